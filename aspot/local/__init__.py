@@ -1,0 +1,1 @@
+"""The embedded cloud: AWS's wire and real SSH machines on loopback (extra `local`)."""
