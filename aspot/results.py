@@ -1,0 +1,246 @@
+"""What callers get: `Result`, `Results`, `Attempt`. Files are read only when asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from aspot.errors import ConfigError, JobsFailed
+
+if TYPE_CHECKING:
+    import pandas
+
+    from aspot.jobs import Job
+
+TEXT_LIMIT = 1024 * 1024
+"""Bytes of stdout and stderr that `Result.stdout` and `.stderr` hold: the last ones."""
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One try of a job on one instance.
+
+    Args:
+        number: From 1.
+        instance_id: EC2 id.
+        type: Instance type.
+        zone: Availability zone.
+        outcome: `succeeded`, `failed`, `timed_out`, `interrupted`, `lost` or `cancelled`.
+        started: When the script began; None if it never did. Aware UTC.
+        ended: When it ended.
+        cost: US dollars: what the instance cost from its launch, or from the end of the attempt before, until the end of this one.
+        saved: What of it was saved: the checkpoint that came home, as text; "" for nothing.
+        lost: What was lost: as text; "" for nothing.
+    """
+
+    number: int
+    instance_id: str
+    type: str
+    zone: str
+    outcome: str
+    started: datetime | None
+    ended: datetime | None
+    cost: float
+    saved: str = ""
+    lost: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as API.md's JSON."""
+        return {
+            "number": self.number,
+            "instance_id": self.instance_id,
+            "type": self.type,
+            "zone": self.zone,
+            "outcome": self.outcome,
+            "started": self.started.isoformat() if self.started else None,
+            "ended": self.ended.isoformat() if self.ended else None,
+            "cost_usd": self.cost,
+        }
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Result:
+    """What became of a job: always one for each job; a failure is a result, not a raise.
+
+    Args:
+        job: The `Job` as given, with its final name.
+        status: `succeeded`, `failed`, `timed_out`, `cancelled`, `lost` or `budget`.
+        exit_code: Of the script in the attempt that counts; None if none ended by itself.
+        reason: Why, in a sentence; "" for a success.
+        dir: The job's local folder with `stdout`, `stderr`, `result.json` and its files; it exists for every job.
+        files: Names relative to `dir` of what came home, sorted.
+        missing: What was asked for with `download` and isn't there, and what was not taken, as text.
+        attempts: Every try.
+        cost: US dollars over all attempts.
+        duration: Seconds from the first start to the end.
+        redone: Seconds of work that interruptions threw away and that was done again.
+    """
+
+    job: Job
+    status: str
+    exit_code: int | None
+    reason: str
+    dir: Path
+    files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    cost: float = 0.0
+    duration: float = 0.0
+    redone: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Return the job's name."""
+        return self.job.name or ""
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the job succeeded."""
+        return self.status == "succeeded"
+
+    @property
+    def stdout_path(self) -> Path:
+        """Return where the whole stdout is."""
+        return self.dir / "stdout"
+
+    @property
+    def stderr_path(self) -> Path:
+        """Return where the whole stderr is."""
+        return self.dir / "stderr"
+
+    @property
+    def stdout(self) -> str:
+        """Return the last MiB of stdout; undecodable bytes are replaced."""
+        return _last_text(self.stdout_path)
+
+    @property
+    def stderr(self) -> str:
+        """Return the last MiB of stderr; undecodable bytes are replaced."""
+        return _last_text(self.stderr_path)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as API.md's JSON."""
+        return {
+            "job": self.name,
+            "script": self.job.display,
+            "status": self.status,
+            "exit_code": self.exit_code,
+            "reason": self.reason,
+            "stdout": str(self.stdout_path),
+            "stderr": str(self.stderr_path),
+            "dir": str(self.dir),
+            "files": list(self.files),
+            "missing": list(self.missing),
+            "attempts": [attempt.to_json() for attempt in self.attempts],
+            "cost_usd": self.cost,
+        }
+
+
+class Results(list[Result]):
+    """All results of a run, in order of submission.
+
+    Args:
+        results: The results.
+        cost: US dollars of the whole run, boot and idle time included.
+        left: What was still there when the run returned; empty: nothing.
+        summary: The closing lines that `print` shows below the table.
+    """
+
+    def __init__(
+        self, results: Iterable[Result] = (), *, cost: float = 0.0, left: Iterable[str] = (), summary: str = ""
+    ) -> None:
+        super().__init__(results)
+        self.cost = cost
+        self.left = tuple(left)
+        self.summary = summary
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether every job succeeded."""
+        return all(result.ok for result in self)
+
+    @property
+    def failed(self) -> Results:
+        """Return those that did not succeed."""
+        return Results(result for result in self if not result.ok)
+
+    def check(self) -> Self:
+        """Return self if every job succeeded.
+
+        Raises:
+            JobsFailed: Otherwise; it names the first few and carries all results.
+        """
+        failed = self.failed
+        if failed:
+            named = "; ".join(f"{result.name}: {result.reason or result.status}" for result in failed[:3])
+            raise JobsFailed(f"{len(failed)} of {len(self)} jobs did not succeed: {named}", results=self)
+        return self
+
+    def rows(self, json_file: str | None = None) -> list[dict[str, Any]]:
+        """Return one flat dict a job: params, status, cost and, if asked for, what a JSON file of the job holds.
+
+        Args:
+            json_file: Name relative to the job's folder, such as `out/metrics.json`; jobs without it lack its keys.
+
+        Raises:
+            ConfigError: If the file exists and is not a JSON object.
+        """
+        return [_row(result, json_file) for result in self]
+
+    def to_dataframe(self, json_file: str | None = None) -> pandas.DataFrame:
+        """Return `rows()` as a pandas DataFrame.
+
+        Args:
+            json_file: As for `rows`.
+
+        Raises:
+            ConfigError: If pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError("to_dataframe needs pandas", fix="pip install 'aspot[pandas]'") from error
+        return pandas.DataFrame(self.rows(json_file))
+
+    def __str__(self) -> str:
+        from aspot.ui.tables import results_text
+
+        return results_text(self)
+
+    def _repr_html_(self) -> str:
+        from aspot.ui.tables import results_html
+
+        return results_html(self)
+
+
+def _row(result: Result, json_file: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"job": result.name, **result.job.params}
+    row |= {"status": result.status, "exit_code": result.exit_code, "attempts": len(result.attempts)}
+    row |= {"duration_s": result.duration, "cost_usd": result.cost}
+    return row | _json_of(result, json_file) if json_file else row
+
+
+def _json_of(result: Result, name: str) -> Mapping[str, Any]:
+    path = result.dir / name
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"job {result.name}: {path} is not JSON: {error}", fix="name a JSON file of the job") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"job {result.name}: {path} holds no JSON object", fix="write an object: {...}")
+    return found
+
+
+def _last_text(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - TEXT_LIMIT))
+        return file.read().decode("utf-8", "replace")
