@@ -1,0 +1,82 @@
+"""Every check of the project; CI calls this and nothing else."""
+
+import os
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "venv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["lint", "types", "layers", "tests", "docs", "package"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install aspot with its extras and these dependency groups."""
+    wanted = nox.project.dependency_groups(PROJECT, *groups)
+    session.install("-e", ".[local,notebook,pandas]", *wanted)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: style and formatting."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict."""
+    install(session, "lint")
+    session.run("mypy")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """Imports point down only."""
+    install(session, "lint")
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, with branch coverage: the machine wholly, the rest at least nine tenths."""
+    install(session, "test", "docs")
+    env = {"COVERAGE_PROCESS_START": os.path.abspath("pyproject.toml")}
+    session.run("coverage", "erase")
+    session.run("pytest", "-n", "2", "--cov=aspot", "--cov-branch", "--cov-report=", *session.posargs, env=env)
+    if not session.posargs:
+        session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
+        session.run("coverage", "report", "--fail-under=90")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Documentation, with warnings as errors; the notebook is executed."""
+    install(session, "docs")
+    session.run("python", "docs/generate.py")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel is built, installed without this checkout, and runs."""
+    session.install("build")
+    folder = session.create_tmp()
+    session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+    wheels = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".whl")]
+    newest = max(wheels, key=os.path.getmtime)
+    session.install("--force-reinstall", "--no-deps", newest)
+    session.install(f"{newest}[local]")
+    with session.chdir(folder):
+        session.run("aspot", "--version")
+        session.run("python", "-c", "import aspot; print(aspot.Fleet)")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks; not part of the checks."""
+    install(session, "bench", "test")
+    session.run("python", "-m", "benchmarks", *session.posargs)
