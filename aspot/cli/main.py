@@ -1,0 +1,42 @@
+"""Entry point: parse the words, call the command, turn errors into one clear message and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from aspot.errors import AspotError
+
+EXIT_INTERRUPTED = 130
+
+
+def run() -> None:
+    """Run the `aspot` command and exit with its code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command line and return its exit code: 0, 1 job, 2 use, 3 cloud or something left, 130 Ctrl-C."""
+    from aspot.cli.arguments import parse
+
+    try:
+        args = parse(words)
+        return int(args.handler(args))
+    except AspotError as error:
+        return _report(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _report(error: AspotError) -> int:
+    from aspot.ui.tables import error_text
+
+    if os.environ.get("ASPOT_TRACEBACK"):
+        raise error
+    print(error_text(error), file=sys.stderr)
+    return error.exit_code

@@ -1,0 +1,177 @@
+"""`aspot run`: words to a fleet and its jobs, results to a table or JSON, and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aspot.cli.signals import run_interruptible
+from aspot.errors import ConfigError
+from aspot.fleet import Fleet
+from aspot.jobs import Job, grid
+from aspot.profiles import Profile
+from aspot.ui.show import viewer
+
+if TYPE_CHECKING:
+    from aspot.results import Results
+
+ASK_ABOVE = 50
+"""More instances than this are confirmed on a terminal, or need --yes."""
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the jobs; return 0 if all succeeded, 1 if one did not, 3 if something is left, 130 on Ctrl-C."""
+    jobs = jobs_of(args)
+    fleet = Fleet(args.name, **fleet_options(args), show=viewer(None, json=args.json, quiet=args.quiet))
+    _confirm(args)
+    return drive(fleet, jobs, args)
+
+
+def drive(fleet: Fleet, jobs: list[Job], args: argparse.Namespace) -> int:
+    """Run the fleet to its end, print what became of it, and return the exit code."""
+    try:
+        results = run_interruptible(_run(fleet, jobs), abandon=fleet.abandon)
+    except KeyboardInterrupt:
+        _print(fleet.results, args)
+        return 130
+    _print(results, args)
+    return exit_code(results)
+
+
+async def _run(fleet: Fleet, jobs: list[Job]) -> Results:
+    try:
+        return await fleet.run(jobs)
+    except asyncio.CancelledError:
+        await fleet.stop("Ctrl-C")
+        raise
+
+
+def exit_code(results: Results) -> int:
+    """Return 3 if something is left, 1 if a job did not succeed, else 0."""
+    if results.left:
+        return 3
+    return 0 if results.ok else 1
+
+
+def _print(results: Results, args: argparse.Namespace) -> None:
+    if not args.json:  # with --json, the viewer's last line holds the results
+        print(results)
+        sys.stdout.flush()
+
+
+def _confirm(args: argparse.Namespace) -> None:
+    if (args.instances or 0) <= ASK_ABOVE or args.yes:
+        return
+    if sys.stdin.isatty() and input(f"Launch up to {args.instances} instances? [y/N] ").strip().lower() in ("y", "yes"):
+        return
+    raise ConfigError(f"{args.instances} instances are many: nothing was launched", fix="add --yes if you mean it")
+
+
+# --- words to options ---
+
+
+def fleet_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `Fleet` that were given."""
+    names = ("instances", "budget", "deadline", "max_life", "idle", "hold", "capacity_timeout")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    existing = "replace" if args.replace else "refuse"
+    return {**given, "profile": profile_of(args), "results": args.results, "existing": existing}
+
+
+def profile_of(args: argparse.Namespace) -> Profile:
+    """Return the profile the words ask for.
+
+    Raises:
+        ConfigError: If one of them cannot work.
+    """
+    names = ("market", "max_price", "image", "user", "disk", "instance_profile", "key_pair", "security_group", "firewall")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    setup = _text_of(args.setup) if args.setup else None
+    return Profile(args.profile, types=args.type, zones=args.zone, region=args.region, setup=setup, **given)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--setup {path}: {error.strerror}", fix="name a shell script here") from error
+
+
+def jobs_of(args: argparse.Namespace) -> list[Job]:
+    """Return the jobs the words ask for.
+
+    Raises:
+        ConfigError: If there is none, or `--` is used with more than one script.
+    """
+    options = job_options(args)
+    if not args.scripts:
+        if not args.after:
+            raise ConfigError("no script was given", fix="aspot run train.sh, or aspot run -- python3 train.py")
+        return _expand(Job(command=_shell_words(args.after), **options), args)
+    if args.after is not None and len(args.scripts) > 1:
+        raise ConfigError("words after '--' go to one script, and there are several", fix="run them one by one")
+    jobs = [Job(Path(script), args=args.after or (), **options) for script in args.scripts]
+    return [job for base in jobs for job in _expand(base, args)]
+
+
+def _expand(base: Job, args: argparse.Namespace) -> list[Job]:
+    if not args.grid:
+        return [base]
+    if base.script is None:
+        raise ConfigError("--grid needs a script", fix="aspot run SCRIPT --grid lr=0.1,0.01")
+    options = {"args": base.args, **job_options(args)}
+    return Job.each(base.script, grid(**dict(_axis(item) for item in args.grid)), **options)
+
+
+def _axis(text: str) -> tuple[str, list[Any]]:
+    key, sign, values = text.partition("=")
+    if not sign or not key or not values:
+        raise ConfigError(f"--grid {text!r} is not KEY=A,B,C", fix="--grid lr=0.1,0.01 --grid seed=1..5")
+    return key, [item for part in values.split(",") for item in _values(part)]
+
+
+def _values(part: str) -> list[Any]:
+    span = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", part)
+    if span:
+        return list(range(int(span[1]), int(span[2]) + 1))
+    for kind in (int, float):
+        try:
+            return [kind(part)]
+        except ValueError:
+            continue
+    return [part]
+
+
+def job_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `Job` that were given."""
+    names = ("download", "checkpoint_every", "on_notice", "timeout", "attempts", "interruptions")
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    return {
+        **given,
+        "upload": [_upload(item) for item in args.upload],
+        "checkpoint": args.checkpoint,
+        "env": dict(_pair(item) for item in args.env),
+    }
+
+
+def _upload(text: str) -> str | tuple[str, str]:
+    local, sign, remote = text.rpartition("=")
+    return (local, remote) if sign and not Path(text).exists() else text
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise ConfigError(f"--env {text!r} is not KEY=VALUE", fix=f"--env {text}=...")
+    return key, value
+
+
+def _shell_words(words: list[str]) -> str:
+    """Return a shell command: one word is taken as it is, several are quoted word by word."""
+    import shlex
+
+    return words[0] if len(words) == 1 else shlex.join(words)

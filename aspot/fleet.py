@@ -1,0 +1,314 @@
+"""`Fleet`: the public class, and the only wiring of machine, runtime and adapters. Adapters are imported when needed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from aspot.errors import AspotError, ConfigError
+from aspot.instance import Instance
+from aspot.intake.options import FleetOptions
+from aspot.jobs import Job
+from aspot.machine.money import cost_now, cost_per_hour, instance_cost
+from aspot.machine.news import LogLine, News
+from aspot.profiles import Profile
+from aspot.results import Result, Results
+
+if TYPE_CHECKING:
+    from aspot.machine.model import Run
+    from aspot.session import Session
+
+Jobs = str | Path | Job | Iterable[str | Path | Job]
+Listener = Callable[[News], object]
+
+
+class Fleet:
+    """A named set of spot instances and a queue of jobs, driven from your own event loop.
+
+    Args:
+        name: Shown, tagged, and the folder of the results; made up when left out.
+        profile: `default`, an instance type's name, or a `Profile`.
+        instances: Most instances alive at once; None: one per job, at most 50.
+        budget: Most US dollars to spend; at that point nothing more is launched and what runs is brought home.
+        deadline: Most seconds from start to end.
+        max_life: Each instance ends itself this long after its boot, whatever happens.
+        idle: An instance without work ends after this long.
+        hold: An instance that aspot lost touch with keeps uncollected results for at most this long.
+        results: Local folder; results are in `<results>/<name>/<job>/`.
+        existing: What to do when that folder is there: `refuse`, `resume` (skip jobs that succeeded with the same
+            inputs) or `replace` (the old folder moves to `<name>.1`).
+        capacity_timeout: How long a job waits for capacity before it is `lost`.
+        on_event: Called with every event; an exception in it is warned about, the fleet goes on.
+        show: Live view: None for "on a terminal or in a notebook".
+
+    Durations are seconds, `"1h30m"` or `timedelta`.
+
+    Raises:
+        ConfigError: If an option cannot work. Nothing is launched by the constructor.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        profile: str | Profile = "default",
+        on_event: Listener | None = None,
+        show: bool | None = None,
+        **options: Any,
+    ) -> None:
+        self._options = FleetOptions.check(name, profile, options)
+        self._on_event = on_event
+        self._show = show
+        self._session: Session | None = None
+        self._waiting: list[JobHandle] = []
+
+    # --- life ---
+
+    @classmethod
+    async def run_many(cls, jobs: Jobs, name: str | None = None, *, check: bool = False, **options: Any) -> Results:
+        """Run jobs, one instance each unless told otherwise, bring their results home, leave nothing running.
+
+        Args:
+            jobs: A path, a script's text, a `Job`, or a list of them.
+            name: As for `Fleet`.
+            check: Raise `JobsFailed` if a job did not succeed.
+            **options: Options of `Fleet`, and of `Job` as defaults for all jobs.
+
+        Returns:
+            One result for each job, in the order given.
+
+        Raises:
+            AspotError: If nothing could be run. A job that fails is a result, not a raise.
+        """
+        fleet_options, job_options = split_options(options)
+        fleet = cls(name, **fleet_options)
+        results = await fleet.run(jobs, **job_options)
+        return results.check() if check else results
+
+    async def run(self, jobs: Jobs, **defaults: Any) -> Results:
+        """Run these jobs and no others, from start to teardown; see `run_many`."""
+        wanted = _as_list(jobs)
+        if not wanted:
+            return Results()
+        self._options = self._options.sized_for(wanted)
+        await self._open(wanted, defaults)
+        async with self:
+            return await self.wait()
+
+    async def start(self) -> Self:
+        """Make ready what launches need; instances come with the first job.
+
+        Raises:
+            AspotError: If the cloud cannot be used; nothing is left then.
+        """
+        await self._open([], {})
+        return self
+
+    async def _open(self, jobs: list[str | Path | Job], defaults: Mapping[str, Any]) -> None:
+        from aspot.session import Session
+
+        if self._session is not None:
+            return
+        self._session = await Session.open(self._options, jobs, defaults, listeners=self._listeners())
+
+    def _listeners(self) -> tuple[Callable[[AsyncIterator[News], Callable[[], Run]], Any], ...]:
+        from aspot.ui.show import viewer
+
+        found = [viewer(self._show).watch]
+        if self._on_event is not None:
+            found.append(_caller(self._on_event))
+        return tuple(found)
+
+    async def aclose(self) -> None:
+        """Take no more jobs, wait for those there are, end everything."""
+        if self._session is not None:
+            await self._session.finish()
+
+    async def cancel(self, *jobs: str | Job | JobHandle) -> None:
+        """Cancel these jobs, or, without any, all of them."""
+        self._live.cancel([_name_of(job) for job in jobs] if jobs else None)
+
+    async def stop(self, reason: str = "stopped") -> None:
+        """Cancel all jobs, end all instances, and return when that is done (bounded)."""
+        if self._session is not None:
+            await self._session.stop(reason)
+
+    def abandon(self) -> None:
+        """Leave at once: instances stay until their lease or `aspot down` ends them. Nothing is waited for."""
+        if self._session is not None:
+            self._session.abandon()
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            await self.aclose()
+        else:
+            await self.stop("cancelled" if issubclass(kind, asyncio.CancelledError) else f"{kind.__name__} in the caller")
+
+    # --- work ---
+
+    def submit(self, job: str | Path | Job) -> JobHandle:
+        """Hand in one job and return at once.
+
+        Raises:
+            ConfigError: If the job cannot work; nothing is launched for it then.
+        """
+        return self._submit([job], {})[0]
+
+    def map(
+        self, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **job_options: Any
+    ) -> list[JobHandle]:
+        """Hand in one job for each item (`Job.each`) and return at once."""
+        return self._submit(list(Job.each(script, items, pass_as=pass_as, **job_options)), {})
+
+    def _submit(self, jobs: list[str | Path | Job], defaults: Mapping[str, Any]) -> list[JobHandle]:
+        return [JobHandle(self._live, name) for name in self._live.submit(jobs, defaults)]
+
+    async def wait(self) -> Results:
+        """Wait for every job submitted so far; return their results in order of submission."""
+        return await self._live.wait()
+
+    async def as_completed(self) -> AsyncIterator[Result]:
+        """Yield each result when it is accepted, those of jobs submitted meanwhile too."""
+        async for result in self._live.as_completed():
+            yield result
+
+    async def scale(self, n: int) -> None:
+        """Change how many instances may be alive at once; those over the limit end when their job does.
+
+        Args:
+            n: Instances, at least 1.
+        """
+        self._live.scale(n)
+
+    async def events(self) -> AsyncIterator[News]:
+        """Yield what happens, from now on, until the fleet has finished."""
+        async for news in self._live.subscribe():
+            yield news
+
+    # --- what it is ---
+
+    @property
+    def name(self) -> str:
+        """Return the fleet's name."""
+        return self._session.name if self._session is not None else self._options.name or ""
+
+    @property
+    def instances(self) -> Mapping[str, Instance]:
+        """Return the instances by name, those that ended too."""
+        run = self._live.run
+        found = {item.label: Instance.of(item, instance_cost(run, item)) for item in run.instances.values()}
+        return MappingProxyType(found)
+
+    @property
+    def jobs(self) -> Mapping[str, str]:
+        """Return each job's status by name, in order of submission."""
+        return {name: record.status.value for name, record in self._live.run.jobs.items()}
+
+    @property
+    def results(self) -> Results:
+        """Return the results there are so far."""
+        return self._live.results()
+
+    @property
+    def cost(self) -> float:
+        """Return US dollars spent so far, an estimate from prices seen."""
+        return cost_now(self._live.run)
+
+    @property
+    def cost_per_hour(self) -> float:
+        """Return US dollars an hour that the instances alive now cost."""
+        return cost_per_hour(self._live.run)
+
+    @property
+    def _live(self) -> Session:
+        if self._session is None:
+            raise ConfigError("the fleet has not been started", fix="async with Fleet(...) as fleet:, or await fleet.start()")
+        return self._session
+
+
+class JobHandle:
+    """A job that was handed in. `await handle` gives its `Result`; cancelling that wait leaves the job alone."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session = session
+        self.name = name
+
+    @property
+    def job(self) -> Job:
+        """Return the job as given, with its final name."""
+        return self._session.job(self.name)
+
+    @property
+    def status(self) -> str:
+        """Return `queued`, `running`, or how it ended."""
+        return self._session.run.jobs[self.name].status.value
+
+    async def cancel(self) -> None:
+        """Cancel the job."""
+        self._session.cancel([self.name])
+
+    async def logs(self) -> AsyncIterator[str]:
+        """Yield the job's lines of stdout and stderr from now on, until the job has ended."""
+        async for news in self._session.subscribe(until_job=self.name):
+            if isinstance(news, LogLine) and news.job == self.name:
+                yield news.line
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        return self._session.result(self.name).__await__()
+
+
+def run_many(jobs: Jobs, name: str | None = None, **options: Any) -> Results:
+    """Run jobs from a plain script: `asyncio.run` around `Fleet.run_many`, with the same arguments.
+
+    Raises:
+        ConfigError: If an event loop runs already, as in a notebook: use `await Fleet.run_many(...)` there.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(Fleet.run_many(jobs, name, **options))
+    raise ConfigError("an event loop is running here already", fix="await Fleet.run_many(...)")
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return options of the fleet and defaults for its jobs.
+
+    Raises:
+        ConfigError: If one is neither.
+    """
+    job_names = {"args", "env", "secrets", "upload", "download", "checkpoint", "checkpoint_every", "on_notice"}
+    job_names |= {"timeout", "attempts", "interruptions"}
+    jobs = {key: value for key, value in options.items() if key in job_names}
+    return {key: value for key, value in options.items() if key not in job_names}, jobs
+
+
+def _as_list(jobs: Jobs) -> list[str | Path | Job]:
+    return [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
+
+
+def _name_of(job: str | Job | JobHandle) -> str:
+    return job if isinstance(job, str) else job.name or ""
+
+
+def _caller(listener: Listener) -> Callable[[AsyncIterator[News], Callable[[], Run]], Any]:
+    import logging
+
+    logger = logging.getLogger(__name__)
+
+    async def call(news: AsyncIterator[News], _: Callable[[], Run]) -> None:
+        async for item in news:
+            try:
+                listener(item)
+            except Exception:  # noqa: BLE001 - the user's own code; the fleet goes on
+                logger.warning("on_event raised", exc_info=True, extra={"event": item.name})
+
+    return call

@@ -1,0 +1,35 @@
+"""What a way reports of itself: seconds, CPU and memory, imports apart."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+
+
+class Meter:
+    """Measures from construction (after the imports) to `report`."""
+
+    def __init__(self) -> None:
+        self.rss_start_mb = _rss_mb()
+        self.cpu_start_s = _cpu_s()
+        self.begun = time.perf_counter()
+
+    def report(self, **more: object) -> None:
+        """Print one JSON line: makespan and CPU in seconds, peak memory in MB."""
+        measured = {
+            "makespan_s": time.perf_counter() - self.begun,
+            "cpu_s": _cpu_s() - self.cpu_start_s,
+            "rss_mb": _rss_mb(),
+            "rss_start_mb": self.rss_start_mb,
+        }
+        print(json.dumps({**measured, **more}))
+
+
+def _cpu_s() -> float:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return own.ru_utime + own.ru_stime
+
+
+def _rss_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
