@@ -1,0 +1,203 @@
+"""`Ec2Cloud`: the port `Cloud` on EC2, for one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Self, TypeVar
+
+import anyio
+
+from aspot.aws import cleanup, images, network, pools, sightings, template
+from aspot.aws.clients import Aws
+from aspot.aws.errors import Cause, Trouble, to_error, to_pause
+from aspot.aws.launch import Ground, Launcher
+from aspot.aws.together import together
+from aspot.errors import InternalError
+from aspot.machine.model import LaunchSpec
+from aspot.machine.pool import Market, Pool
+from aspot.ports import Cloud, CloudPlan, LaunchAnswer, Prepared, Sighting
+
+T = TypeVar("T")
+UNDO_S = 20.0
+"""How long a failed preparation may take to delete what it made."""
+
+
+class Ec2Cloud(Cloud):
+    """EC2 for one run. Make it with `Ec2Cloud.open`, close it with `aclose`."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+        self._plan: CloudPlan | None = None
+        self._launcher: Launcher | None = None
+        self._pools: tuple[Pool, ...] = ()
+        self._templates: dict[Market, str] = {}
+        self._group = ""
+        self._is_public = True
+        self._has_begun = False  # to make things in AWS
+        self._ended: set[str] = set()
+
+    @classmethod
+    async def open(cls, region: str | None) -> Self:
+        """Find credentials and region as every AWS tool does; nothing is asked of AWS yet.
+
+        Args:
+            region: AWS region; None for the one of AWS's own configuration.
+
+        Raises:
+            ConfigError: If there is no region, or no such region.
+            AuthError: If there are no credentials.
+        """
+        return cls(await Aws.open(region))
+
+    @property
+    def region(self) -> str:
+        """Return the region."""
+        return self._aws.region
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether EC2 is asked at an address of this machine: the local cloud."""
+        return self._aws.is_loopback
+
+    async def prepare(self, plan: CloudPlan) -> Prepared:
+        """Make ready what launches need: checks first, side by side; then the run's group and launch template.
+
+        Raises:
+            AspotError: If that is impossible; nothing is left then.
+        """
+        template.check_user_data(plan)
+        self._plan = plan
+        try:
+            return await self._prepare(plan)
+        except BaseException as error:
+            with anyio.move_on_after(UNDO_S, shield=True):
+                await self._undo()
+            if isinstance(error, Trouble):
+                raise to_error(error) from error
+            raise
+
+    async def _prepare(self, plan: CloudPlan) -> Prepared:
+        aws, types = self._aws, plan.types
+        is_spot = plan.run.market != "on-demand"
+        kinds, offers, place, spot, on_demand = await together(
+            partial(pools.kinds, aws, types),
+            partial(pools.offered, aws, types),
+            partial(network.place, aws, plan.security_group),
+            partial(pools.spot_prices, aws, types),
+            partial(pools.on_demand_prices, aws, types),
+        )
+        archs = {name: kind.arch for name, kind in kinds.items()}
+        self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=plan.zones, region=aws.region)
+        image, allowed, _ = await together(
+            partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
+            partial(self._rules, plan),
+            partial(pools.check_quota, aws, kinds.values(), count=plan.count, is_spot=is_spot),
+        )
+        self._has_begun = True
+        self._group = "" if plan.security_group else await network.make_group(aws, plan, place.vpc, allowed)
+        ground = Ground(
+            plan=plan,
+            place=place,
+            group=plan.security_group or self._group,
+            image=image,
+            archs=archs,
+            made=time.monotonic(),
+        )
+        await self._make_templates(ground)
+        self._launcher, self._is_public = Launcher(aws, ground, self._templates), place.is_public
+        return Prepared(
+            pools=self._pools,
+            spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
+            on_demand_usd_per_hour=on_demand,
+            user=image.user,
+        )
+
+    async def _rules(self, plan: CloudPlan) -> tuple[network.Rule, ...]:
+        return () if plan.security_group else await network.rules(self._aws, plan.firewall)
+
+    async def _make_templates(self, ground: Ground) -> None:
+        wanted = {"spot": [Market.SPOT], "on-demand": [Market.ON_DEMAND]}.get(ground.plan.run.market, list(Market))
+        for market in wanted:
+            data = template.contents(
+                ground.plan, image=ground.image, place=ground.place, group=ground.group, market=market
+            )
+            self._templates[market] = await template.make(self._aws, ground.plan, market, data)
+
+    async def _undo(self) -> None:
+        """Delete what a preparation made before it failed; by tag too, since an answer may have been lost."""
+        if not self._has_begun:
+            return
+        run = self._running.run.id
+        try:
+            made = await cleanup.of_run(self._aws, run)
+            templates = {one for one, kind in made if kind == "launch-template"} | set(self._templates.values())
+            groups = {one for one, kind in made if kind == "security-group"} | ({self._group} - {""})
+            if templates or groups:
+                await cleanup.remove(self._aws, run, templates=templates, groups=groups)
+        except Trouble:
+            return  # the failure that led here is raised; `aspot down` and `clean` find the rest by its tags
+
+    async def launch(self, spec: LaunchSpec) -> LaunchAnswer:
+        """Ask for instances; refusals are values.
+
+        Raises:
+            LaunchUnanswered: If the answer was lost; the same spec again asks with the same ClientToken.
+        """
+        if self._launcher is None:
+            raise InternalError("launch before prepare")
+        return await self._launcher.launch(spec)
+
+    async def sightings(self) -> Sequence[Sighting]:
+        """Return every instance of the run that EC2 still shows.
+
+        Raises:
+            CloudUnavailable: If EC2 could not be asked just now.
+            CredentialsExpired: If it takes the credentials no longer.
+        """
+        eyes = sightings.Eyes(
+            run=self._running.run.id, is_local=self.is_loopback, is_public=self._is_public, ended=self._ended
+        )
+        return await self._patiently(sightings.look(self._aws, eyes))
+
+    async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
+        """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
+        self._ended |= set(instances)
+        return await self._patiently(cleanup.terminate(self._aws, instances))
+
+    async def spot_prices(self) -> Mapping[Pool, float]:
+        """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
+        seen = await self._patiently(pools.spot_prices(self._aws, [pool.type for pool in self._pools], tries=2))
+        return {pool: seen[pool] for pool in self._pools if pool in seen}
+
+    async def clean_up(self) -> Sequence[str]:
+        """Delete the run's launch template and own group; return what is left of the run, as text for people.
+
+        A group cannot be deleted before its instances are gone: then it is in the answer, and the caller asks again.
+        Raises as `sightings`.
+        """
+        if self._plan is None:
+            return []
+        groups = [self._group] if self._group else []
+        removal = cleanup.remove(self._aws, self._plan.run.id, templates=self._templates.values(), groups=groups)
+        return await self._patiently(removal)
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._aws.aclose()
+
+    @property
+    def _running(self) -> CloudPlan:
+        if self._plan is None:
+            raise InternalError("the cloud was asked before prepare")
+        return self._plan
+
+    async def _patiently(self, call: Awaitable[T]) -> T:
+        """Await a call whose failure is a pause, not the end of the run."""
+        try:
+            return await call
+        except Trouble as trouble:
+            if trouble.cause is Cause.REQUEST:
+                raise to_error(trouble) from trouble
+            raise to_pause(trouble) from trouble

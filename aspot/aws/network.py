@@ -1,0 +1,150 @@
+"""Where instances go: subnets, the run's own security group, and the caller's own address."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from aspot.aws import tags
+from aspot.aws.clients import Aws, named
+from aspot.aws.errors import Cause, Trouble
+from aspot.errors import CloudError, ConfigError
+from aspot.ports import CloudPlan
+
+CHECK_IP = "https://checkip.amazonaws.com"
+"""AWS's own service that says which address a request came from."""
+ASK_S = 10.0
+LOOPBACK = "127.0.0.1/32"
+GROUP_NOT_YET = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidSecurityGroupID.NotFound")
+Rule = tuple[str, int, str]
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """Subnets to launch into, one a zone, in one VPC; whether instances get a public address there."""
+
+    vpc: str
+    subnets: Mapping[str, str]
+    is_public: bool
+
+
+async def place(aws: Aws, group: str) -> Place:
+    """Return where to launch: the VPC of the caller's own group, else the default VPC.
+
+    Raises:
+        ConfigError: If there is no such group, or no such VPC.
+    """
+    if not group:
+        found = await aws.pages("ec2:DescribeSubnets", "Subnets", Filters=[named("default-for-az", ["true"])])
+        if not found:
+            raise ConfigError(
+                f"there is no default VPC in {aws.region}",
+                fix="`aws ec2 create-default-vpc`, or give security_group= a group of your own VPC",
+            )
+        return _place(found, is_public=True)
+    vpc = await _vpc_of(aws, group)
+    found = await aws.pages("ec2:DescribeSubnets", "Subnets", Filters=[named("vpc-id", [vpc])])
+    if not found:
+        raise ConfigError(f"the VPC of {group} has no subnet", fix="create one, or leave security_group out")
+    return _place(found, is_public=any(one.get("MapPublicIpOnLaunch") or one.get("DefaultForAz") for one in found))
+
+
+def _place(found: Iterable[Mapping[str, Any]], *, is_public: bool) -> Place:
+    """Take one subnet a zone: one that gives public addresses, and the roomiest of these."""
+    order = sorted(found, key=lambda one: (bool(one.get("MapPublicIpOnLaunch")), one.get("AvailableIpAddressCount", 0)))
+    subnets = {one["AvailabilityZone"]: one["SubnetId"] for one in order}
+    return Place(vpc=order[-1]["VpcId"], subnets=subnets, is_public=is_public)
+
+
+async def _vpc_of(aws: Aws, group: str) -> str:
+    try:
+        answer = await aws.call("ec2:DescribeSecurityGroups", GroupIds=[group])
+    except Trouble as trouble:
+        if trouble.cause not in (Cause.NOT_FOUND, Cause.REQUEST):
+            raise
+        raise ConfigError(
+            f"there is no security group {group} in {aws.region}", fix="give its id (sg-…), or leave security_group out"
+        ) from trouble
+    return str(answer["SecurityGroups"][0]["VpcId"])
+
+
+async def rules(aws: Aws, wanted: Iterable[Rule] | None) -> tuple[Rule, ...]:
+    """Return what may come in: the caller's rules, and SSH from the caller's own address unless they say who may."""
+    given = tuple(wanted or ())
+    if any(protocol == "tcp" and port == 22 for protocol, port, _ in given):
+        return given
+    return (("tcp", 22, await own_address(aws)), *given)
+
+
+async def own_address(aws: Aws) -> str:
+    """Return the caller's own address as a network of one.
+
+    Raises:
+        CloudError: If it cannot be found out.
+    """
+    if aws.is_loopback:
+        return LOOPBACK
+    import aiohttp
+
+    try:
+        timeout = aiohttp.ClientTimeout(total=ASK_S)
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(CHECK_IP) as answer:
+            return str(ipaddress.ip_network((await answer.text()).strip()))
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise CloudError(
+            f"your own address could not be found out at {CHECK_IP}: {error}",
+            fix='say who may use SSH: firewall="203.0.113.7/32" in the profile',
+        ) from error
+
+
+async def make_group(aws: Aws, plan: CloudPlan, vpc: str, allowed: Iterable[Rule]) -> str:
+    """Make the run's own group, open to these rules only; return its id. Repeating adopts it."""
+    name = f"aspot-{plan.run.id}"
+    try:
+        answer = await aws.call(
+            "ec2:CreateSecurityGroup",
+            GroupName=name,
+            Description=f"aspot run {plan.run.name}: SSH from its caller",
+            VpcId=vpc,
+            TagSpecifications=tags.on(["security-group"], tags.tags_of(plan)),
+        )
+        group = str(answer["GroupId"])
+    except Trouble as trouble:
+        if trouble.code != "InvalidGroup.Duplicate":
+            raise
+        group = await _adopt(aws, plan, name)  # our first answer was lost
+    try:
+        await aws.call(
+            "ec2:AuthorizeSecurityGroupIngress",
+            awaited=GROUP_NOT_YET,
+            GroupId=group,
+            IpPermissions=[_permission(rule) for rule in allowed],
+        )
+    except Trouble as trouble:
+        if trouble.code != "InvalidPermission.Duplicate":
+            raise
+    return group
+
+
+async def _adopt(aws: Aws, plan: CloudPlan, name: str) -> str:
+    answer = await aws.call(
+        "ec2:DescribeSecurityGroups", Filters=[named("group-name", [name]), tags_filter(plan.run.id)], MaxResults=5
+    )
+    if not answer["SecurityGroups"]:
+        raise ConfigError(f"a security group {name} exists that is not this run's", fix=f"delete {name}, then repeat")
+    return str(answer["SecurityGroups"][0]["GroupId"])
+
+
+def tags_filter(run: str) -> dict[str, Any]:
+    """Return the filter for everything of a run."""
+    return named(f"tag:{tags.RUN}", [run])
+
+
+def _permission(rule: Rule) -> dict[str, Any]:
+    protocol, port, cidr = rule
+    is_v6 = ipaddress.ip_network(cidr).version == 6
+    ranges = {"Ipv6Ranges": [{"CidrIpv6": cidr}]} if is_v6 else {"IpRanges": [{"CidrIp": cidr, "Description": "aspot"}]}
+    return {"IpProtocol": protocol, "FromPort": port, "ToPort": port, **ranges}

@@ -1,0 +1,42 @@
+"""The tags of everything that a run makes: written in the call that makes it, never after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aspot.ports import CloudPlan
+
+RUN = "aspot:run"
+NAME = "aspot:name"
+REQUEST = "aspot:request"
+OWNER = "aspot:owner"
+EXPIRES = "aspot:expires"
+VERSION = "aspot:v"
+LOCAL_PORT = "aspot-local:ssh-port"
+"""Put on instances by the local cloud where port 22 is not to be had; honoured on a loopback endpoint only."""
+
+
+def tags_of(plan: CloudPlan, *, request: str = "") -> list[dict[str, str]]:
+    """Return the run's tags, in AWS's form; with the launch request where there is one."""
+    values = {
+        "Name": plan.run.name,
+        RUN: plan.run.id,
+        NAME: plan.run.name,
+        OWNER: plan.owner,
+        EXPIRES: str(plan.expires),
+        VERSION: "1",
+    }
+    if request:
+        values[REQUEST] = request
+    return [{"Key": key, "Value": value[:256]} for key, value in values.items()]
+
+
+def on(kinds: Iterable[str], tags: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return tag specifications that put these tags on resources of these kinds."""
+    return [{"ResourceType": kind, "Tags": tags} for kind in kinds]
+
+
+def read(resource: Mapping[str, Any]) -> dict[str, str]:
+    """Return a resource's tags by key."""
+    return {tag["Key"]: tag.get("Value", "") for tag in resource.get("Tags", ())}
