@@ -1,0 +1,66 @@
+"""The last lines of a run: what came of it, where the results are, and whether anything is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from aspot.machine.model import Run
+from aspot.machine.money import cost_per_hour, on_demand_cost
+from aspot.machine.quantities import price, short_duration
+from aspot.results import Results
+from aspot.ui.safe import one_line
+
+_ORDER = ("succeeded", "failed", "timed_out", "cancelled", "lost", "budget")
+_WORDS = {"timed_out": "timed out", "budget": "not finished: budget spent"}
+_LEAST_REDONE_S = 0.5
+
+
+def closing_lines(run: Run, results: Results, left: Sequence[str]) -> tuple[str, ...]:
+    """Return the closing lines: what came of the run, where its results are, and what is left.
+
+    Args:
+        run: The run, ended or given up.
+        results: Its results; their `cost` is the whole run's.
+        left: What is still there, as text for people; empty: it was checked that nothing is.
+    """
+    lines = [", ".join(_summary(run, results))]
+    if results:
+        lines.append(f"Results: {one_line(str(results[0].dir.parent))}/")
+    return (*lines, *_left(run, left))
+
+
+def _summary(run: Run, results: Results) -> Iterator[str]:
+    counts = Counter(result.status for result in results)
+    for status in (*_ORDER, *sorted(set(counts) - set(_ORDER))):
+        if counts[status]:
+            yield f"{counts[status]} {_WORDS.get(status, one_line(status))}"
+    if not results:
+        yield "no jobs"
+    yield from _interruptions(results)
+    yield short_duration((run.now - run.started).total_seconds())
+    yield _money(run, results)
+
+
+def _interruptions(results: Results) -> Iterator[str]:
+    count = sum(attempt.outcome == "interrupted" for result in results for attempt in result.attempts)
+    if count:
+        yield f"{count} {'interruption' if count == 1 else 'interruptions'}"
+    redone = sum(result.redone for result in results)
+    if redone >= _LEAST_REDONE_S:
+        yield f"{short_duration(redone)} redone"
+
+
+def _money(run: Run, results: Results) -> str:
+    usual = on_demand_cost(run) if run.instances else None
+    return price(results.cost) + (f" (on-demand {price(usual)})" if usual is not None else "")
+
+
+def _left(run: Run, left: Sequence[str]) -> Iterator[str]:
+    if not left:
+        yield "Nothing left (checked)."
+        return
+    hourly = cost_per_hour(run)
+    yield f"Left behind{f', {price(hourly)}/h' if hourly else ''}:"
+    yield from (f"  {one_line(item)}" for item in left)
+    yield f"End it: aspot down {one_line(run.spec.name)}"
