@@ -1,0 +1,110 @@
+"""How a job's result is published: its folder is made whole where nobody looks, then appears by one rename.
+
+Every step may have been done already by a process that died: each looks before it acts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from aspot.archive import disk
+from aspot.archive.earlier import stored
+from aspot.archive.layout import EARLIER, OURS, RESULT, STREAMS, Layout
+
+
+@attrs.frozen
+class Acceptance:
+    """One result on its way into its place.
+
+    Args:
+        layout: The fleet's results folder.
+        run: The run's id: what an earlier run left under the job's name makes way.
+        job: The job.
+        attempt: The attempt whose files and logs count; 0 for none.
+        result: What `result.json` will hold.
+    """
+
+    layout: Layout
+    run: str
+    job: str
+    attempt: int
+    result: Mapping[str, Any]
+
+    def carry_out(self) -> Path:
+        """Publish the folder and return it."""
+        final = self.layout.job(self.job)
+        if stored(final).get("run") != self.run:
+            built = self._built()
+            disk.sync_tree(built)
+            self._make_way(final)
+            built.rename(final)
+            disk.sync(final.parent)
+        disk.remove(self.layout.staged(self.job))
+        return final
+
+    def _built(self) -> Path:
+        """Return the whole folder, built in staging."""
+        folder = self.layout.staged(self.job) / "result"
+        folder.mkdir(parents=True, exist_ok=True)
+        _move_in(folder, self.layout.files(self.job, self.attempt))
+        self._move_logs(folder)
+        self._move_checkpoint(folder)
+        text = json.dumps({**self.result, "files": _files(folder)}, indent=1, default=str)
+        disk.write_durably(folder / RESULT, text.encode())
+        return folder
+
+    def _move_logs(self, folder: Path) -> None:
+        attempts = dict(self.layout.staged_logs(self.job))
+        chosen = self.attempt or max(attempts, default=0)
+        for number, source in attempts.items():
+            _move_streams(source, folder if number == chosen else folder / EARLIER / f"a{number}")
+        for stream in STREAMS:
+            (folder / stream).touch()
+
+    def _move_checkpoint(self, folder: Path) -> None:
+        """Keep the newest checkpoint of a job that did not succeed: the work in it is the user's."""
+        found = self.layout.checkpoints(self.job)
+        serials = [int(item.name) for item in found.iterdir() if item.name.isdigit()] if found.is_dir() else []
+        if serials and self.result.get("status") != "succeeded":
+            (folder / EARLIER).mkdir(exist_ok=True)
+            disk.remove(folder / EARLIER / "checkpoint")
+            (found / str(max(serials))).rename(folder / EARLIER / "checkpoint")
+
+    def _make_way(self, final: Path) -> None:
+        """Move what an earlier run left under this name out of the way; it goes with the rest of staging."""
+        if os.path.lexists(final):
+            aside = disk.free_name(self.layout.staged(self.job) / "replaced")
+            final.rename(aside)
+
+
+def _move_in(folder: Path, files: Path) -> None:
+    """Move what came home into the folder, under other names where they would hide ours or each other."""
+    for item in sorted(files.iterdir()) if files.is_dir() else ():
+        item.rename(folder / _name_for(item.name, (*OURS, *(other.name for other in folder.iterdir()))))
+
+
+def _name_for(name: str, taken: Iterable[str]) -> str:
+    """Return a name that no other equals, not even where case makes no difference (macOS)."""
+    lower = {other.casefold() for other in taken}
+    while name.casefold() in lower:
+        name += ".job"
+    return name
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of the job's own files in the folder, sorted: what is there, whatever they were called before."""
+    found = (Path(here, name).relative_to(folder) for here, _, names in os.walk(folder) for name in names)
+    return sorted(path.as_posix() for path in found if path.parts[0] not in OURS)
+
+
+def _move_streams(source: Path, into: Path) -> None:
+    into.mkdir(parents=True, exist_ok=True)
+    for stream in STREAMS:
+        if (source / stream).exists():
+            (source / stream).replace(into / stream)

@@ -1,0 +1,163 @@
+"""`LocalArchive`: logs, checkpoints and results of one run on the local disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from aspot.archive import disk, earlier
+from aspot.archive.accept import Acceptance
+from aspot.archive.earlier import Existing
+from aspot.archive.layout import Layout
+from aspot.archive.sink import FileSink
+from aspot.errors import ConfigError
+from aspot.jobs import Job
+from aspot.machine.model import Checkpoint
+from aspot.ports import Archive, LogSink
+from aspot.results import Result
+
+CHECKPOINTS_KEPT = 2
+"""The newest, and the one before it: an attempt may be reading that one when a newer arrives."""
+
+AT_ONCE = 4
+"""Threads that write results at the same time."""
+
+_T = TypeVar("_T")
+
+
+class LocalArchive(Archive):
+    """The local files of one run of a fleet.
+
+    Args:
+        results: The folder of all fleets' results.
+        fleet: The fleet's name.
+        run: The run's id.
+    """
+
+    def __init__(self, results: Path | str, fleet: str, *, run: str) -> None:
+        self.layout = Layout(Path(results).absolute() / fleet)
+        self._run = run
+        self._inputs: dict[str, str] = {}
+        self._threads = anyio.CapacityLimiter(AT_ONCE)
+
+    def prepare(self, existing: str = "refuse") -> None:
+        """Make the results folder ready before anything is launched.
+
+        Args:
+            existing: `refuse`, `resume` or `replace` (the old folder moves to `NAME.1`).
+
+        Raises:
+            ConfigError: If results are there and are to stay, or the folder cannot be written to.
+        """
+        try:
+            wanted = Existing(existing)
+        except ValueError:
+            raise ConfigError(f"existing must be refuse, resume or replace, not {existing!r}") from None
+        earlier.prepare(self.layout, wanted)
+
+    def expect(self, inputs: Mapping[str, str]) -> None:
+        """Take note of the jobs' input digests, by name: they go into `result.json`, for a later `resume`."""
+        self._inputs.update(inputs)
+
+    def earlier(self, jobs: Mapping[str, Job]) -> dict[str, Result]:
+        """Return the results of jobs that succeeded earlier with the same inputs, by name (for `resume`).
+
+        Args:
+            jobs: Jobs by final name, all told to `expect` before.
+        """
+        wanted = {name: self._inputs.get(name, "") for name in jobs}
+        found = earlier.reusable(self.layout, wanted)
+        return {name: earlier.result_of(jobs[name], self.layout.job(name), data) for name, data in found.items()}
+
+    def sink(self, job: str, attempt: int) -> LogSink:
+        """Return where the attempt's output goes."""
+        return FileSink(self.layout.attempt(job, attempt))
+
+    def staging(self, job: str, attempt: int) -> Path:
+        """Return a fresh, empty folder for what an attempt brings home.
+
+        Raises:
+            AspotError: If the disk refuses.
+        """
+        return disk.fresh(self.layout.files(job, attempt))
+
+    def checkpoint_staging(self, job: str, serial: int) -> Path:
+        """Return a fresh, empty folder for a checkpoint.
+
+        Raises:
+            AspotError: If the disk refuses.
+        """
+        return disk.fresh(self.layout.checkpoints(job) / f"{serial}.part")
+
+    async def keep_checkpoint(self, job: str, serial: int) -> None:
+        """Make the staged checkpoint the job's newest; all but the newest two go. Re-entrant.
+
+        Raises:
+            AspotError: If the disk refuses.
+        """
+        await self._in_thread(lambda: _keep(self.layout.checkpoints(job), serial))
+
+    def checkpoint(self, checkpoint: Checkpoint) -> Path:
+        """Return the folder of a checkpoint that was kept."""
+        return self.layout.checkpoints(checkpoint.job) / str(checkpoint.serial)
+
+    async def accept(self, job: str, attempt: int, result: Mapping[str, object]) -> Path:
+        """Publish the job's folder by one rename, with `result.json` in it; return it. Re-entrant.
+
+        Raises:
+            AspotError: If the disk refuses; nothing is published then.
+        """
+        stored = {**result, "run": self._run, "inputs": self._inputs.get(job, "")}
+        return await self._in_thread(Acceptance(self.layout, self._run, job, attempt, stored).carry_out)
+
+    async def finish(self, summary: Mapping[str, object]) -> None:
+        """Write `results.json`, and remove what was staged.
+
+        Raises:
+            AspotError: If the disk refuses.
+        """
+        await self._in_thread(lambda: self._finish(json.dumps(summary, indent=1, default=str)))
+
+    def _finish(self, text: str) -> None:
+        disk.replace_durably(self.layout.summary, text.encode())
+        disk.remove(self.layout.staging)
+
+    def abandon(self) -> None:
+        """Remove the folder again if nothing came into it: the run was refused before it began."""
+        if disk.is_empty(self.layout.root):
+            disk.remove(self.layout.root)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        def explained() -> _T:
+            with disk.explained(self.layout.root):
+                return work()
+
+        return await anyio.to_thread.run_sync(explained, limiter=self._threads)
+
+
+def _keep(folder: Path, serial: int) -> None:
+    staged, kept = folder / f"{serial}.part", folder / str(serial)
+    if staged.exists():
+        disk.sync_tree(staged)
+        if kept.exists():
+            disk.remove(kept)
+        staged.rename(kept)
+        disk.sync(folder)
+    for number in sorted(int(item.name) for item in folder.iterdir() if item.name.isdigit())[:-CHECKPOINTS_KEPT]:
+        disk.remove(folder / str(number))
+
+
+def log_folders(results: Path | str, fleet: str, job: str) -> list[tuple[int, Path]]:
+    """Return (attempt, folder with `stdout` and `stderr`) for each attempt whose output is here, oldest first.
+
+    Args:
+        results: The folder of all fleets' results.
+        fleet: The fleet's name.
+        job: The job's name.
+    """
+    return Layout(Path(results).absolute() / fleet).logs(job)
