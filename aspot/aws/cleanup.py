@@ -9,7 +9,8 @@ from typing import Any
 from aspot.aws import tags
 from aspot.aws.bucket import bucket
 from aspot.aws.clients import Aws, named
-from aspot.aws.errors import TRANSIENT, Cause, Trouble
+from aspot.aws.codes import TRANSIENT, Cause
+from aspot.aws.errors import Trouble
 from aspot.aws.together import together
 
 BATCH = 1000
@@ -98,12 +99,12 @@ def _deleting(aws: Aws, action: str, key: str, one: str) -> Any:
     return delete
 
 
-async def alive(aws: Aws, run: str) -> list[tuple[str, str]]:
-    """Return the run's instances that still cost money, with EC2's word for their state."""
+async def alive(aws: Aws, run: str, states: Collection[str] = COSTLY) -> list[tuple[str, str]]:
+    """Return the run's instances in these states, by default those that cost money, with EC2's word for it."""
     found = await aws.pages(
         "ec2:DescribeInstances",
         "Reservations",
-        Filters=[named(f"tag:{tags.RUN}", [run]), named("instance-state-name", COSTLY)],
+        Filters=[named(f"tag:{tags.RUN}", [run]), named("instance-state-name", states)],
     )
     return [(item["InstanceId"], item["State"]["Name"]) for one in found for item in one["Instances"]]
 

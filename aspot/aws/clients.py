@@ -5,57 +5,39 @@ botocore's own retries are off: it would repeat a launch that found no capacity,
 
 from __future__ import annotations
 
-import ipaddress
-import os
+import json
 import random
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import anyio
 
-from aspot.aws.errors import CREDENTIALS_FIX, TRANSIENT, Cause, Trouble, examine
-from aspot.errors import AuthError, ConfigError
+from aspot.aws import chain
+from aspot.aws.codes import TRANSIENT, Cause
+from aspot.aws.errors import Trouble, examine
+from aspot.errors import AspotError, ConfigError
 
 CONNECT_S = 5.0
 READ_S = 30.0
 CALL_S = 60.0
 """Longest that one try of a call may take in all."""
+EXPLAIN_S = 8.0
 TRIES = 4
 PAGE = 1000
 """Most results a page of Describe calls (EC2 API reference)."""
-
-_KEPT: Mapping[str, tuple[str, ...]] = {
-    "Reservation": ("Instances",),
-    "Instance": (
-        "InstanceId",
-        "InstanceLifecycle",
-        "InstanceType",
-        "LaunchTime",
-        "Placement",
-        "PrivateIpAddress",
-        "PublicIpAddress",
-        "SpotInstanceRequestId",
-        "State",
-        "StateReason",
-        "Tags",
-    ),
-    "Placement": ("AvailabilityZone",),
-    "SpotInstanceRequest": ("InstanceId", "SpotInstanceRequestId", "State", "Status"),
-}
-"""Members of EC2's answers that we read; the parser skips the rest, which makes a poll three times as cheap
-(0.17 instead of 0.5 ms of CPU an instance: measured with botocore 1.43)."""
 
 
 class Aws:
     """Clients of one region. Make it with `Aws.open`."""
 
-    def __init__(self, session: Any, region: str, stack: AsyncExitStack) -> None:
-        self._session, self._stack = session, stack
+    def __init__(self, session: Any, region: str) -> None:
+        self._session, self._stack = session, AsyncExitStack()
         self._clients: dict[str, Any] = {}
+        self._old = AsyncExitStack()
+        self._is_refused = False  # the credentials are: read them afresh before the next call
         self.region = region
         self.endpoint = ""
 
@@ -70,27 +52,22 @@ class Aws:
             ConfigError: If there is no region, or no such region.
             AuthError: If there are no credentials.
         """
-        from aiobotocore.session import AioSession
-
-        session = AioSession()
-        _lighten(session)
+        session = await chain.session()
+        aws = cls(session, await chain.region_of(session, region))
         try:
-            found = await _region(session, region)
-            if _is_loopback(_configured_endpoint(session)):
-                session.get_component("credential_provider").remove("iam-role")  # nobody outside is asked
-            await _check_credentials(session)
-        except Exception as error:
-            raise _configuration(error) from error
-        aws = cls(session, found, AsyncExitStack())
-        aws.endpoint = str((await aws._client("ec2")).meta.endpoint_url)
+            aws.endpoint = str((await aws._client("ec2")).meta.endpoint_url)
+        except ValueError as error:
+            raise ConfigError(str(error), fix="look at AWS_ENDPOINT_URL and endpoint_url in ~/.aws/config") from error
         return aws
 
     @property
     def is_loopback(self) -> bool:
         """Tell whether EC2 is asked at an address of this machine."""
-        return _is_loopback(self.endpoint)
+        return chain.is_loopback(self.endpoint)
 
     async def _client(self, service: str, region: str | None = None) -> Any:
+        if self._is_refused:
+            await self._renew()
         if service not in self._clients:
             from botocore.config import Config
 
@@ -103,6 +80,16 @@ class Aws:
             made = self._session.create_client(service, region_name=region or self.region, config=config)
             self._clients[service] = await self._stack.enter_async_context(made)
         return self._clients[service]
+
+    async def _renew(self) -> None:
+        """Read the credentials afresh. Clients used until now may have calls under way, so they are closed later."""
+        try:
+            self._session = await chain.session(like=self._session)
+        except AspotError as error:
+            raise Trouble(Cause.EXPIRED, "NoCredentials", error.message) from error
+        self._is_refused, self._clients = False, {}
+        before, self._old, self._stack = self._old, self._stack, AsyncExitStack()
+        await before.aclose()
 
     async def once(self, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
         """Make one call, one try.
@@ -120,10 +107,13 @@ class Aws:
             with anyio.fail_after(CALL_S):
                 client = await self._client(_SERVICES.get(service, service), region)
                 answer: dict[str, Any] = await getattr(client, _snake(action))(**params)
+        except Trouble:
+            raise
         except Exception as error:
             trouble = examine(error, operation)
             if trouble is None:
                 raise
+            self._is_refused |= trouble.cause in (Cause.EXPIRED, Cause.AUTH)
             raise trouble from error
         return answer
 
@@ -184,7 +174,21 @@ class Aws:
 
     async def aclose(self) -> None:
         """Close connections."""
+        await self._old.aclose()
         await self._stack.aclose()
+
+    async def explain(self, trouble: Trouble) -> Trouble:
+        """Return the refusal with what AWS's encoded message says, where we may read it."""
+        if trouble.blob:
+            try:
+                with anyio.fail_after(EXPLAIN_S):
+                    answer = await self.once("sts:DecodeAuthorizationMessage", EncodedMessage=trouble.blob)
+            except (Trouble, TimeoutError):
+                return trouble
+            context = json.loads(answer["DecodedMessage"]).get("context", {})
+            trouble.operation = context.get("action") or trouble.operation
+            trouble.message = f"{trouble.message} (on {context.get('resource', 'an unknown resource')})"
+        return trouble
 
 
 _SERVICES = {"servicequotas": "service-quotas"}
@@ -202,70 +206,3 @@ def tag_filter(key: str, *values: str) -> dict[str, Any]:
 def named(name: str, values: Iterable[str]) -> dict[str, Any]:
     """Return a filter."""
     return {"Name": name, "Values": list(values)}
-
-
-def _lighten(session: Any) -> None:
-    """Leave out what we do not read of EC2's answers; the loader, and so the model, belongs to this session alone."""
-    shapes = session.get_component("data_loader").load_service_model("ec2", "service-2")["shapes"]
-    for name, kept in _KEPT.items():
-        members = shapes[name]["members"]
-        shapes[name]["members"] = {key: members[key] for key in kept if key in members}
-
-
-def _configured_endpoint(session: Any) -> str:
-    keys = ("AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL")
-    found = next((os.environ[key] for key in keys if os.environ.get(key)), "")
-    return found or str(session.get_scoped_config().get("endpoint_url") or "")
-
-
-def _is_loopback(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-async def _region(session: Any, wanted: str | None) -> str:
-    region = wanted or session.get_config_variable("region") or os.environ.get("AWS_REGION")
-    if not region:
-        raise ConfigError(
-            "no AWS region is set",
-            fix="give --region (region= in a profile), or set AWS_DEFAULT_REGION, or run `aws configure`",
-        )
-    known: list[str] = []
-    for partition in await _value(session.get_available_partitions()):
-        known += await _value(session.get_available_regions("ec2", partition_name=partition))
-    if region not in known:
-        import difflib
-
-        near = difflib.get_close_matches(region, known, n=1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(
-            f"there is no AWS region {region!r}",
-            fix=f"{hint}regions look like us-east-1 (a very new one needs a newer botocore)",
-        )
-    return str(region)
-
-
-async def _value(maybe: Any) -> Any:
-    return await maybe if hasattr(maybe, "__await__") else maybe
-
-
-async def _check_credentials(session: Any) -> None:
-    if await session.get_credentials() is None:
-        raise AuthError("there are no AWS credentials", fix=CREDENTIALS_FIX)
-
-
-def _configuration(error: Exception) -> Exception:
-    """Return the public error for a configuration that botocore could not use."""
-    from botocore.exceptions import BotoCoreError
-
-    if not isinstance(error, BotoCoreError):
-        return error
-    trouble = examine(error, "credentials")
-    if trouble is not None and trouble.cause is Cause.EXPIRED:
-        return AuthError(f"AWS credentials cannot be had: {error}", fix=CREDENTIALS_FIX)
-    return ConfigError(
-        f"AWS's configuration cannot be used: {error}", fix="look at ~/.aws/config, AWS_PROFILE and AWS_ENDPOINT_URL"
-    )

@@ -11,7 +11,8 @@ import anyio
 
 from aspot.aws import cleanup, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
-from aspot.aws.errors import Cause, Trouble, to_error, to_pause
+from aspot.aws.codes import Cause
+from aspot.aws.errors import Trouble, to_error, to_pause
 from aspot.aws.launch import Ground, Launcher
 from aspot.aws.together import together
 from aspot.errors import InternalError
@@ -75,7 +76,7 @@ class Ec2Cloud(Cloud):
             with anyio.move_on_after(UNDO_S, shield=True):
                 await self._undo()
             if isinstance(error, Trouble):
-                raise to_error(error) from error
+                raise to_error(await self._aws.explain(error)) from error
             raise
 
     async def _prepare(self, plan: CloudPlan) -> Prepared:

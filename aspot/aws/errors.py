@@ -1,20 +1,19 @@
-"""What AWS's error codes mean, classed once: by code, never by text.
+"""Failures of calls to AWS, classed once, by code and never by text; and what others see of them.
 
-The table follows the errors overview of the EC2 API reference and measurements on real accounts (gathered 2026-11-23).
-May import machine and errors; botocore only inside functions, since importing it is slow.
+May import machine, errors and ports; botocore only inside functions, since importing it is slow.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, WHOLE_REQUEST, Cause
 from aspot.errors import AuthError, CapacityError, CloudError, ConfigError, QuotaError, ThrottledError
-from aspot.machine.pool import Pool, Refusal, RefusalKind
+from aspot.machine.pool import Pool, Refusal
 from aspot.ports import CloudUnavailable, CredentialsExpired
 
 log = logging.getLogger(__name__)
@@ -23,130 +22,7 @@ SKEW_S = 240.0
 """AWS refuses signatures that are 5 minutes off (EC2: 15); report a little before that."""
 
 
-class Cause(enum.Enum):
-    """What an error of AWS means for us."""
-
-    CAPACITY = "no capacity"
-    NOT_TRIED = "pool not tried"
-    PRICE = "max price too low"
-    UNSUPPORTED = "not offered there"
-    QUOTA = "a limit of the account"
-    FLEET_QUOTA = "a limit of CreateFleet alone"
-    THROTTLED = "too many requests"
-    LOST = "no usable answer: it may have happened"
-    UNREACHABLE = "not sent: it did not happen"
-    TOO_MANY = "too many in one request"
-    NOT_FOUND = "does not exist, or not yet"
-    DUPLICATE = "exists already"
-    BUSY = "not in its present state"
-    EXPIRED = "credentials expired"
-    AUTH = "credentials or permissions"
-    REQUEST = "the request is at fault"
-    GRANTED = "a dry run would have succeeded"
-    UNKNOWN = "unknown code"
-
-
-_CODES: dict[Cause, str] = {
-    Cause.CAPACITY: (
-        "InsufficientInstanceCapacity InsufficientHostCapacity InsufficientCapacity InsufficientVolumeCapacity"
-        " InsufficientFreeAddressesInSubnet ReservationCapacityExceeded"
-    ),
-    Cause.NOT_TRIED: "UnfulfillableCapacity IdempotentInstanceTerminated",
-    Cause.PRICE: "SpotMaxPriceTooLow",
-    Cause.UNSUPPORTED: "Unsupported InvalidFleetConfiguration VolumeTypeNotAvailableInZone InvalidZone.NotFound",
-    Cause.QUOTA: (
-        "MaxSpotInstanceCountExceeded VcpuLimitExceeded InstanceLimitExceeded VolumeLimitExceeded MaxIOPSLimitExceeded"
-        " NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded SecurityGroupLimitExceeded"
-        " LaunchTemplateLimitExceeded RulesPerSecurityGroupLimitExceeded"
-    ),
-    Cause.FLEET_QUOTA: "MaxSpotFleetRequestCountExceeded MaxFleetCountExceeded FleetLimitExceeded",
-    Cause.THROTTLED: (
-        "RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled"
-        " RequestThrottledException EC2ThrottledException"
-        " TooManyRequestsException SlowDown BandwidthLimitExceeded PriorRequestNotComplete"
-        " ProvisionedThroughputExceededException LimitExceededException TransactionInProgressException"
-    ),
-    Cause.LOST: "InternalError InternalFailure InternalServerError ServiceUnavailable Unavailable RequestTimeout",
-    Cause.TOO_MANY: "ResourceCountExceeded RequestResourceCountExceeded",
-    Cause.NOT_FOUND: (
-        "InvalidInstanceID.NotFound InvalidGroup.NotFound InvalidSecurityGroupID.NotFound"
-        " InvalidSecurityGroupId.NotFound InvalidLaunchTemplateId.NotFound"
-        " InvalidLaunchTemplateId.VersionNotFound InvalidKeyPair.NotFound"
-        " InvalidLaunchTemplateName.NotFoundException InvalidSubnetID.NotFound InvalidVpcID.NotFound"
-        " InvalidSpotInstanceRequestID.NotFound ParameterNotFound NoSuchResourceException"
-    ),
-    Cause.DUPLICATE: (
-        "InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
-        " InvalidLaunchTemplateName.AlreadyExistsException"
-    ),
-    Cause.BUSY: "IncorrectInstanceState IncorrectState VolumeInUse DependencyViolation ConcurrentTagAccess",
-    Cause.EXPIRED: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
-    Cause.AUTH: (
-        "UnauthorizedOperation AuthFailure InvalidClientTokenId SignatureDoesNotMatch Blocked OptInRequired"
-        " PendingVerification OperationNotPermitted AuthFailure.ServiceLinkedRoleCreationNotPermitted AccessDenied"
-        " AccessDeniedException UnrecognizedClientException InvalidSignatureException RequestTimeTooSkewed"
-        " MissingAuthenticationToken IncompleteSignature SsmAccessDenied NotAuthorized"
-    ),
-    Cause.REQUEST: (
-        "InvalidAMIID.NotFound InvalidAMIID.Malformed InvalidAMIID.Unavailable InvalidParameter"
-        " InvalidParameterCombination InvalidParameterValue MissingParameter UnknownParameter ValidationError"
-        " ValidationException UnsupportedOperation InvalidInstanceType InvalidBlockDeviceMapping"
-        " IdempotentParameterMismatch InvalidKey.Format VPCIdNotSpecified DefaultVpcDoesNotExist"
-        " InvalidUserData.Malformed InvalidInstanceID.Malformed InvalidGroupId.Malformed FilterLimitExceeded"
-    ),
-    Cause.GRANTED: "DryRunOperation",
-}
-CAUSE_OF: dict[str, Cause] = {code: cause for cause, codes in _CODES.items() for code in codes.split()}
-
-LAUNCH_KINDS: dict[Cause, RefusalKind] = {
-    Cause.CAPACITY: RefusalKind.NO_CAPACITY,
-    Cause.NOT_TRIED: RefusalKind.NOT_TRIED,
-    Cause.PRICE: RefusalKind.PRICE,
-    Cause.UNSUPPORTED: RefusalKind.UNSUPPORTED,
-    Cause.QUOTA: RefusalKind.QUOTA,
-    Cause.FLEET_QUOTA: RefusalKind.QUOTA,
-    Cause.THROTTLED: RefusalKind.THROTTLED,
-    Cause.UNREACHABLE: RefusalKind.THROTTLED,
-    Cause.LOST: RefusalKind.THROTTLED,  # only inside a fleet's answer: there it says that nothing came of it
-    Cause.TOO_MANY: RefusalKind.NO_CAPACITY,
-    Cause.BUSY: RefusalKind.THROTTLED,
-    Cause.EXPIRED: RefusalKind.AUTH_EXPIRED,
-    Cause.AUTH: RefusalKind.FATAL,
-    Cause.REQUEST: RefusalKind.FATAL,
-    Cause.NOT_FOUND: RefusalKind.FATAL,
-    Cause.DUPLICATE: RefusalKind.FATAL,
-    Cause.GRANTED: RefusalKind.FATAL,
-    Cause.UNKNOWN: RefusalKind.NO_CAPACITY,  # other pool, said loudly; the capacity time-out keeps it finite
-}
-WHOLE_REQUEST = frozenset({RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL})
-TRANSIENT = frozenset({Cause.THROTTLED, Cause.LOST, Cause.UNREACHABLE})
-
 _BLOB = re.compile(r"\s*Encoded authorization failure message: (\S+)")
-LOGIN_FIX = "log in again (`aws sso login`, or new keys), then repeat"
-CREDENTIALS_FIX = (
-    "run `aws configure` or `aws sso login`, or set AWS_PROFILE; to try aspot without an account:"
-    ' eval "$(aspot local up)"'
-)
-_FIXES: dict[str, str] = {
-    "UnauthorizedOperation": "`aspot doctor` lists every permission that is missing",
-    "AccessDenied": "`aspot doctor` lists every permission that is missing",
-    "AccessDeniedException": "`aspot doctor` lists every permission that is missing",
-    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (
-        "an administrator runs, once per account:"
-        " aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
-    ),
-    "OptInRequired": "enable the region or service for this account in the console, or use another region",
-    "PendingVerification": "AWS is verifying the account: try again in some hours",
-    "Blocked": "AWS has blocked the account: contact AWS support",
-    "OperationNotPermitted": "switch termination protection off, or use credentials that may do this",
-    "InvalidAMIID.NotFound": "an image belongs to one region: give the id it has there, or a name such as al2023",
-    "InvalidKeyPair.NotFound": "name a key pair of this region (`aws ec2 describe-key-pairs`), or leave key_pair out",
-    "InvalidBlockDeviceMapping": "give a larger disk: it must hold the image",
-    "SpotMaxPriceTooLow": "leave max_price out, as AWS advises, or raise it",
-    "InvalidClientTokenId": CREDENTIALS_FIX,
-    "UnrecognizedClientException": CREDENTIALS_FIX,
-    "AuthFailure": CREDENTIALS_FIX,
-}
 
 
 class Trouble(Exception):
@@ -269,10 +145,10 @@ def fix_for(trouble: Trouble) -> str:
         "AccessDenied",
         "AccessDeniedException",
     ):
-        return f"ask for the permission {trouble.operation}; {_FIXES[trouble.code]}"
+        return f"ask for the permission {trouble.operation}; {FIXES[trouble.code]}"
     if trouble.cause is Cause.QUOTA:
         return "end other instances, or ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
-    return _FIXES.get(trouble.code, "")
+    return FIXES.get(trouble.code, "")
 
 
 def is_skewed(trouble: Trouble) -> bool:

@@ -12,7 +12,8 @@ import attrs
 from aspot.aws import tags
 from aspot.aws.bucket import bucket
 from aspot.aws.clients import Aws
-from aspot.aws.errors import Cause, Trouble, cause_of, refusal
+from aspot.aws.codes import Cause
+from aspot.aws.errors import Trouble, cause_of, refusal
 from aspot.aws.images import Image
 from aspot.aws.network import Place
 from aspot.aws.pools import quota_of

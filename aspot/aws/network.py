@@ -10,7 +10,8 @@ import attrs
 
 from aspot.aws import tags
 from aspot.aws.clients import Aws, named
-from aspot.aws.errors import Cause, Trouble
+from aspot.aws.codes import Cause
+from aspot.aws.errors import Trouble
 from aspot.errors import CloudError, ConfigError
 from aspot.ports import CloudPlan
 

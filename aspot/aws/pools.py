@@ -193,15 +193,21 @@ async def check_quota(aws: Aws, types: Iterable[Kind], *, count: int, is_spot: b
         if quota is None:
             return
         smallest[quota] = kind
-    limits = {quota: await _limit(aws, quota.spot if is_spot else quota.on_demand) for quota in smallest}
+    limits = {quota: await limit(aws, quota.spot if is_spot else quota.on_demand) for quota in smallest}
     room = sum(limit // smallest[quota].vcpus for quota, limit in limits.items())
     if count > room:
         raise _over(aws.region, smallest, limits, count=count, room=int(room), is_spot=is_spot)
 
 
-async def _limit(aws: Aws, code: str) -> float:
+async def limit(aws: Aws, code: str) -> float:
+    """Return a quota in vCPUs; infinity if it cannot be read."""
     answer = await _if_possible(aws, "servicequotas:GetServiceQuota", ServiceCode="ec2", QuotaCode=code)
     return float(answer.get("Quota", {}).get("Value", math.inf))
+
+
+def quota_link(region: str, code: str) -> str:
+    """Return the page where more of a quota is asked for."""
+    return f"https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
 
 
 def _over(
@@ -210,13 +216,12 @@ def _over(
     market = "spot" if is_spot else "on-demand"
     quota = max(limits, key=lambda one: limits[one])
     kind, code = smallest[quota], quota.spot if is_spot else quota.on_demand
-    link = f"https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{code}"
     fewer = f"--instances {room}, or request more: " if room else "request more: "
     return QuotaError(
         f"{count} × {kind.name} need {count * kind.vcpus} vCPUs;"
         f" your {market} quota for {quota.family} is {limits[quota]:.0f} ({region})",
         code=code,
-        fix=fewer + link,
+        fix=fewer + quota_link(region, code),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import attrs
@@ -41,6 +42,9 @@ TAKEN = frozenset(
 """Status codes of spot requests whose instance EC2 is taking or has taken ("Spot request status", 2026-11).
 While the instance still runs, they are a notice too."""
 ALIVE = frozenset({"pending", "running"})
+BY_USER = "Client.UserInitiatedShutdown"
+FILTER_VALUES = 200
+"""Most values of a filter (EC2 API reference)."""
 _REASONS = {
     "Server.SpotInstanceTermination": EndReason.INTERRUPTED,
     "Server.SpotInstanceShutdown": EndReason.INTERRUPTED,
@@ -89,10 +93,25 @@ async def _statuses(
     aws: Aws, instances: Iterable[Mapping[str, Any]], mine: list[dict[str, Any]], tries: int
 ) -> dict[str, Mapping[str, Any]]:
     """Return the status of each spot instance's request, by instance id."""
-    if not any(item.get("InstanceLifecycle") == "spot" and item["State"]["Name"] != "terminated" for item in instances):
+    open_ids = {_request_id(item) for item in instances if _is_open(item)} - {""}
+    if not open_ids:
         return {}
-    found = await aws.pages("ec2:DescribeSpotInstanceRequests", "SpotInstanceRequests", tries=tries, Filters=mine)
+    ask = partial(aws.pages, "ec2:DescribeSpotInstanceRequests", "SpotInstanceRequests", tries=tries)
+    found = await ask(Filters=mine)
+    untagged = sorted(open_ids - {item["SpotInstanceRequestId"] for item in found})
+    for at in range(0, len(untagged), FILTER_VALUES):  # tags of requests come from the template, and may come late
+        found += await ask(Filters=[named("spot-instance-request-id", untagged[at : at + FILTER_VALUES])])
     return {item["InstanceId"]: item.get("Status", {}) for item in found if item.get("InstanceId")}
+
+
+def _request_id(item: Mapping[str, Any]) -> str:
+    return str(item.get("SpotInstanceRequestId") or "")
+
+
+def _is_open(item: Mapping[str, Any]) -> bool:
+    """Tell whether the spot request still has something to say that the instance does not."""
+    reason = item.get("StateReason", {}).get("Code", "")
+    return item["State"]["Name"] != "terminated" or (reason not in _REASONS and reason != BY_USER)
 
 
 def sight(item: Mapping[str, Any], status: Mapping[str, Any], eyes: Eyes) -> Sighting:
@@ -135,7 +154,7 @@ def end_reason(item: Mapping[str, Any], status: str, ended: Collection[str]) -> 
     code = item.get("StateReason", {}).get("Code", "")
     if status in TAKEN:
         return EndReason.INTERRUPTED
-    if code == "Client.UserInitiatedShutdown":
+    if code == BY_USER:
         return EndReason.OURS if item["InstanceId"] in ended else EndReason.SOMEONE
     return _REASONS.get(code, EndReason.UNKNOWN)
 

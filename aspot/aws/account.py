@@ -1,0 +1,170 @@
+"""What aspot has in an account, whichever process made it: to list it, and to end and delete it. By tags alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import anyio
+import attrs
+
+from aspot.aws import cleanup, tags
+from aspot.aws.clients import Aws, named
+from aspot.aws.errors import Trouble, to_error
+from aspot.aws.sightings import address_of, port_of
+
+GONE_S = 120.0
+"""How long to wait until instances are gone, so that their group can be deleted."""
+EVERY_S = 2.0
+
+
+@attrs.frozen(kw_only=True)
+class Found:
+    """An instance that bears aspot's tags. Tags are untrusted: anyone who may tag can write them.
+
+    Args:
+        instance: EC2 id.
+        run: Run id; with `name`, which fleet or box it belongs to.
+        name: The fleet's name.
+        owner: Who launched it.
+        state: EC2's word.
+        type, zone: Where it is.
+        address, port: Where SSH answers; "" while there is no address.
+        lifecycle: `spot` or `on-demand`.
+        launched: EC2's LaunchTime.
+        expires: When its run meant to be over; None if the tag cannot be read.
+    """
+
+    instance: str
+    run: str
+    name: str
+    owner: str
+    state: str
+    type: str
+    zone: str
+    address: str
+    port: int
+    lifecycle: str
+    launched: datetime
+    expires: datetime | None
+
+
+class Account:
+    """aspot's things in one account and region. Make it with `Account.open`, close it with `aclose`."""
+
+    def __init__(self, aws: Aws) -> None:
+        self._aws = aws
+
+    @classmethod
+    async def open(cls, region: str | None) -> Self:
+        """Find credentials and region as `Ec2Cloud.open` does; raises as it does."""
+        return cls(await Aws.open(region))
+
+    @property
+    def region(self) -> str:
+        """Return the region."""
+        return self._aws.region
+
+    @property
+    def is_loopback(self) -> bool:
+        """Tell whether EC2 is asked at an address of this machine: the local cloud."""
+        return self._aws.is_loopback
+
+    async def instances(self, owner: str = "") -> list[Found]:
+        """Return all instances with aspot's tags, newest first, terminated ones too while EC2 shows them.
+
+        Args:
+            owner: Only those of this owner; "" for all.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        filters = [named("tag-key", [tags.RUN]), *([named(f"tag:{tags.OWNER}", [owner])] if owner else [])]
+        try:
+            seen = await self._aws.pages("ec2:DescribeInstances", "Reservations", Filters=filters)
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
+        found = [self._found(item) for one in seen for item in one["Instances"]]
+        return sorted(found, key=lambda one: (one.launched, one.instance), reverse=True)
+
+    def _found(self, item: dict[str, Any]) -> Found:
+        seen = tags.read(item)
+        return Found(
+            instance=item["InstanceId"],
+            run=seen.get(tags.RUN, ""),
+            name=seen.get(tags.NAME, ""),
+            owner=seen.get(tags.OWNER, ""),
+            state=item["State"]["Name"],
+            type=item["InstanceType"],
+            zone=item["Placement"]["AvailabilityZone"],
+            address=address_of(item, is_public=False),
+            port=port_of(seen, is_local=self.is_loopback),
+            lifecycle=item.get("InstanceLifecycle") or "on-demand",
+            launched=item["LaunchTime"].astimezone(UTC),
+            expires=_moment(seen.get(tags.EXPIRES, "")),
+        )
+
+    async def runs(self) -> list[str]:
+        """Return the ids of all runs of which anything beside instances bears the tag, whoever made them."""
+        kinds = [named("key", [tags.RUN]), named("resource-type", cleanup.OTHERS)]
+        try:
+            seen = await self._aws.pages("ec2:DescribeTags", "Tags", Filters=kinds)
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
+        return sorted({item["Value"] for item in seen})
+
+    async def leftovers_of(self, run: str) -> list[str]:
+        """Return what is there of a run, as text for people; nothing is changed.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        try:
+            return await cleanup.remove(self._aws, run, templates=(), groups=())
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
+
+    async def remove_run(self, run: str, *, seconds: float = GONE_S) -> list[str]:
+        """End a run's instances and delete its templates and groups; return what is left, as text for people.
+
+        Args:
+            run: Run id.
+            seconds: How long to wait for its instances to be gone; a group in use cannot be deleted.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        try:
+            return await self._remove(run, time.monotonic() + seconds)
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
+
+    async def _remove(self, run: str, until: float) -> list[str]:
+        there = await cleanup.alive(self._aws, run)
+        refused = await cleanup.terminate(self._aws, [one for one, _ in there])
+        made = await cleanup.of_run(self._aws, run, ("launch-template", "security-group"))
+        templates = [one for one, kind in made if kind == "launch-template"]
+        groups = [one for one, kind in made if kind == "security-group"]
+        while True:
+            left = await cleanup.remove(self._aws, run, templates=templates, groups=groups)
+            is_in_use = any("DependencyViolation" in one for one in left)
+            if not (is_in_use or await self._are_ending(run, refused)) or time.monotonic() > until:
+                return left
+            await anyio.sleep(EVERY_S)
+
+    async def _are_ending(self, run: str, refused: Collection[str]) -> bool:
+        seen = await cleanup.alive(self._aws, run, (*cleanup.COSTLY, "shutting-down"))
+        return any(one not in refused for one, _ in seen)
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._aws.aclose()
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
