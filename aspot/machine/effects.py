@@ -93,4 +93,6 @@ class Announce:
     news: News
 
 
-Effect = Launch | Connect | StartAttempt | StopAttempt | SaveCheckpoint | CollectResult | AcceptResult | Terminate | Announce
+Effect = (
+    Launch | Connect | StartAttempt | StopAttempt | SaveCheckpoint | CollectResult | AcceptResult | Terminate | Announce
+)

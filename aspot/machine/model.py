@@ -210,6 +210,13 @@ class AttemptRecord:
     resumed_from: int = 0
     saved: Checkpoint | None = None  # newest checkpoint that came from this attempt
     cost_usd: float = 0.0
+    stop_asked: datetime | None = None  # when it was told to stop
+    exited: datetime | None = None  # when its status came: it works no more
+    synced: datetime | None = None  # when a checkpoint was last asked for
+    saving: int = 0  # serial of the checkpoint on its way; 0 for none
+    final_serial: int = 0  # serial of the checkpoint that is its last; it ends when that one is here or missed
+    has_hook_run: bool = False  # the user's `on_notice` command ended
+    is_parting: bool = False  # stopped for an interruption: it ends once its last checkpoint is here or missed
 
 
 @attrs.frozen(kw_only=True)
@@ -230,6 +237,7 @@ class JobRecord:
     collected: Collected | None = None
     accepted: int = 0  # number of the attempt whose result is the job's; 0 until there is one
     cancel_asked: bool = False
+    order: int = 0  # place in the order of submission
     waiting_since: datetime | None = None  # when it last began to wait for capacity
 
     @property
@@ -282,6 +290,9 @@ class InstanceRecord:
     price_usd_per_hour: float = 0.0  # newest known
     cost_usd: float = 0.0  # accrued up to `priced_at`
     priced_at: datetime | None = None
+    attributed_usd: float = 0.0  # how much of its cost the attempts that ended on it bear
+    refund_usd: float = 0.0  # compute part that AWS does not charge: EC2 took it back within its first hour
+    kept: str = ""  # why EC2 refuses to end it: it is reported as left
     story: tuple[str, ...] = ()
 
     @property
@@ -335,6 +346,7 @@ class PoolMemory:
     refused: int = 0
     interrupted: int = 0
     avoid_until: datetime | None = None
+    interrupted_until: datetime | None = None  # avoided because EC2 took machines back here
     barred: bool = False
     last_code: str = ""
 
@@ -385,6 +397,25 @@ class RunSpec:
 
 
 @attrs.frozen(kw_only=True)
+class Stop:
+    """The decision to stop the whole run.
+
+    Args:
+        at: When it was made.
+        reason: For people; becomes the reason of the jobs it ends.
+        verdict: Status of the jobs that it ends.
+        why: What attempts are told.
+        force_at: What has not come home by then is given up, and every machine ended.
+    """
+
+    at: datetime
+    reason: str
+    verdict: JobStatus
+    why: StopWhy
+    force_at: datetime
+
+
+@attrs.frozen(kw_only=True)
 class Run:
     """The whole state of a run: `step(run, event)` returns the next one and the effects to carry out."""
 
@@ -404,3 +435,15 @@ class Run:
     stop_reason: str = ""
     budget_reached: bool = False
     seen: int = 0  # events taken so far; makes replay idempotent
+    is_submission_closed: bool = False
+    stop: Stop | None = None  # set with phase STOPPING
+    quota_refusals: int = 0  # in a row, with nothing launched between
+    unusable: int = 0  # machines in a row that never became ready
+    unusable_why: str = ""
+    on_demand_memory: Mapping[Pool, PoolMemory] = attrs.field(factory=dict)  # as `memory`, for on-demand launches
+    # Indexes, kept by `Change`, so that a step need not look at everything (checked in `invariants`):
+    queued: tuple[str, ...] = ()  # jobs that wait for a machine, in order of submission
+    unfinished: int = 0  # jobs that are not final
+    live: tuple[str, ...] = ()  # instances not yet TERMINATED
+    asked: tuple[str, ...] = ()  # launch requests not yet ANSWERED
+    starved: tuple[str, ...] = ()  # jobs that wait for capacity: those with `waiting_since`

@@ -1,0 +1,99 @@
+"""How many machines there is work for: one look at everything that lives."""
+
+from __future__ import annotations
+
+import attrs
+
+from aspot.machine.endings import outcome_of
+from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Outcome, Run
+
+WAITING_STATES = (InstanceState.REQUESTED, InstanceState.RUNNING)
+
+
+@attrs.frozen(kw_only=True)
+class Census:
+    """Who is there.
+
+    Args:
+        idle: Instances that are ready and have no attempt, oldest first.
+        starting: Instances on their way, oldest first.
+        moving: Jobs whose attempt is on a machine that goes away: each wants a successor.
+        counted: Instances that count towards the limit. A machine that EC2 takes back does not: its successor may overlap it.
+        queued: Jobs that wait.
+        pending: Instances asked for, not yet heard of.
+        limit: Most instances allowed.
+    """
+
+    idle: tuple[InstanceRecord, ...]
+    starting: tuple[InstanceRecord, ...]
+    moving: tuple[str, ...]
+    counted: int
+    queued: int
+    pending: int
+    limit: int
+
+    @property
+    def spare(self) -> int:
+        """Return how many idle or starting instances nobody waits for."""
+        return max(0, len(self.idle) + len(self.starting) - self.queued - len(self.moving))
+
+    @property
+    def unmet(self) -> int:
+        """Return how many more instances there is work and room for, those asked for included."""
+        lacking = self.queued + len(self.moving) - len(self.idle) - len(self.starting)
+        return max(0, min(lacking, self.limit - self.counted))
+
+    @property
+    def excess(self) -> int:
+        """Return by how many instances the limit is exceeded."""
+        return max(0, self.counted - self.limit)
+
+
+def census(run: Run) -> Census:
+    """Return who is there now."""
+    idle, starting, counted = [], [], 0
+    moving: list[str] = []
+    for name in run.live:
+        instance = run.instances[name]
+        counted += counts(instance)
+        if instance.state is InstanceState.SSH_READY:
+            idle.append(instance)
+        elif instance.state in WAITING_STATES:
+            starting.append(instance)
+        elif instance.state is not InstanceState.JOB and _wants_successor(run, instance):
+            moving.append(instance.attempt[0] if instance.attempt else "")
+    return Census(
+        idle=tuple(idle),
+        starting=tuple(starting),
+        moving=tuple(moving),
+        counted=counted,
+        queued=len(run.queued),
+        pending=pending(run),
+        limit=run.spec.limit,
+    )
+
+
+def counts(instance: InstanceRecord) -> bool:
+    """Tell whether the instance counts towards the limit."""
+    if instance.notice is not None or instance.kept:
+        return False
+    return instance.state is not InstanceState.TERMINATING or instance.terminate_asked
+
+
+def pending(run: Run) -> int:
+    """Return how many instances were asked for and not yet heard of; unanswered requests may all have succeeded."""
+    requests = (run.requests[name] for name in run.asked)
+    return sum(max(0, request.spec.count - len(request.instances)) for request in requests)
+
+
+def _wants_successor(run: Run, instance: InstanceRecord) -> bool:
+    if instance.attempt is None:
+        return False
+    job = run.jobs[instance.attempt[0]]
+    attempt = job.attempts[-1]
+    if job.cancel_asked or job.interruptions + 1 >= job.spec.interruptions:
+        return False
+    if attempt.state is not AttemptState.COLLECTING:
+        return True
+    assert attempt.exit is not None
+    return outcome_of(attempt.exit, instance) in (Outcome.INTERRUPTED, Outcome.LOST)

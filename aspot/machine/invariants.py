@@ -1,0 +1,152 @@
+"""What must hold after every step (FAULTS.md B). Tests and the simulation check it; production does not pay for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from aspot.machine.demand import counts, pending
+from aspot.machine.model import (
+    AttemptState,
+    InstanceState,
+    JobRecord,
+    JobStatus,
+    LaunchState,
+    Outcome,
+    Run,
+    RunPhase,
+)
+
+_BUSY = (InstanceState.JOB, InstanceState.INTERRUPTED, InstanceState.TERMINATING)
+_OWN_FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
+
+
+def violations(run: Run) -> list[str]:
+    """Return what is wrong with the run, as text; empty if all is well."""
+    return [f"{check.__name__.removeprefix('_')}: {text}" for check in _CHECKS for text in check(run)]
+
+
+def _one_live_attempt(run: Run) -> Iterator[str]:
+    """A job has at most one attempt that has not ended: its last."""
+    for job in run.jobs.values():
+        if any(attempt.state is not AttemptState.ENDED for attempt in job.attempts[:-1]):
+            yield f"{job.spec.name} has an older attempt that lives"
+        if [attempt.number for attempt in job.attempts] != list(range(1, len(job.attempts) + 1)):
+            yield f"{job.spec.name} has attempts numbered out of order"
+
+
+def _bound_to_instances(run: Run) -> Iterator[str]:
+    """A live attempt and its instance know each other; a terminated instance has none."""
+    for job in run.jobs.values():
+        live = job.live
+        if live is not None and run.instances[live.instance].attempt != (job.spec.name, live.number):
+            yield f"{job.spec.name} runs on {live.instance}, which does not know"
+    for instance in run.instances.values():
+        if instance.attempt is None:
+            if instance.state is InstanceState.JOB:
+                yield f"{instance.id} is in JOB without an attempt"
+        elif not _is_live(run, instance.attempt) or instance.state not in _BUSY:
+            yield f"{instance.id} is {instance.state.value} and has {instance.attempt}"
+
+
+def _statuses(run: Run) -> Iterator[str]:
+    """Queued, running, decided and final jobs are what they say (V3, V5)."""
+    for job in run.jobs.values():
+        name = job.spec.name
+        if job.status.is_final and job.status is not job.verdict:
+            yield f"{name} is {job.status.value}, its verdict is {job.verdict}"
+        if job.verdict is not None and job.live is not None:
+            yield f"{name} has a verdict and a live attempt"
+        if job.status is JobStatus.RUNNING and job.verdict is None and job.live is None:
+            yield f"{name} is running without an attempt"
+        if job.accepted > len(job.attempts):
+            yield f"{name} accepted an attempt that never was"
+        if job.verdict is JobStatus.SUCCEEDED and not _has_succeeded(job):
+            yield f"{name} succeeded without a verified status and a whole result"
+
+
+def _budgets(run: Run) -> Iterator[str]:
+    """Failures are charged by the script's own ends only, interruptions by EC2's only (V11)."""
+    for job in run.jobs.values():
+        outcomes = [attempt.outcome for attempt in job.attempts]
+        exits = [attempt for attempt in job.attempts if attempt.outcome in _OWN_FAILURES and attempt.exit is not None]
+        if job.failures != len(exits):
+            yield f"{job.spec.name} is charged {job.failures} failures, and had {len(exits)}"
+        if job.interruptions != outcomes.count(Outcome.INTERRUPTED):
+            yield f"{job.spec.name} is charged {job.interruptions} interruptions"
+        if job.losses != outcomes.count(Outcome.LOST):
+            yield f"{job.spec.name} is charged {job.losses} losses"
+
+
+def _limit(run: Run) -> Iterator[str]:
+    """No request is sent that could exceed the limit (V7); a lowered limit is reached as attempts end."""
+    counted = sum(counts(run.instances[name]) for name in run.live)
+    idle = [name for name in run.live if run.instances[name].state is InstanceState.SSH_READY]
+    if run.phase is not RunPhase.PREPARING and counted > run.spec.limit and idle:
+        yield f"{counted} machines, limit {run.spec.limit}, and {idle} are idle"
+
+
+def _stopped_means_stopped(run: Run) -> Iterator[str]:
+    """Once stopping, nothing waits, starts or idles."""
+    if run.stop is None:
+        return
+    if run.queued:
+        yield f"{run.queued} wait in a run that stops"
+    for name in run.live:
+        instance = run.instances[name]
+        if instance.attempt is None and instance.state is not InstanceState.TERMINATING:
+            yield f"{name} is {instance.state.value} without work in a run that stops"
+
+
+def _indexes(run: Run) -> Iterator[str]:
+    """The indexes say what a look at everything would say."""
+    waits = [job for job in run.jobs.values() if job.live is None and job.verdict is None]
+    queued = tuple(job.spec.name for job in sorted(waits, key=lambda job: job.order))
+    live = {name for name, instance in run.instances.items() if instance.state is not InstanceState.TERMINATED}
+    asked = {name for name, request in run.requests.items() if request.state is not LaunchState.ANSWERED}
+    starved = {name for name, job in run.jobs.items() if job.waiting_since is not None}
+    unfinished = sum(not job.status.is_final for job in run.jobs.values())
+    if queued != run.queued:
+        yield f"queued is {run.queued}, not {queued}"
+    if (live, asked, starved) != (set(run.live), set(run.asked), set(run.starved)):
+        yield "live, asked or starved is wrong"
+    if unfinished != run.unfinished:
+        yield f"unfinished is {run.unfinished}, not {unfinished}"
+
+
+def _money(run: Run) -> Iterator[str]:
+    """Nothing costs less than nothing, and attempts bear no more than their machines cost."""
+    for instance in run.instances.values():
+        if instance.cost_usd < 0 or instance.refund_usd < 0 or instance.attributed_usd < 0:
+            yield f"{instance.id} has a negative cost"
+
+
+def _requests(run: Run) -> Iterator[str]:
+    """Every instance was asked for or found; nothing hangs in the air once the run is over (V1)."""
+    if run.phase is RunPhase.ENDED and (pending(run) or run.unfinished):
+        yield "the run has ended with something open"
+    if run.phase is RunPhase.ENDED and any(not run.instances[name].kept for name in run.live):
+        yield "the run has ended with a live machine"
+
+
+def _is_live(run: Run, key: tuple[str, int]) -> bool:
+    live = run.jobs[key[0]].live
+    return live is not None and live.number == key[1]
+
+
+def _has_succeeded(job: JobRecord) -> bool:
+    last = job.attempts[-1] if job.attempts else None
+    is_whole = job.collected is not None and last is not None and last.exit is not None
+    return is_whole and last is not None and last.outcome is Outcome.SUCCEEDED
+
+
+_CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
+    _one_live_attempt,
+    _bound_to_instances,
+    _statuses,
+    _budgets,
+    _limit,
+    _stopped_means_stopped,
+    _indexes,
+    _money,
+    _requests,
+)

@@ -1,0 +1,328 @@
+"""Launch requests: when one is sent, what its answer means, and when it is repeated."""
+
+from __future__ import annotations
+
+import zlib
+from datetime import timedelta
+
+from aspot.machine import effects as ef
+from aspot.machine import events as ev
+from aspot.machine import news as nw
+from aspot.machine.change import Change
+from aspot.machine.demand import Census, census
+from aspot.machine.endings import finish
+from aspot.machine.model import (
+    EndReason,
+    InstanceRecord,
+    InstanceState,
+    JobStatus,
+    LaunchRecord,
+    LaunchSpec,
+    LaunchState,
+    Run,
+    RunPhase,
+)
+from aspot.machine.money import budget_left, launch_reserve, price_of
+from aspot.machine.moves import end_instance
+from aspot.machine.placement import choose, is_hopeless, memory_of, remember_refusal, remember_success, tried
+from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
+from aspot.machine.quantities import price, short_duration
+from aspot.machine.stopping import exhaust, stop
+
+IN_DOUBT_WAITS_S = (2.0, 5.0, 10.0, 20.0)
+"""How long after each lost answer the same request is sent again."""
+
+SETTLE_S = 30.0
+"""How long instances of a request that nobody repeats may take to show up."""
+
+QUOTA_WAIT_S = 30.0
+QUOTA_REFUSALS = 3
+"""So many quota refusals in a row, with no machine of ours alive, and the jobs are lost."""
+
+BACKOFF_MOST_S = 60.0
+AUTH_WAIT_S = 15.0
+EMPTY_WAIT_S = 5.0
+"""How long to wait after an answer that brought nothing and says nothing about any pool."""
+
+UNUSABLE_MOST = 3
+"""So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
+
+
+def ask(change: Change, seen: Census) -> None:
+    """Send one request for what is lacking, if anything may be asked for now."""
+    run = change.run
+    _mark_starved(change, seen)
+    want = seen.unmet - seen.pending
+    if want <= 0 or run.phase not in (RunPhase.OPEN, RunPhase.CLOSED):
+        return
+    if _is_setup_broken(change, seen) or is_blocked(run):
+        return
+    market, pools = choose(run)
+    if pools:
+        _send(change, seen, market, pools, want)
+    elif is_hopeless(run):
+        lose_queued(change, f"no pool can be used: {tried(run)}")
+
+
+def is_blocked(run: Run) -> bool:
+    """Tell whether the run as a whole has to wait before it asks again."""
+    return run.launch_after is not None and run.launch_after > run.now
+
+
+def lose_queued(change: Change, reason: str) -> None:
+    """Give up every job that waits for a machine."""
+    for name in change.run.queued:
+        finish(change, name, JobStatus.LOST, reason)
+
+
+def starve(change: Change, name: str) -> None:
+    """Give up a job that waited for capacity for too long."""
+    waited = short_duration(change.run.spec.capacity_timeout_s)
+    codes = tried(change.run) or _open_codes(change.run) or "no pool may be used at this price"
+    finish(change, name, JobStatus.LOST, f"no capacity for {waited}; tried {codes}")
+
+
+def answered(change: Change, event: ev.LaunchAnswered) -> None:
+    """Take in AWS's answer."""
+    request = change.run.requests[event.request]
+    for launched in event.launched:
+        adopt(change, launched.instance, event.request, launched.pool, launched.market)
+    if request.state is LaunchState.ANSWERED:
+        return
+    kinds = {refusal.kind for refusal in event.refusals}
+    _announce(change, request, request.spec.market, event.refusals)
+    if not event.launched and kinds & {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED} and _is_wanted(change.run):
+        _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
+        return
+    change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
+    _learn(change, request.spec, event)
+    change.plan()
+
+
+def in_doubt(change: Change, event: ev.LaunchInDoubt) -> None:
+    """The answer was lost: the same request again, with the same token, until one comes."""
+    request = change.run.requests[event.request]
+    if request.state is not LaunchState.ANSWERED:
+        waits = dict(enumerate(IN_DOUBT_WAITS_S, start=1))
+        retry_at = change.now + timedelta(seconds=waits.get(request.tries, SETTLE_S))
+        change.request(event.request, state=LaunchState.IN_DOUBT, retry_at=retry_at)
+
+
+def repeat(change: Change, name: str) -> None:
+    """Send a request again; or, if nobody needs it any more, let it rest once nothing more of it can show up."""
+    request = change.run.requests[name]
+    settled = request.sent + timedelta(seconds=SETTLE_S)
+    is_in_doubt = request.state is LaunchState.IN_DOUBT
+    is_given_up = is_in_doubt and request.tries > len(IN_DOUBT_WAITS_S)
+    if not is_given_up and _is_wanted(change.run):
+        change.request(name, tries=request.tries + 1, retry_at=None, sent=change.now)
+        change.emit(ef.Launch(spec=request.spec))
+    elif is_in_doubt and change.now < settled:
+        change.request(name, retry_at=settled)
+    else:
+        change.request(name, state=LaunchState.ANSWERED, retry_at=None)
+        change.plan()
+
+
+def refuse_late(change: Change, instance: InstanceRecord) -> None:
+    """A machine ended while it was starting, for a reason that would have refused its launch."""
+    is_account = instance.end_reason is EndReason.ACCOUNT
+    kind = RefusalKind.UNSUPPORTED if is_account else RefusalKind.NO_CAPACITY
+    assert instance.end_reason is not None
+    refusal = Refusal(kind=kind, code=instance.end_reason.value, pool=instance.pool)
+    _announce(change, change.run.requests.get(instance.request), instance.market, (refusal,))
+    remember_refusal(change, instance.pool, instance.market, refusal)
+
+
+def adopt(change: Change, instance: str, request: str, pool: Pool, market: Market) -> None:
+    """Take an instance into the run; harmless if it is known."""
+    if instance in change.run.instances:
+        return
+    number = len(change.run.instances) + 1
+    usd = price_of(change.run, pool, market)
+    record = InstanceRecord(
+        id=instance,
+        label=f"{change.run.spec.name}_{number}",
+        request=request,
+        pool=pool,
+        market=market,
+        requested=change.now,
+        price_usd_per_hour=usd,
+        story=(f"{change.now:%H:%M:%S} launched by {request or 'someone'}",),
+    )
+    change.add_instance(record)
+    if request in change.run.requests:
+        _count_in(change, request, instance)
+    remember_success(change, pool, market)
+    change.set(quota=None, quota_refusals=0)
+    change.announce(
+        nw.InstanceLaunched(
+            time=change.now,
+            fleet=change.run.spec.name,
+            instance=record.label,
+            message=f"{record.label}: {pool} launched, {market.value} at {price(usd)}/h",
+            instance_id=instance,
+            type=pool.type,
+            zone=pool.zone,
+            price_usd_per_hour=usd,
+        )
+    )
+    if change.run.stop is not None:
+        end_instance(change, instance, change.run.stop.reason)
+    change.plan()
+
+
+def _count_in(change: Change, request: str, instance: str) -> None:
+    record = change.request(request, instances=(*change.run.requests[request].instances, instance))
+    if record.state is LaunchState.IN_DOUBT and len(record.instances) >= record.spec.count:
+        change.request(request, state=LaunchState.ANSWERED, retry_at=None)
+
+
+def _send(change: Change, seen: Census, market: Market, pools: tuple[Pool, ...], want: int) -> None:
+    count = min(want, _affordable(change.run, seen, market, pools, want))
+    if count > 0:
+        spec = LaunchSpec(id=f"r{len(change.run.requests) + 1}", count=count, pools=pools, market=market)
+        change.add_request(LaunchRecord(spec=spec, sent=change.now))
+        change.emit(ef.Launch(spec=spec))
+    elif not change.run.live and not seen.pending:
+        exhaust(change)
+
+
+def _affordable(run: Run, seen: Census, market: Market, pools: tuple[Pool, ...], want: int) -> int:
+    """Return for how many machines the first minute and the way home are within the budget, at the dearest pool's price."""
+    left = budget_left(run)
+    if left is None:
+        return want
+    each = launch_reserve(run, max(price_of(run, pool, market) for pool in pools))
+    return int(max(0.0, left) / each) - seen.pending
+
+
+def _is_wanted(run: Run) -> bool:
+    return run.stop is None and census(run).unmet > 0
+
+
+def _is_setup_broken(change: Change, seen: Census) -> bool:
+    """Tell whether to hold back because machine after machine is of no use; give up when nothing else is left to see."""
+    if change.run.unusable < UNUSABLE_MOST:
+        return False
+    if seen.starting:
+        return True
+    states = {change.run.instances[name].state for name in change.run.live}
+    if states & {InstanceState.SSH_READY, InstanceState.JOB}:
+        return False
+    why = change.run.unusable_why
+    lose_queued(change, f"{change.run.unusable} machines in a row never became ready; the last one: {why}")
+    change.set(unusable=0, unusable_why="")
+    return True
+
+
+def _mark_starved(change: Change, seen: Census) -> None:
+    """Start the clock of the jobs that nothing was launched for, and stop the others'."""
+    run = change.run
+    covered = len(seen.idle) + len(seen.starting)
+    has_to_queue = run.quota is not None and seen.counted > 0
+    names = () if has_to_queue else run.queued[covered : covered + seen.unmet]
+    if names == run.starved:
+        return
+    now_starved = set(names)
+    for name in run.starved:
+        if name not in now_starved:
+            change.job(name, waiting_since=None)
+    for name in now_starved.difference(run.starved):
+        change.job(name, waiting_since=change.now)
+    change.set(starved=names)
+
+
+def _retry_later(change: Change, event: ev.LaunchAnswered, *, is_auth: bool) -> None:
+    tries = change.run.requests[event.request].tries
+    most_s = min(BACKOFF_MOST_S, 2.0 ** min(tries, 10))
+    jitter = zlib.crc32(f"{change.run.spec.id} {event.request} {tries}".encode()) / 2**32
+    wait_s = AUTH_WAIT_S if is_auth else most_s * (0.5 + jitter / 2)
+    change.request(event.request, retry_at=change.now + timedelta(seconds=wait_s), refusals=event.refusals)
+
+
+def _learn(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered) -> None:
+    """Remember what the refusals say, and wait a little where they say nothing."""
+    has_learnt = bool(event.launched)
+    for refusal in event.refusals:
+        match refusal.kind:
+            case RefusalKind.FATAL:
+                stop(change, f"{describe(refusal)}", verdict=JobStatus.LOST)
+                has_learnt = True
+            case RefusalKind.QUOTA:
+                _quota(change, refusal)
+                has_learnt = True
+            case RefusalKind.NO_CAPACITY | RefusalKind.PRICE | RefusalKind.UNSUPPORTED:
+                _remember(change, spec, event, refusal)
+                has_learnt = True
+            case RefusalKind.NOT_TRIED | RefusalKind.THROTTLED | RefusalKind.AUTH_EXPIRED:
+                pass
+    if not has_learnt:
+        change.set(launch_after=change.now + timedelta(seconds=EMPTY_WAIT_S))
+
+
+def _remember(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered, refusal: Refusal) -> None:
+    gave = {launched.pool for launched in event.launched}
+    pools = (refusal.pool,) if refusal.pool else tuple(pool for pool in spec.pools if pool not in gave)
+    for pool in pools:
+        remember_refusal(change, pool, spec.market, refusal)
+
+
+def _quota(change: Change, refusal: Refusal) -> None:
+    change.set(quota=refusal, launch_after=change.now + timedelta(seconds=QUOTA_WAIT_S))
+    if census(change.run).counted:
+        return
+    change.set(quota_refusals=change.run.quota_refusals + 1)
+    if change.run.quota_refusals >= QUOTA_REFUSALS:
+        change.set(quota_refusals=0)
+        lose_queued(change, describe(refusal))
+
+
+def describe(refusal: Refusal) -> str:
+    """Return a refusal as text for people, with the fix."""
+    where = f" in {refusal.pool}" if refusal.pool else ""
+    said = f": {refusal.message}" if refusal.message else ""
+    return f"{refusal.code}{where}{said}" + (f" (fix: {refusal.fix})" if refusal.fix else "")
+
+
+_NEXT = {
+    RefusalKind.NO_CAPACITY: "trying other pools",
+    RefusalKind.PRICE: "trying other pools",
+    RefusalKind.UNSUPPORTED: "this pool is left out",
+    RefusalKind.QUOTA: "jobs wait for machines that run, or for the quota",
+    RefusalKind.THROTTLED: "trying again",
+    RefusalKind.AUTH_EXPIRED: "jobs go on; trying again when there are new ones",
+    RefusalKind.FATAL: "stopping",
+}
+
+
+def _announce(change: Change, request: LaunchRecord | None, market: Market, refusals: tuple[Refusal, ...]) -> None:
+    """Tell of each code once for an answer, unless the last refusal there was the same."""
+    by_code: dict[str, list[Refusal]] = {}
+    for refusal in refusals:
+        if refusal.kind is not RefusalKind.NOT_TRIED and not _is_told(change.run, request, market, refusal):
+            by_code.setdefault(refusal.code, []).append(refusal)
+    for code, alike in by_code.items():
+        pools = ", ".join(str(refusal.pool) for refusal in alike if refusal.pool)
+        more = f" and {len(alike) - 1} more pools" if len(alike) > 1 else ""
+        change.announce(
+            nw.LaunchRefused(
+                time=change.now,
+                fleet=change.run.spec.name,
+                message=f"{describe(alike[0])}{more}; {_NEXT[alike[0].kind]}",
+                code=code,
+                pool=pools,
+            )
+        )
+
+
+def _is_told(run: Run, request: LaunchRecord | None, market: Market, refusal: Refusal) -> bool:
+    if refusal.pool is not None:
+        memory = memory_of(run, market).get(refusal.pool)
+        return memory is not None and memory.last_code == refusal.code
+    is_repeat = request is not None and any(old.code == refusal.code for old in request.refusals)
+    return is_repeat or (run.quota is not None and run.quota.code == refusal.code)
+
+
+def _open_codes(run: Run) -> str:
+    return ", ".join(refusal.code for name in run.asked for refusal in run.requests[name].refusals)
