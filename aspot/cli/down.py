@@ -1,0 +1,123 @@
+"""`aspot down`: end runs and everything they launched, from any terminal."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+
+import attrs
+
+from aspot.errors import AspotError, ConfigError
+from aspot.journal import runs as journals
+from aspot.journal.runs import RunInfo
+
+CLIENT_S = 150.0
+"""How long the process that drives a run may take to end it, after it was asked."""
+
+
+@attrs.frozen(kw_only=True)
+class _Goal:
+    """A run to end: its journal here, if there is one, and its id."""
+
+    name: str
+    run: str
+    info: RunInfo | None = None
+
+
+def main(args: argparse.Namespace) -> int:
+    """End the runs; return 0 when nothing of them is left, 3 otherwise."""
+    if bool(args.names) == args.all:
+        raise ConfigError("name the runs to end, or use --all", fix="aspot ls shows what there is")
+    left = asyncio.run(_down(args))
+    if args.json:
+        print(json.dumps({"left": left}))
+    elif left:
+        print("Left behind:", *(f"  {item}" for item in left), sep="\n")
+    else:
+        print("Nothing left (checked).")
+    return 3 if left else 0
+
+
+async def _down(args: argparse.Namespace) -> list[str]:
+    from aspot.aws.account import Account
+    from aspot.intake.names import owner
+
+    goals = _known(args.names)
+    account = await Account.open(args.region or next((goal.info.region for goal in goals if goal.info), None))
+    try:
+        there = await account.instances(owner())
+        alive = {item.run: item.name for item in there if item.state not in ("terminated", "shutting-down")}
+        goals += [
+            _Goal(name=name, run=run)
+            for run, name in alive.items()
+            if run not in {goal.run for goal in goals} and (args.all or name in args.names)
+        ]
+        _refuse_unknown(args.names, goals)
+        left = []
+        for goal in goals:
+            left += await _end(account, goal, quiet=args.quiet)
+        return left
+    finally:
+        await account.aclose()
+
+
+def _known(names: list[str]) -> list[_Goal]:
+    """Return the runs of these names (of all, if none is given) that have not ended, as the journals here tell."""
+    wanted = [item for item in journals.runs() if (not names or item.name in names) and (item.ended is None or item.left)]
+    return [_Goal(name=item.name, run=item.id, info=item) for item in wanted]
+
+
+def _refuse_unknown(names: list[str], goals: list[_Goal]) -> None:
+    ended = {item.name for item in journals.runs()}
+    for name in names:
+        if name not in {goal.name for goal in goals} and name not in ended:
+            raise ConfigError(f"nothing called {name!r} is running", fix="aspot ls shows what there is")
+
+
+async def _end(account: object, goal: _Goal, *, quiet: bool) -> list[str]:
+    from aspot.aws.account import Account
+
+    assert isinstance(account, Account)
+    if goal.info is not None and goal.info.is_live:
+        _say(f"asking the process that drives {goal.name} to end it", quiet=quiet)
+        if await _asked(goal.info):
+            ended = journals.info(goal.info.folder)
+            return list(ended.left)
+        _say(f"it did not end within {CLIENT_S:.0f} s: ending its machines from here", quiet=quiet)
+    _say(f"ending {goal.name}", quiet=quiet)
+    left = await account.remove_run(goal.run)
+    if goal.info is not None and not goal.info.trouble and not goal.info.folder.is_live:
+        await _mark_ended(goal.info, left)
+    return left
+
+
+async def _asked(info: RunInfo) -> bool:
+    """Ask the process that drives a run to end it; return whether it did in time."""
+    try:
+        journals.ask(info.folder, "stop")
+    except AspotError:
+        return False  # it ended meanwhile, or crashed: the caller looks at what is there
+    until = time.monotonic() + CLIENT_S
+    while time.monotonic() < until:
+        if not info.folder.is_live:
+            return journals.info(info.folder).ended is not None
+        await asyncio.sleep(0.3)
+    return False
+
+
+async def _mark_ended(info: RunInfo, left: list[str]) -> None:
+    from aspot.journal.sqlite import SqliteJournal
+
+    journal = SqliteJournal.open(info.folder)
+    try:
+        await journal.finish(left)
+    finally:
+        await journal.aclose()
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        print(text, file=sys.stderr)

@@ -1,0 +1,250 @@
+"""`aspot ls`, `status`, `logs`: what runs, what became of it, what it says."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aspot.errors import AspotError, ConfigError
+from aspot.journal import runs as journals
+from aspot.journal.runs import RunInfo
+from aspot.machine.model import Run
+from aspot.machine.money import instance_cost
+from aspot.ui.tables import LsRow, ls_row, ls_text, status_text
+
+if TYPE_CHECKING:
+    from aspot.aws.account import Found
+
+
+def ls(args: argparse.Namespace) -> int:
+    """Print what runs: from the journals here, and what else in the account bears this user's tags."""
+    known = journals.runs()
+    shown = [item for item in known if args.all or item.ended is None]
+    runs = {item.id: journals.replay(item.folder) for item in shown if not item.trouble}
+    found = _account(args.region, args.quiet)
+    if args.json:
+        print(json.dumps(_instances(runs, found), indent=1))
+        return 0
+    rows = [_row(item, runs[item.id]) for item in shown if item.id in runs]
+    print(ls_text([*rows, *_strangers(found, {item.id for item in known})]))
+    for item in shown:
+        if item.trouble:
+            print(f"{item.name}: {item.trouble}", file=sys.stderr)
+    return 0
+
+
+def _row(info: RunInfo, run: Run) -> LsRow:
+    if info.ended is not None:
+        return ls_row(run, info.ended, ends="ended" if not info.left else f"left: {', '.join(info.left)}")
+    ends = "when done" if info.is_live else f"nobody drives it: aspot down {info.name}"
+    return ls_row(run, datetime.now(UTC), ends=ends)
+
+
+def _account(region: str | None, quiet: bool) -> list[Found]:  # noqa: FBT001
+    """Return this user's instances in the account; without credentials, what is known here has to do."""
+    try:
+        return asyncio.run(_listed(region))
+    except AspotError as error:
+        if not quiet:
+            print(f"EC2 was not asked: {error.message}", file=sys.stderr)
+        return []
+
+
+async def _listed(region: str | None) -> list[Found]:
+    from aspot.aws.account import Account
+    from aspot.intake.names import owner
+
+    account = await Account.open(region)
+    try:
+        return [item for item in await account.instances(owner()) if item.state != "terminated"]
+    finally:
+        await account.aclose()
+
+
+def _strangers(found: Sequence[Found], known: set[str]) -> Iterator[LsRow]:
+    """Yield a row for each run in the account that this machine has no journal of."""
+    others: dict[str, list[Found]] = {}
+    for item in found:
+        if item.run not in known:
+            others.setdefault(item.run, []).append(item)
+    for items in others.values():
+        types = [item.type for item in items]
+        yield LsRow(
+            name=items[0].name,
+            kind="fleet",
+            state="no journal here",
+            machines={name: types.count(name) for name in dict.fromkeys(types)},
+            usd_per_hour=0.0,
+            spent_usd=None,
+            ends=f"aspot down {items[0].name}",
+        )
+
+
+def _instances(runs: dict[str, Run], found: Sequence[Found]) -> list[dict[str, Any]]:
+    """Return API.md's list: EC2's word for the state, and aspot's phase where the journal knows it."""
+    return [_instance(item, runs.get(item.run)) for item in found]
+
+
+def _instance(item: Found, run: Run | None) -> dict[str, Any]:
+    record = run.instances.get(item.instance) if run is not None else None
+    return {
+        "name": record.label if record else item.name,
+        "instance_id": item.instance,
+        "state": item.state,
+        "phase": record.state.value if record else None,
+        "type": item.type,
+        "zone": item.zone,
+        "address": item.address,
+        "lifecycle": item.lifecycle,
+        "run": item.name,
+        "job": record.attempt[0] if record and record.attempt else None,
+        "cost_usd": instance_cost(run, record) if run is not None and record is not None else None,
+    }
+
+
+def status(args: argparse.Namespace) -> int:
+    """Print one run: jobs, attempts, money."""
+    info = journals.newest(args.name.partition("/")[0])
+    if info.trouble:
+        raise AspotError(f"{info.name}: {info.trouble}")
+    run = journals.replay(info.folder)
+    now = info.ended or datetime.now(UTC)
+    if args.json:
+        print(json.dumps(_status_json(info, run), indent=1, default=str))
+        return 0
+    print(status_text(run, now))
+    if info.ended is None and not info.is_live:
+        print(f"Nobody drives it: aspot down {info.name} ends its machines.", file=sys.stderr)
+    return 0
+
+
+def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
+    from aspot.machine.money import cost_now
+
+    jobs = [
+        {"job": name, "status": record.status.value, "reason": record.reason, "attempts": len(record.attempts)}
+        for name, record in run.jobs.items()
+    ]
+    ended = info.ended.isoformat() if info.ended else None
+    return {"run": info.name, "id": info.id, "live": info.is_live, "ended": ended, "jobs": jobs, "cost_usd": cost_now(run)}
+
+
+# --- logs ---
+
+
+def logs(args: argparse.Namespace) -> int:
+    """Print a job's output as it is kept here; with `-f`, until the job has ended."""
+    name, _, job = args.name.partition("/")
+    info = journals.newest(name)
+    if info.trouble:
+        raise AspotError(f"{info.name}: {info.trouble}")
+    run = journals.replay(info.folder)
+    job = job or _only_job(info, run)
+    if job not in run.jobs:
+        raise ConfigError(f"{name} has no job {job!r}", fix=f"one of: {', '.join(list(run.jobs)[:10])}")
+    reader = LogReader(info, job, _streams(args))
+    try:
+        return asyncio.run(_print_logs(reader, args))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _only_job(info: RunInfo, run: Run) -> str:
+    if len(run.jobs) == 1:
+        return next(iter(run.jobs))
+    raise ConfigError(f"{info.name} has {len(run.jobs)} jobs", fix=f"aspot logs {info.name}/{next(iter(run.jobs), 'JOB')}")
+
+
+def _streams(args: argparse.Namespace) -> tuple[str, ...]:
+    if args.stdout != args.stderr:
+        return ("stdout",) if args.stdout else ("stderr",)
+    return ("stdout", "stderr")
+
+
+class LogReader:
+    """Reads what is new in a job's local log files, whichever attempt writes them and wherever they are moved to."""
+
+    def __init__(self, info: RunInfo, job: str, streams: Sequence[str]) -> None:
+        self._info = info
+        self._job = job
+        self._streams = streams
+        self._read: dict[tuple[int, str], int] = {}
+
+    def new(self) -> list[tuple[int, str, bytes]]:
+        """Return (attempt, stream, bytes) that came since the last call."""
+        from aspot.archive.local import log_folders
+
+        found = []
+        for attempt, folder in log_folders(Path(self._info.options["results"]), self._info.name, self._job):
+            found += [(attempt, stream, self._since(attempt, stream, folder / stream)) for stream in self._streams]
+        return [item for item in found if item[2]]
+
+    def _since(self, attempt: int, stream: str, path: Path) -> bytes:
+        start = self._read.get((attempt, stream), 0)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                chunk = file.read()
+        except OSError:
+            return b""
+        self._read[attempt, stream] = start + len(chunk)
+        return chunk
+
+    def is_over(self) -> bool:
+        """Tell whether nothing more will come."""
+        info = journals.info(self._info.folder)
+        if info.ended is not None or not info.is_live:
+            return True
+        return journals.replay(self._info.folder).jobs[self._job].status.is_final
+
+
+async def _print_logs(reader: LogReader, args: argparse.Namespace) -> int:
+    printer = _Printer(as_json=args.json)
+    while True:
+        is_over = not args.follow or reader.is_over()
+        for attempt, stream, chunk in reader.new():
+            printer.show(attempt, stream, chunk)
+        if is_over:
+            printer.close()
+            return 0
+        await asyncio.sleep(0.5)
+
+
+class _Printer:
+    """Prints bytes raw into files and pipes; onto a terminal, line by line, with control characters made visible."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._held: dict[tuple[int, str], bytes] = {}
+
+    def show(self, attempt: int, stream: str, chunk: bytes) -> None:
+        out = sys.stderr if stream == "stderr" and not self._as_json else sys.stdout
+        if not self._as_json and not out.isatty():
+            out.buffer.write(chunk)
+            out.buffer.flush()
+            return
+        *lines, rest = (self._held.pop((attempt, stream), b"") + chunk).split(b"\n")
+        if rest:
+            self._held[attempt, stream] = rest
+        for line in lines:
+            self._line(attempt, stream, line)
+
+    def _line(self, attempt: int, stream: str, line: bytes) -> None:
+        from aspot.ui.safe import safe
+
+        text = line.decode("utf-8", "replace")
+        if self._as_json:
+            print(json.dumps({"event": "log_line", "attempt": attempt, "stream": stream, "line": text}), flush=True)
+        else:
+            print(safe(text), file=sys.stderr if stream == "stderr" else sys.stdout, flush=True)
+
+    def close(self) -> None:
+        for (attempt, stream), rest in self._held.items():
+            self._line(attempt, stream, rest)
+        self._held = {}
