@@ -98,7 +98,7 @@ def _name_for(name: str, taken: Iterable[str]) -> str:
 
 
 def _files(folder: Path) -> list[str]:
-    """Return the names of the job's own files in the folder, sorted: what is there, whatever they were called before."""
+    """Return the names of the job's own files in the folder, sorted, as they are called there."""
     found = (Path(here, name).relative_to(folder) for here, _, names in os.walk(folder) for name in names)
     return sorted(path.as_posix() for path in found if path.parts[0] not in OURS)
 

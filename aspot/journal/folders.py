@@ -94,8 +94,9 @@ class RunFolder:
     def all(cls, *, state: Path | None = None) -> list[RunFolder]:
         """Return the folders of every run known here, oldest first."""
         parent = (state or state_dir()) / "runs"
-        found = [item for item in parent.iterdir() if item.is_dir()] if parent.is_dir() else []
-        return [cls(item) for item in sorted(found, key=lambda item: item.name[-RUN_ID_LENGTH:])]
+        found = [cls(item) for item in parent.iterdir()] if parent.is_dir() else []
+        begun = [item for item in found if item.journal.exists() or item._lock.exists()]
+        return sorted(begun, key=lambda item: item.run)
 
     @property
     def name(self) -> str:
