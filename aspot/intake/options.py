@@ -27,7 +27,7 @@ def _instances(value: Any, what: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_INSTANCES:
         raise ConfigError(
             f"{what} must be a whole number from 1 to {MOST_INSTANCES:,}, not {value!r}",
-            fix=f"leave it out for one per job, at most {USUAL_INSTANCES}; beyond {MOST_INSTANCES:,}, use several fleets",
+            fix=f"leave it out for one per job, at most {USUAL_INSTANCES}; for more, use several fleets",
         )
     return value
 

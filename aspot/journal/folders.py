@@ -95,7 +95,7 @@ class RunFolder:
         """Return the folders of every run known here, oldest first."""
         parent = (state or state_dir()) / "runs"
         found = [cls(item) for item in parent.iterdir()] if parent.is_dir() else []
-        begun = [item for item in found if item.journal.exists() or item._lock.exists()]
+        begun = [item for item in found if item.journal.exists() or item.lock.exists()]
         return sorted(begun, key=lambda item: item.run)
 
     @property
@@ -123,6 +123,11 @@ class RunFolder:
         """Return the folder of scripts that were given as text."""
         return self.path / "scripts"
 
+    @property
+    def lock(self) -> Path:
+        """Return the file that the process which drives the run keeps locked."""
+        return self.path / "lock"
+
     def make(self) -> None:
         """Make the folder and what is in it, private to the user.
 
@@ -143,7 +148,7 @@ class RunFolder:
         Raises:
             AspotError: If another process drives the run.
         """
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         if _lock_soon(descriptor):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -164,7 +169,7 @@ class RunFolder:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int | None]:
         try:
-            descriptor = os.open(self._lock, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             yield None
             return
@@ -172,10 +177,6 @@ class RunFolder:
             yield descriptor
         finally:
             os.close(descriptor)
-
-    @property
-    def _lock(self) -> Path:
-        return self.path / "lock"
 
 
 def _lock(descriptor: int) -> bool:
