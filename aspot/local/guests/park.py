@@ -1,0 +1,196 @@
+"""The park: every machine of one local cloud. May import: the rest of this package."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from aspot.local.guests.crew import Crew
+from aspot.local.guests.endpoints import Endpoints
+from aspot.local.guests.layout import Layout, Owner, remove_tree
+from aspot.local.guests.leftovers import kill_marked
+from aspot.local.guests.link import MachineGone
+from aspot.local.guests.machine import Ground, Machine
+from aspot.local.guests.zygote import Zygote
+from aspot.local.seam import Endpoint, MachineSpec, Metadata
+
+__all__ = ["Park"]
+
+# Free on any system: systemd's "Users, Groups, UIDs and GIDs" leaves 65520-65533 unused (2026-01).
+_GUEST = Owner(65521, 65521)
+_OPEN_FILES = 1 << 16
+_PROBE = MachineSpec(
+    metadata=Metadata(
+        instance_id="probe", instance_type="", zone="", region="", image_id="", account_id="", address="127.0.0.1"
+    ),
+    name="probe",
+    user="probe",
+    user_data=b"",
+    key_pair=None,
+)
+
+
+class Park:
+    """Machines that can be logged into, in one folder of the host.
+
+    Args:
+        folder: the park's own folder; made if missing, and cleaned of what a crashed predecessor left.
+        ssh_port: the port machines listen on; None picks 22 where that is allowed, else a high one.
+        on_shutdown: called with the instance id of a machine that powered itself off.
+        guest_environment: put into the environment of every guest process.
+        isolation: "sessions" to do without namespaces where they would be allowed; None for the best there is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        ssh_port: int | None,
+        on_shutdown: Callable[[str], None],
+        guest_environment: Mapping[str, str] | None = None,
+        isolation: str | None = None,
+    ) -> None:
+        self._folder = folder.absolute()
+        self._on_shutdown = on_shutdown
+        self._guest_environment = dict(guest_environment or {})
+        self._endpoints = Endpoints(ssh_port)
+        self._crew = Crew()
+        self._machines: dict[str, Machine] = {}
+        self._owner = _GUEST if os.geteuid() == 0 else None
+        self.isolation = isolation or "namespaces"
+
+    async def start(self) -> None:
+        """Find out what this host allows, and clean up after a predecessor that crashed."""
+        self._folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+        self._cookie = {"ASPOT_PARK": _identity(self._folder / "park-id")}
+        await asyncio.to_thread(self._clean)
+        self._zygote = Zygote.spawn(cookie=self._cookie, log=self._folder / "zygote.log")
+        await self._crew.start()
+        self._endpoints.probe()
+        _raise_open_files()
+        if self.isolation == "namespaces" and not await self._allows_namespaces():
+            self.isolation = "sessions"
+        self._machines_folder = self._reachable_folder()
+        self._ground = Ground(
+            zygote=self._zygote,
+            crew=self._crew,
+            endpoints=self._endpoints,
+            guest_environment=self._guest_environment,
+            on_shutdown=self._on_shutdown,
+        )
+
+    async def aclose(self) -> None:
+        """End every machine and remove every trace of them."""
+        async with asyncio.TaskGroup() as group:
+            for instance_id in list(self._machines):
+                group.create_task(self.terminate(instance_id))
+        await self._crew.aclose()
+        await self._zygote.aclose()
+        self._endpoints.close()
+        await asyncio.to_thread(self._clean)
+
+    def reserve(self) -> Endpoint:
+        """Reserve an address and port for a machine; it refuses connections until the machine has booted."""
+        return self._endpoints.reserve()
+
+    def release(self, endpoint: Endpoint) -> None:
+        """Give an endpoint back that no machine uses any more."""
+        self._endpoints.release(endpoint)
+
+    async def boot(self, spec: MachineSpec, endpoint: Endpoint) -> None:
+        """Boot a machine at a reserved endpoint; returns when it answers, or will late, or never will."""
+        instance_id = spec.metadata.instance_id
+        layout = self._layout(self._machines_folder, spec)
+        machine = self._machines[instance_id] = Machine(spec, endpoint, layout=layout, ground=self._ground)
+        await machine.boot()
+
+    async def reboot(self, instance_id: str) -> None:
+        """Restart a machine: every process ends, and it comes back with a new boot id."""
+        await self._machines[instance_id].reboot()
+
+    async def terminate(self, instance_id: str) -> None:
+        """End a machine with every process and file of it; an unknown one is already gone."""
+        if machine := self._machines.get(instance_id):
+            await machine.terminate()
+            self._machines.pop(instance_id, None)
+
+    def console(self, instance_id: str) -> str:
+        """Return a machine's console output, with the block of its SSH host key."""
+        machine = self._machines.get(instance_id)
+        return machine.console() if machine else ""
+
+    def metadata_endpoint(self, instance_id: str) -> str:
+        """Return the URL of a machine's metadata service."""
+        return self._machines[instance_id].metadata_endpoint
+
+    def _layout(self, folder: Path, spec: MachineSpec) -> Layout:
+        return Layout(
+            folder=folder / spec.metadata.instance_id,
+            spec=spec,
+            namespaces=self.isolation == "namespaces",
+            owner=self._owner,
+            cookie=self._cookie,
+        )
+
+    async def _allows_namespaces(self) -> bool:
+        """Boot the world of a machine that nobody will see."""
+        layout = self._layout(self._folder / "probe", _PROBE)
+        layout.create()
+        try:
+            link = await self._zygote.boot("probe", layout.world(), on_control=_ignore, on_end=lambda: None)
+        except MachineGone as refusal:
+            self.refusal = str(refusal)
+            return False
+        link.close()
+        await self._zygote.bury("probe")
+        remove_tree(layout.folder)
+        return True
+
+    def _reachable_folder(self) -> Path:
+        """Return where machines' folders go: elsewhere, if guests of another user couldn't enter the park's."""
+        if self.isolation == "namespaces" or self._owner is None or _open_to_all(self._folder):
+            return self._folder / "machines"
+        elsewhere = Path(tempfile.mkdtemp(prefix="aspot-park-"))
+        elsewhere.chmod(0o711)
+        (self._folder / "elsewhere").write_text(str(elsewhere))
+        return elsewhere
+
+    def _clean(self) -> None:
+        kill_marked("=".join(next(iter(self._cookie.items()))))
+        for name in ("machines", "probe"):
+            remove_tree(self._folder / name)
+        pointer = self._folder / "elsewhere"
+        with contextlib.suppress(FileNotFoundError):
+            remove_tree(Path(pointer.read_text()))
+            pointer.unlink()
+
+
+def _ignore(_line: str) -> None:
+    return
+
+
+def _identity(path: Path) -> str:
+    """Return the park's own name, the same for every run in its folder."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text()
+    identity = secrets.token_hex(16)
+    path.write_text(identity)
+    return identity
+
+
+def _open_to_all(folder: Path) -> bool:
+    return all(path.stat().st_mode & 0o001 for path in (folder, *folder.parents))
+
+
+def _raise_open_files() -> None:
+    """Raise the limit of open files: a machine takes some 5, a running command 3 more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,159 @@
+"""A machine's SSH server: who may log in, what it is allowed, and which host key it shows.
+
+Facts about EC2's images: root's login is answered with a text and closed (cloud-init's `disable_root`), other names
+than the image's user are denied. May import: `session`, asyncssh.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+
+import asyncssh
+
+from aspot.local.guests.link import Link, MachineGone
+from aspot.local.guests.session import GuestSession, Host
+
+__all__ = ["GuestServer", "SSHDoor"]
+
+_OPTIONS = {
+    "encoding": None,
+    "line_editor": False,
+    "password_auth": False,
+    "kbdint_auth": False,
+    "host_based_auth": False,
+    "gss_host": None,
+    "agent_forwarding": False,
+    "x11_forwarding": False,
+    "compression_algs": ["none"],
+    "config": (),
+    "login_timeout": 60,
+}
+_PRIVILEGED_PORTS = range(1, 1024)
+
+
+class RootRefusal(asyncssh.SSHServerSession[bytes]):
+    """What root's login gets: cloud-init's text, and the end."""
+
+    def __init__(self, user: str) -> None:
+        self._text = f'Please login as the user "{user}" rather than the user "root".\n\n'.encode()
+
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
+        """Keep the channel."""
+        self._chan = chan
+
+    def pty_requested(self, term_type: str, term_size: object, term_modes: object) -> bool:
+        """Accept, to have the text seen."""
+        return True
+
+    def shell_requested(self) -> bool:
+        """Accept, to have the text seen."""
+        return True
+
+    def exec_requested(self, command: str) -> bool:
+        """Accept, to have the text seen."""
+        return True
+
+    def session_started(self) -> None:
+        """Say it, and close with cloud-init's exit status."""
+        self._chan.write(self._text)
+        self._chan.exit(142)
+
+
+class GuestServer(asyncssh.SSHServer):
+    """One connection to a machine."""
+
+    def __init__(self, host: Host, door: SSHDoor) -> None:
+        self._host, self._door = host, door
+        self._user = ""
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """Note the connection, to be cut when the machine ends."""
+        self._conn = conn
+        self._door.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._door.connections.discard(self._conn)
+
+    async def begin_auth(self, username: str) -> bool:
+        """Load the keys the machine accepts for a user, as they are now."""
+        self._user = username
+        if username in (self._door.user, "root"):
+            await self._trust(self._host.link)
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """Offer keys, to unknown users too, as sshd does."""
+        return True
+
+    def session_requested(self) -> asyncssh.SSHServerSession[bytes]:
+        """Open a session."""
+        if self._user == "root" and self._door.disable_root:
+            return RootRefusal(self._door.user)
+        return GuestSession(self._host, connection=_connection(self._conn))
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        """Allow forwarding to where machines can connect anyway (`ssh -L`)."""
+        return True
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        """Allow listening for the client (`ssh -R`), where any user may."""
+        return listen_port not in _PRIVILEGED_PORTS
+
+    async def _trust(self, link: Link) -> None:
+        try:
+            text = await link.file("read", ".ssh/authorized_keys")
+            self._conn.set_authorized_keys(_authorized(text))
+        except (OSError, MachineGone, ValueError):  # no such file, or none that is a key: nobody may log in
+            return
+
+
+class SSHDoor:
+    """A machine's SSH port: open or closed, with the connections that came through it."""
+
+    def __init__(self, *, user: str, disable_root: bool) -> None:
+        self.user, self.disable_root = user, disable_root
+        self.connections: set[asyncssh.SSHServerConnection] = set()
+        self._acceptor: asyncssh.SSHAcceptor | None = None
+
+    async def open(self, sock: socket.socket, *, host: Host, key: asyncssh.SSHKey) -> None:
+        """Listen on a bound socket, which belongs to the door from here on."""
+        self._acceptor = await asyncssh.listen(
+            sock=sock,
+            server_factory=functools.partial(GuestServer, host, self),
+            server_host_keys=[key],
+            reuse_address=None,
+            **_OPTIONS,
+        )
+
+    def show(self, key: asyncssh.SSHKey) -> None:
+        """Show another host key to connections from now on; the old ones live on."""
+        if self._acceptor:
+            self._acceptor.update(server_host_keys=[key])
+
+    def close(self) -> None:
+        """Close the port and cut every connection."""
+        if self._acceptor:
+            self._acceptor.close()
+            self._acceptor = None
+        for connection in list(self.connections):
+            connection.abort()
+        self.connections.clear()
+
+
+@functools.lru_cache(maxsize=64)
+def _authorized(text: str) -> asyncssh.SSHAuthorizedKeys:
+    return asyncssh.import_authorized_keys(text)
+
+
+def _connection(conn: asyncssh.SSHServerConnection) -> dict[str, str]:
+    peer, here = conn.get_extra_info("peername"), conn.get_extra_info("sockname")
+    if not peer or not here:
+        return {}
+    return {
+        "SSH_CLIENT": f"{peer[0]} {peer[1]} {here[1]}",
+        "SSH_CONNECTION": f"{peer[0]} {peer[1]} {here[0]} {here[1]}",
+    }
+
+

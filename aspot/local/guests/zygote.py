@@ -1,0 +1,121 @@
+"""The daemon's handle on the zygote, the process that forks machines.
+
+Owns the zygote's process and the proof that a machine's processes are gone. May import: `link`, `inside`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from aspot.local.guests.inside.wire import Message
+from aspot.local.guests.inside.world import World
+from aspot.local.guests.link import Link, MessageSocket
+
+__all__ = ["Zygote"]
+
+_START = "import sys; sys.path.append({path!r}); from inside.zygote import main; main({fd})"
+_DEATH_S = 10.0  # a killed process tree that takes longer is stuck in the kernel
+
+
+class Zygote:
+    """A running zygote; `spawn` makes one."""
+
+    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
+        self._process = process
+        self._socket = MessageSocket(sock, on_message=self._take, on_end=self._ended)
+        self._alive: dict[str, asyncio.Future[None]] = {}
+
+    @classmethod
+    def spawn(cls, *, cookie: dict[str, str], log: Path) -> Zygote:
+        """Start the zygote; `cookie` is an environment by which its processes are known for ours."""
+        ours, theirs = socket.socketpair()
+        script = _START.format(path=os.path.dirname(__file__), fd=theirs.fileno())
+        with theirs, log.open("ab") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", script],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=[theirs.fileno()],
+                env=cookie,
+                cwd="/",
+                start_new_session=True,
+            )
+        return cls(process, ours)
+
+    async def boot(
+        self, key: str, world: World, *, on_control: Callable[[str], None], on_end: Callable[[], None]
+    ) -> Link:
+        """Start a machine's first process and return the link to it, once it serves.
+
+        Args:
+            key: names this boot of the machine; used once.
+            world: what the machine's processes see.
+            on_control: called with each line the machine's shims write.
+            on_end: called when the machine ends by itself.
+
+        Raises:
+            MachineGone: the world can't be entered; the text says which step was refused.
+        """
+        ours, theirs = socket.socketpair()
+        link = Link(ours, on_control=on_control, on_end=on_end)
+        self._alive[key] = asyncio.get_running_loop().create_future()
+        self._socket.send({"op": "boot", "id": key, "world": world}, [theirs.detach()])
+        try:
+            await link.ready()
+        except BaseException:
+            link.close()
+            await self.bury(key)
+            raise
+        return link
+
+    async def bury(self, key: str) -> bool:
+        """Kill a machine's first process and wait until it, and so all that lived under it, is gone.
+
+        Returns:
+            False if that took too long: something of it may be left.
+        """
+        gone = self._alive.get(key)
+        if gone is None:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DEATH_S):
+                await asyncio.shield(gone)
+            return True
+        self._socket.send({"op": "kill", "id": key})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DEATH_S):
+                await asyncio.shield(gone)
+        return False
+
+    async def aclose(self) -> None:
+        """End the zygote; its machines end with their links."""
+        self._socket.close()
+        self._ended()
+        await asyncio.to_thread(self._wait)
+
+    def _wait(self) -> None:
+        try:
+            self._process.wait(_DEATH_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _take(self, message: Message, fds: list[int]) -> None:
+        if message["event"] == "gone" and (gone := self._alive.pop(message["id"], None)):
+            gone.set_result(None)
+
+    def _ended(self) -> None:
+        for gone in self._alive.values():
+            if not gone.done():
+                gone.set_result(None)
+        self._alive.clear()
+
+
