@@ -105,7 +105,7 @@ class LiveView:
         self._obey_keys()
         self._show_above(live)
         run = get_run()
-        wanted = (id(run), int(self._now().timestamp()), self._console.size, self._logs)
+        wanted = (run.seen, int(self._now().timestamp()), self._console.size, self._logs)
         if wanted == self._drawn or time.monotonic() < self._rests_until:
             return
         self._drawn, before = wanted, time.thread_time()

@@ -81,7 +81,7 @@ class NotebookView:
 
     async def _draw(self, get_run: GetRun) -> None:
         run, now, lines = get_run(), self._now(), (*self._warnings, *self._output)
-        wanted = (id(run), int(now.timestamp()), lines)
+        wanted = (run.seen, int(now.timestamp()), lines)
         if wanted != self._drawn:
             self._drawn = wanted
             self._show(page(run, now, lines=lines))

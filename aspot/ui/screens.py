@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import attrs
+from rich.cells import cell_len
 from rich.text import Text
 
 from aspot.machine.model import JobStatus, Run, RunPhase
@@ -18,7 +21,7 @@ from aspot.ui.words import JobLine, Tone, job_lines, newest_refusal
 
 HEADING: tuple[str, ...] = ("JOB", "STATE", "WHERE", "TIME", "COST")
 RIGHT = frozenset((3, 4))
-_FLOORS = (12, 14, 12, 4, 4)
+_FLOORS = (12, 14, 12, 8, 8)
 _STYLES = {Tone.BAD: "red", Tone.MOVING: "yellow", Tone.BUSY: "", Tone.WAITING: "dim", Tone.GOOD: "green"}
 _TONE_WORDS = {
     Tone.BAD: "not succeeded",
@@ -26,6 +29,14 @@ _TONE_WORDS = {
     Tone.BUSY: "running",
     Tone.WAITING: "waiting",
     Tone.GOOD: "succeeded",
+}
+_STATUS_WORDS = {
+    JobStatus.FAILED: "failed",
+    JobStatus.TIMED_OUT: "timed out",
+    JobStatus.LOST: "lost",
+    JobStatus.CANCELLED: "cancelled",
+    JobStatus.BUDGET: "not finished",
+    JobStatus.RUNNING: "running",
 }
 _LEAST_ROWS = 3
 FOOTER = "Ctrl-C stops everything, l logs"
@@ -55,33 +66,44 @@ def live_view(run: Run, now: datetime, *, details: Details) -> Text:
         details: Size of the terminal, and the footer.
     """
     run = at_moment(run, now)
-    below = [*notes(run), *filter(None, [details.footer])]
+    below = [*_wrapped(notes(run), details.width), *filter(None, [details.footer])]
     rows = job_lines(run)
-    room = None if details.height is None else max(_LEAST_ROWS, details.height - 3 - len(below))
+    room = None if details.height is None else max(_LEAST_ROWS, details.height - 2 - len(below))
     shown, hidden = cut(rows, room)
     view = Text(no_wrap=True, overflow="crop")
-    view.append(fit(headline(run), details.width), "bold")
+    view.append(headline(run, width=details.width), "bold")
     for text, tone in _table(shown, details.width) if rows else ():
-        view.append(f"\n{text}", _STYLES[tone] if tone is not None else "dim")
+        view.append(f"\n{fit(text, details.width)}", _STYLES[tone] if tone is not None else "dim")
     for text in (*hidden_words(hidden), *below):
         view.append(f"\n{fit(one_line(text), details.width)}", "dim")
     return view
 
 
-def headline(run: Run) -> str:
-    """Return the run in one line: `lr-study  3/8 done, 5 running, $0.003 now, $0.13/h, about 4 min left`."""
-    parts = [*_counts(run), f"{price(cost_now(run))} now", f"{price(cost_per_hour(run))}/h", *_outlook(run)]
-    return f"{one_line(run.spec.name)}  {', '.join(parts)}"
+def _wrapped(texts: Sequence[str], width: int) -> list[str]:
+    return [line for text in texts for line in textwrap.wrap(text, width)]
+
+
+def headline(run: Run, *, width: int | None = None) -> str:
+    """Return the run in one line: `lr-study  3/8 done, 5 running, $0.003 now, $0.13/h, about 4 min left`.
+
+    Args:
+        run: The run.
+        width: Cells to fit in: what matters least is left out; None for no limit.
+    """
+    waiting = sum(job.status is JobStatus.QUEUED for job in run.jobs.values())
+    queue, rate = [f"{waiting} waiting"] if waiting else [], [f"{price(cost_per_hour(run))}/h"]
+    counts, spent, outlook = [*_counts(run)], [f"{price(cost_now(run))} now"], [*_outlook(run)]
+    versions = ([*queue, *spent, *rate], [*spent, *rate], spent)
+    lines = [f"{one_line(run.spec.name)}  {', '.join([*counts, *middle, *outlook])}" for middle in versions]
+    fitting = [line for line in lines if width is None or cell_len(line) <= width]
+    return fitting[0] if fitting else fit(lines[-1], width or 0)
 
 
 def _counts(run: Run) -> Iterator[str]:
-    statuses = [job.status for job in run.jobs.values()]
-    done = sum(status.is_final for status in statuses)
-    yield f"{done}/{len(statuses)} done" if statuses else "no jobs yet"
-    failed = done - statuses.count(JobStatus.SUCCEEDED)
-    running, waiting = statuses.count(JobStatus.RUNNING), statuses.count(JobStatus.QUEUED)
-    named = ((failed, "not succeeded"), (running, "running"), (waiting, "waiting"))
-    yield from (f"{count} {word}" for count, word in named if count)
+    statuses = Counter(job.status for job in run.jobs.values())
+    done = sum(count for status, count in statuses.items() if status.is_final)
+    yield f"{done}/{len(run.jobs)} done" if run.jobs else "no jobs yet"
+    yield from (f"{statuses[status]} {word}" for status, word in _STATUS_WORDS.items() if statuses[status])
 
 
 def _outlook(run: Run) -> Iterator[str]:
@@ -140,10 +162,10 @@ def _capacity_note(run: Run) -> Iterator[str]:
     since = [waiting for name in run.starved if (waiting := run.jobs[name].waiting_since) is not None]
     refusal = newest_refusal(run)
     if since and refusal is not None:
-        waited = short_duration((run.now - min(since)).total_seconds())
-        where = f"{refusal.pool} " if refusal.pool is not None else ""
+        waited = about((run.now - min(since)).total_seconds())
         longest = short_duration(run.spec.capacity_timeout_s)
-        yield f"Waiting for capacity for {waited} (at most {longest}): {where}{refusal.code}"
+        where = f"{refusal.pool}: " if refusal.pool is not None else ""
+        yield f"Waiting for capacity for {waited} (at most {longest}); {where}{refusal.code}"
 
 
 def _quota_note(run: Run) -> Iterator[str]:

@@ -21,7 +21,7 @@ from aspot.machine.model import (
     StopWhy,
 )
 from aspot.machine.placement import choose
-from aspot.machine.pool import Refusal
+from aspot.machine.pool import Refusal, RefusalKind
 from aspot.machine.quantities import short_duration
 from aspot.ui.figures import job_s, job_usd, short_pool, size
 
@@ -235,6 +235,10 @@ def newest_refusal(run: Run) -> Refusal | None:
 
 def _refused_where(run: Run) -> str:
     refusal = newest_refusal(run)
-    refused = f"{short_pool(refusal.pool)} refused, " if refusal is not None and refusal.pool is not None else ""
+    refused = f"{short_pool(refusal.pool)} {_refusal_word(refusal)}, " if refusal is not None and refusal.pool else ""
     _, pools = choose(run)
     return f"{refused}next {short_pool(pools[0])}" if pools else f"{refused}will ask again"
+
+
+def _refusal_word(refusal: Refusal) -> str:
+    return {RefusalKind.NO_CAPACITY: "full", RefusalKind.PRICE: "too dear"}.get(refusal.kind, "refused")

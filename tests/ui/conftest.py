@@ -135,7 +135,7 @@ class Scenes:
         live = tuple(item.id for item in instances if item.state is not InstanceState.TERMINATED)
         return Run(
             **{
-                "spec": RunSpec(id="run1", name="lr-study", region="us-east-1", **(spec or {})),
+                "spec": RunSpec(**{"id": "run1", "name": "lr-study", "region": "us-east-1", **(spec or {})}),
                 "phase": RunPhase.CLOSED,
                 "now": self.at(at),
                 "started": START,
