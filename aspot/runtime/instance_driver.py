@@ -1,0 +1,104 @@
+"""One instance: its connection, its watcher, its attempts, in a task group of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, assert_never
+
+import anyio
+import anyio.abc
+import attrs
+
+from aspot.machine.effects import CollectResult, Connect, SaveCheckpoint, StartAttempt, StopAttempt
+from aspot.ports import Target
+from aspot.runtime.attempt_driver import AttemptDriver
+from aspot.runtime.link_keeper import LinkKeeper
+from aspot.runtime.mailbox import Mailbox
+from aspot.runtime.watcher import Watcher
+from aspot.runtime.wiring import Wiring
+
+Order = StartAttempt | StopAttempt | SaveCheckpoint | CollectResult
+
+
+@attrs.define
+class InstanceDriver:
+    """Carries out the effects that concern one instance, until it is closed.
+
+    Args:
+        wiring: The run's ports.
+        effect: What made it: whom to connect to.
+    """
+
+    wiring: Wiring
+    effect: Connect
+    _orders: Mailbox[Order] = attrs.field(init=False, factory=Mailbox)
+    _scope: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
+    _attempts: dict[tuple[str, int], AttemptDriver] = attrs.field(init=False, factory=dict)
+    _group: anyio.abc.TaskGroup = attrs.field(init=False)
+    _keeper: LinkKeeper = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        instance = self.effect.instance
+        target = Target(
+            instance=instance,
+            label=self.wiring.label(instance),
+            address=self.effect.address,
+            port=self.effect.port,
+            user=self.wiring.user,
+        )
+        watcher = Watcher(self.wiring, instance, self._exited)
+        self._keeper = LinkKeeper(self.wiring, target, watcher.watch, self._restored)
+
+    async def run(self) -> None:
+        """Serve the instance until closed or cancelled."""
+        with self._scope:
+            async with anyio.create_task_group() as self._group:
+                self._group.start_soon(self._guarded, self._keeper.keep)
+                while True:
+                    await self._orders.wait()
+                    for order in self._orders.take():
+                        self._begin(order)
+
+    def order(self, order: Order) -> None:
+        """Hand it an effect."""
+        self._orders.put(order)
+
+    def close(self) -> None:
+        """End everything about the instance here: it is gone, or nothing more is wanted of it."""
+        self._scope.cancel()
+
+    def _begin(self, order: Order) -> None:
+        attempt = self._attempt(order.job, order.attempt)
+        match order:
+            case StartAttempt(checkpoint=checkpoint):
+                self._group.start_soon(self._guarded, attempt.start, checkpoint)
+            case StopAttempt():
+                self._group.start_soon(self._guarded, attempt.stop, order)
+            case SaveCheckpoint():
+                self._group.start_soon(self._guarded, attempt.save, order)
+            case CollectResult():
+                self._group.start_soon(self._guarded, attempt.collect)
+            case _:
+                assert_never(order)
+
+    def _attempt(self, job: str, number: int) -> AttemptDriver:
+        key = (job, number)
+        if key not in self._attempts:
+            self._attempts[key] = AttemptDriver(self.wiring, self._keeper, self.effect.instance, job, number)
+        return self._attempts[key]
+
+    def _exited(self, job: str, number: int) -> None:
+        attempt = self._attempts.get((job, number))
+        if attempt is not None and attempt.is_started:
+            self._group.start_soon(self._guarded, attempt.ask)
+
+    def _restored(self) -> None:
+        for job, number in self._attempts:
+            self._exited(job, number)
+
+    async def _guarded(self, act: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Keep a bug in one task from taking the instance's others along: the run is stopped in order."""
+        try:
+            await act(*args)
+        except Exception as error:  # noqa: BLE001 - the one place where an instance's unexpected exceptions end
+            self.wiring.bug(error)

@@ -1,0 +1,197 @@
+"""Keeps one verified connection to one instance: connects, arms, renews the lease, connects again while it lives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import attrs
+
+from aspot.machine.events import InstanceReady, InstanceUnusable, LinkLost, LinkRestored
+from aspot.ports import Armed, HostKeyMismatch, Link, LinkDropped, NotReady, Target, Undeliverable
+from aspot.runtime.pauses import Pauses
+from aspot.runtime.wiring import Wiring
+
+T = TypeVar("T")
+
+READY_S = 300.0
+"""From EC2's "running" to a verified connection; a machine that takes longer is replaced (FAULTS I4)."""
+
+MISMATCH_S = 30.0
+"""Cloud-init may replace host keys during boot (FAULTS I2); who shows a foreign key for longer is somebody else."""
+
+CLOSE_S = 2.0
+"""To close a connection, alive or dead."""
+
+
+class _Unusable(Exception):
+    """The machine will never do."""
+
+
+@attrs.define
+class LinkKeeper:
+    """One instance's connection. Whoever needs it asks by `on_link`, which outlasts every drop.
+
+    Args:
+        wiring: The run's ports.
+        target: Whom to connect to.
+        watch: Run on every fresh link, beside everything else, until it drops.
+        restored: Called when the link is back after a drop.
+    """
+
+    wiring: Wiring
+    target: Target
+    watch: Callable[[Link], Awaitable[None]]
+    restored: Callable[[], None]
+    _link: Link | None = attrs.field(init=False, default=None)
+    _up: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    _session: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
+    _users: set[anyio.CancelScope] = attrs.field(init=False, factory=set)
+    _why: str = attrs.field(init=False, default="")
+    _pauses: Pauses = attrs.field(init=False)
+    _mismatch_at: float | None = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._pauses = Pauses(first_s=0.25, most_s=2.0, chance=self.wiring.chance)
+
+    async def keep(self) -> None:
+        """Connect, and stay connected until cancelled; returns only if the machine is unusable."""
+        try:
+            link, armed = await self._first()
+            self.wiring.post(InstanceReady(at=self.wiring.now(), instance=self.target.instance, boot_id=armed.boot_id))
+            while True:
+                await self._hold(link)
+                self.wiring.post(LinkLost(at=self.wiring.now(), instance=self.target.instance, reason=self._why))
+                link, armed = await self._connect()
+                self.wiring.post(
+                    LinkRestored(at=self.wiring.now(), instance=self.target.instance, boot_id=armed.boot_id)
+                )
+                self.restored()
+        except _Unusable as error:
+            self.wiring.post(InstanceUnusable(at=self.wiring.now(), instance=self.target.instance, reason=str(error)))
+
+    async def on_link(self, act: Callable[[Link], Awaitable[T]]) -> T:
+        """Do something over the link; when it drops meanwhile, do it again over the next one.
+
+        Args:
+            act: What to do; safe to repeat.
+        """
+        while True:
+            link = await self._current()
+            with anyio.CancelScope() as scope:
+                self._users.add(scope)
+                try:
+                    return await act(link)
+                except LinkDropped as error:
+                    self._drop(link, str(error))
+                finally:
+                    self._users.discard(scope)
+
+    async def _current(self) -> Link:
+        while self._link is None:
+            await self._up.wait()
+        return self._link
+
+    def _drop(self, link: Link, why: str) -> None:
+        """Give a link up, once: what uses it is freed and asks again."""
+        if self._link is not link:
+            return
+        self._link, self._up, self._why = None, anyio.Event(), why
+        self._session.cancel()
+        for scope in tuple(self._users):
+            scope.cancel()
+
+    async def _first(self) -> tuple[Link, Armed]:
+        with anyio.move_on_after(READY_S) as limit:
+            link, armed = await self._connect()
+        if limit.cancelled_caught:
+            raise _Unusable(f"no connection within {READY_S:.0f} s of running: {self._why or 'nothing answered'}")
+        while self.wiring.setup:
+            try:
+                await self._set_up(link)
+                break
+            except LinkDropped:
+                link, armed = await self._connect()
+        return link, armed
+
+    async def _set_up(self, link: Link) -> None:
+        try:
+            await link.set_up(self.wiring.setup)
+        except Undeliverable as error:
+            await _close(link)
+            raise _Unusable(f"the profile's set-up failed: {error.reason}") from error
+        except BaseException:
+            await _close(link)
+            raise
+
+    async def _connect(self) -> tuple[Link, Armed]:
+        """Connect and arm, as often as it takes."""
+        self._pauses.reset()
+        self._mismatch_at = None
+        while True:
+            try:
+                return await self._try_once()
+            except (NotReady, LinkDropped) as error:
+                self._why = str(error)
+            except HostKeyMismatch as error:
+                self._note_mismatch(error)
+            await anyio.sleep(self._pauses.next_s())
+
+    async def _try_once(self) -> tuple[Link, Armed]:
+        link = await self.wiring.remote.connect(self.target)
+        try:
+            return link, _checked(await link.arm(self.wiring.lease))
+        except BaseException:
+            await _close(link)
+            raise
+
+    def _note_mismatch(self, error: HostKeyMismatch) -> None:
+        self._why = str(error)
+        now = anyio.current_time()
+        self._mismatch_at = now if self._mismatch_at is None else self._mismatch_at
+        if now - self._mismatch_at >= MISMATCH_S:
+            raise _Unusable(f"it could not prove who it is: {error}") from error
+
+    async def _hold(self, link: Link) -> None:
+        """Serve a link until it drops."""
+        self._link = link
+        self._up.set()
+        try:
+            async with anyio.create_task_group() as group:
+                self._session = group.cancel_scope
+                group.start_soon(self._watch, link)
+                group.start_soon(self._renew, link)
+        finally:
+            self._link = None
+            await _close(link)
+
+    async def _watch(self, link: Link) -> None:
+        try:
+            while True:
+                await self.watch(link)
+                await anyio.sleep(1.0)
+        except LinkDropped as error:
+            self._drop(link, str(error))
+
+    async def _renew(self, link: Link) -> None:
+        try:
+            while True:
+                await anyio.sleep(self.wiring.lease.term_s / 4)
+                await link.renew()
+        except LinkDropped as error:
+            self._drop(link, str(error))
+
+
+def _checked(armed: Armed) -> Armed:
+    if not armed.powers_off:
+        raise _Unusable("it cannot power itself off, so its lease would not hold")
+    return armed
+
+
+async def _close(link: Link) -> None:
+    with anyio.move_on_after(CLOSE_S, shield=True):
+        try:
+            await link.aclose()
+        except LinkDropped:
+            return

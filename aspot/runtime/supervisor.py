@@ -1,0 +1,215 @@
+"""What the host task does: prepare, drive, end, clean up, close. All else of the run lives in its task groups."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import attrs
+
+from aspot.errors import AspotError
+from aspot.machine.events import PrepareFailed, RunPrepared
+from aspot.machine.model import Run
+from aspot.machine.money import cost_now
+from aspot.machine.news import FleetFinished
+from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired
+from aspot.runtime.desk import Desk
+from aspot.runtime.dispatch import Dispatch
+from aspot.runtime.driver import MainLoop
+from aspot.runtime.pauses import Pauses
+from aspot.runtime.poller import Poller
+from aspot.runtime.reaper import Reaper
+from aspot.runtime.teardown import clean_up, end_all, machines_left
+from aspot.runtime.wiring import Wiring
+
+logger = logging.getLogger(__name__)
+
+PREPARE_GRACE_S = 10.0
+"""A preparation under way is cut this long after a stop: what it was making is then known, and cleaned up."""
+
+LISTENERS_S = 5.0
+"""Listeners may take this long over the last news."""
+
+LEAVE_S = 15.0
+"""When the loop itself ends under us, this long is spent on ending machines."""
+
+CLOSE_S = 5.0
+"""To close an adapter, and to write down the end."""
+
+
+@attrs.define
+class Supervisor:
+    """The life of one run.
+
+    Args:
+        wiring: The run's ports.
+        plan: What the cloud is to prepare.
+        teardown_s: Seconds that machines and security group may take to go.
+    """
+
+    wiring: Wiring
+    plan: CloudPlan
+    teardown_s: float
+    left: tuple[str, ...] = attrs.field(init=False, default=())
+    desk: Desk = attrs.field(init=False)
+    listeners: list[Callable[[], Awaitable[None]]] = attrs.field(init=False, factory=list)
+    prepared: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    done: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    _loop: MainLoop = attrs.field(init=False)
+    _scope: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
+    _is_abandoned: bool = attrs.field(init=False, default=False)
+    _is_unprepared: bool = attrs.field(init=False, default=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.desk = Desk(self.wiring)
+        self._loop = MainLoop(self.wiring, self.teardown_s)
+
+    @property
+    def run(self) -> Run:
+        """Return the run as it is now."""
+        return self.wiring.run
+
+    @property
+    def error(self) -> AspotError | None:
+        """Return what made the run as a whole fail."""
+        return self.wiring.error
+
+    def hasten(self) -> None:
+        """Bound the preparation, if it is under way: the run is being stopped."""
+        if not self.prepared.is_set():
+            for scope in self.wiring.uncut:
+                scope.deadline = min(scope.deadline, anyio.current_time() + PREPARE_GRACE_S)
+
+    def abandon(self) -> None:
+        """Leave at once."""
+        self._is_abandoned = True
+        for scope in tuple(self.wiring.uncut):
+            scope.cancel()
+        self._scope.cancel()
+
+    async def host(self) -> None:
+        """Carry the run through; the body of the host task."""
+        try:
+            async with anyio.create_task_group() as group:
+                for listener in self.listeners:
+                    group.start_soon(self._serve_listener, listener)
+                await self._carry_through()
+                self.wiring.hub.close()
+                group.cancel_scope.deadline = anyio.current_time() + LISTENERS_S
+        finally:
+            self.wiring.hub.close()
+            self.desk.close()
+            self.prepared.set()
+            self.done.set()
+
+    async def _serve_listener(self, listener: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await listener()
+        except Exception:
+            logger.warning("a listener raised", exc_info=True)
+
+    async def _carry_through(self) -> None:
+        try:
+            with self._scope:
+                await self._live()
+        except asyncio.CancelledError:
+            await self._leave_closing_loop()
+            raise
+        except Exception as error:  # noqa: BLE001 - nothing unexpected may keep machines alive
+            self.wiring.bug(error)
+        await self._wind_up()
+
+    async def _live(self) -> None:
+        async with anyio.create_task_group() as group:
+            poller, reaper = Poller(self.wiring), Reaper(self.wiring)
+            dispatch = Dispatch(self.wiring, self.desk, reaper, group)
+            group.start_soon(dispatch.guarded, self._prepare)
+            group.start_soon(self._service, poller.run)
+            group.start_soon(self._service, reaper.run)
+            await self._loop.until_over(dispatch, poller)
+            group.cancel_scope.cancel()
+
+    async def _service(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Serve something that the end of the run depends on, whatever happens to it."""
+        while True:
+            try:
+                await act()
+            except Exception as error:  # noqa: BLE001 - reported, and served again: machines must still end
+                self.wiring.bug(error)
+            await anyio.sleep(1.0)
+
+    async def _prepare(self) -> None:
+        try:
+            with self.wiring.shielded():
+                ready = await self.wiring.cloud.prepare(self.plan)
+                self.wiring.user = ready.user
+                self.wiring.post(
+                    RunPrepared(
+                        at=self.wiring.now(),
+                        pools=ready.pools,
+                        spot_usd_per_hour=ready.spot_usd_per_hour,
+                        on_demand_usd_per_hour=ready.on_demand_usd_per_hour,
+                    )
+                )
+        except AspotError as error:
+            self._is_unprepared = True
+            self.wiring.error = self.wiring.error or error
+            self.wiring.post(PrepareFailed(at=self.wiring.now(), reason=error.message))
+        finally:
+            self.prepared.set()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    async def _leave_closing_loop(self) -> None:
+        """The loop cancels every task: end the machines, unless that is on its way already, and write it down."""
+        known = () if self._is_abandoned or self.run.stop is not None else self.run.live
+        if known:
+            await end_all(self.wiring, known, limit_s=LEAVE_S)
+        self.left = machines_left(self.run, {})
+        await self._close()
+
+    async def _wind_up(self) -> None:
+        shown: dict[str, str] = {}
+        if not self._is_abandoned:
+            if self.run.live or self.run.asked:
+                shown = await end_all(self.wiring, self._endable(), limit_s=LEAVE_S)
+            self.left = machines_left(self.run, shown)
+            if not self._is_unprepared:
+                pauses = Pauses(first_s=1.0, most_s=10.0, chance=self.wiring.chance)
+                deadline = min(self._loop.deadline, anyio.current_time() + self.teardown_s)
+                self.left += await clean_up(self.wiring.cloud, pauses, deadline=deadline)
+        else:
+            self.left = machines_left(self.run, shown)
+        await self._close()
+
+    def _endable(self) -> set[str]:
+        return {name for name in self.run.live if not self.run.instances[name].kept}
+
+    async def _close(self) -> None:
+        """Write down and tell the end, and close the adapters; each bounded, none keeps the next from its turn."""
+        if not self._is_abandoned:
+            await self._bounded(self._write_down)
+        cost = cost_now(self.run)
+        message = "nothing left (checked)" if not self.left else f"still there: {'; '.join(self.left)}"
+        self.wiring.tell(FleetFinished, cost_usd=cost, left=self.left, message=message)
+        for act in (self.wiring.cloud.aclose, self.wiring.remote.aclose, self.wiring.journal.aclose):
+            await self._bounded(act)
+
+    async def _write_down(self) -> None:
+        results = [self.desk.results[name].to_json() for name in self.run.jobs if name in self.desk.results]
+        summary: dict[str, Any] = {"run": self.run.spec.id, "fleet": self.run.spec.name, "results": results}
+        summary |= {"cost_usd": cost_now(self.run), "left": list(self.left)}
+        await self.wiring.journal.finish(self.left)
+        if not self._is_unprepared:
+            await self.wiring.archive.finish(summary)
+
+    async def _bounded(self, act: Callable[[], Awaitable[None]]) -> None:
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            try:
+                await act()
+            except (AspotError, OSError, CloudUnavailable, CredentialsExpired) as error:
+                self.wiring.error = self.wiring.error or (error if isinstance(error, AspotError) else None)
+                logger.warning("could not finish in order", exc_info=True)

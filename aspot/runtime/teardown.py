@@ -1,0 +1,92 @@
+"""The end of a run: machines that must be ended without the machine's help, and what the run made beside machines."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import anyio
+
+from aspot.errors import AspotError
+from aspot.machine.model import Run
+from aspot.ports import Cloud, CloudUnavailable, CredentialsExpired
+from aspot.runtime.pauses import Pauses
+from aspot.runtime.wiring import Wiring
+
+LAST_TRY_S = 20.0
+"""One try of cleaning up is made even when the time for it is over; it may take this long."""
+
+_GONE = ("terminated", "stopped")
+_ENDING = ("shutting-down", "stopping")
+_TROUBLE = (CloudUnavailable, CredentialsExpired, AspotError)
+
+
+async def end_all(wiring: Wiring, known: Collection[str], *, limit_s: float) -> dict[str, str]:
+    """End every machine of the run that EC2 shows or that is known, and see it ending; never raises.
+
+    Args:
+        wiring: The run's ports.
+        known: EC2 ids of machines not known to be gone.
+        limit_s: Seconds to try for.
+
+    Returns:
+        EC2's word for the state of each machine that it showed last.
+    """
+    pauses = Pauses(first_s=1.0, most_s=5.0, chance=wiring.chance)
+    doomed, shown = set(known), dict[str, str]()
+    with anyio.move_on_after(limit_s, shield=True):
+        while True:
+            try:
+                shown = {sighting.instance: sighting.state for sighting in await wiring.cloud.sightings()}
+                doomed = (doomed | set(shown)) - {name for name, state in shown.items() if state in _GONE + _ENDING}
+                if not doomed:
+                    return shown
+                await wiring.cloud.terminate(sorted(doomed))
+            except _TROUBLE:
+                pass
+            await anyio.sleep(pauses.next_s())
+    return shown
+
+
+async def clean_up(cloud: Cloud, pauses: Pauses, *, deadline: float) -> tuple[str, ...]:
+    """Delete what the run made beside machines, again and again until nothing is left or the time is over.
+
+    Args:
+        cloud: The cloud.
+        pauses: Between tries.
+        deadline: By the loop's clock; one try is made in any case.
+
+    Returns:
+        What is left, as text for people.
+    """
+    left: tuple[str, ...] = ("what the run made in AWS beside machines could not be checked",)
+    while True:
+        now = anyio.current_time()
+        with anyio.move_on_after(max(LAST_TRY_S, deadline - now), shield=True):
+            try:
+                left = tuple(await cloud.clean_up())
+            except _TROUBLE as error:
+                left = (f"what the run made in AWS beside machines could not be checked: {error}",)
+        pause_s = pauses.next_s()
+        if not left or anyio.current_time() + pause_s > deadline:
+            return left
+        await anyio.sleep(pause_s)
+
+
+def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the machines that EC2 has not been seen to end, as text for people.
+
+    Args:
+        run: The run.
+        shown: Newer words of EC2 for their states, by id.
+    """
+    names = [name for name in run.live if shown.get(name) not in _GONE]
+    strangers = [f"instance {name}: {state}" for name, state in shown.items() if name not in run.instances]
+    return tuple(_machine_text(run, name, shown.get(name, "")) for name in names) + tuple(
+        text for text in strangers if not text.endswith(_GONE)
+    )
+
+
+def _machine_text(run: Run, name: str, shown: str) -> str:
+    record = run.instances[name]
+    state = record.kept or shown or ("shutting-down" if record.ending else record.state.value)
+    return f"instance {record.label} ({record.id}, {record.pool}): {state}"

@@ -1,0 +1,190 @@
+"""Simulated EC2: pools with capacity, tokens, lag, throttling, lost answers, outages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import anyio
+import attrs
+
+from aspot.errors import AspotError
+from aspot.machine.events import Launched
+from aspot.machine.model import EndReason, LaunchSpec
+from aspot.machine.pool import Pool, Refusal, RefusalKind
+from aspot.ports import (
+    CloudPlan,
+    CloudUnavailable,
+    CredentialsExpired,
+    LaunchAnswer,
+    LaunchUnanswered,
+    Prepared,
+    Sighting,
+)
+from simulated.machine import Machine
+from simulated.scripts import seconds
+
+if TYPE_CHECKING:
+    from simulated.world import World
+
+POOLS = tuple(Pool(kind, zone) for kind in ("c7i.large", "m7i.large") for zone in ("us-east-1a", "us-east-1b"))
+FORGOTTEN_S = 3600.0
+
+
+@attrs.define
+class SimCloud:
+    """Implements `aspot.ports.Cloud`."""
+
+    world: World
+    capacity: dict[Pool, int] = attrs.Factory(lambda: dict.fromkeys(POOLS, 1000))
+    prices: dict[Pool, float] = attrs.Factory(lambda: {pool: 0.03 + 0.01 * n for n, pool in enumerate(POOLS)})
+    machines: dict[str, Machine] = attrs.Factory(dict)
+    tokens: dict[str, tuple[LaunchSpec, tuple[str, ...]]] = attrs.Factory(dict)
+    calls: Counter[str] = attrs.Factory(Counter)
+    call_times: list[float] = attrs.Factory(list)
+    has_group: bool = False
+    is_closed: bool = False
+    prepare_error: AspotError | None = None
+    prepare_s: float = 1.0
+    down_until: float = -1.0
+    locked_until: float = -1.0
+    protected: set[str] = attrs.Factory(set)
+    scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
+
+    async def _call(self, name: str) -> None:
+        self.calls[name] += 1
+        self.call_times.append(self.world.loop.time())
+        await anyio.sleep(self.world.chance.uniform(0.05, 0.3))
+        now, faults = self.world.loop.time(), self.world.faults
+        if now < self.locked_until:
+            raise CredentialsExpired("ExpiredToken")
+        if now < self.down_until or self.world.strikes(faults.unavailable):
+            raise CloudUnavailable(f"{name}: 503")
+
+    async def prepare(self, plan: CloudPlan) -> Prepared:
+        self.calls["prepare"] += 1
+        if self.prepare_error is not None:
+            raise self.prepare_error
+        self.has_group = True
+        await anyio.sleep(self.prepare_s)
+        on_demand = {pool.type: 0.1 for pool in self.prices}
+        return Prepared(
+            pools=tuple(self.prices), spot_usd_per_hour=dict(self.prices), on_demand_usd_per_hour=on_demand, user="u"
+        )
+
+    async def launch(self, spec: LaunchSpec) -> LaunchAnswer:
+        self.calls["launch"] += 1
+        self.call_times.append(self.world.loop.time())
+        self.world.oracle.launches(spec)
+        await anyio.sleep(self.world.chance.uniform(0.1, 1.0))
+        if self.world.loop.time() < self.locked_until:
+            raise CredentialsExpired("ExpiredToken")
+        fate = self._fate()
+        if fate == "lost-undone":
+            raise LaunchUnanswered("the request never arrived")
+        if fate == "throttle":
+            return LaunchAnswer(refusals=(Refusal(kind=RefusalKind.THROTTLED, code="RequestLimitExceeded"),))
+        answer = self._launch(spec)
+        await anyio.sleep(self.world.chance.uniform(0.1, 1.5))
+        if fate == "lost":
+            raise LaunchUnanswered("the answer was lost")
+        return answer
+
+    def _fate(self) -> str:
+        if self.scripted:
+            return self.scripted.pop(0)
+        faults = self.world.faults
+        for fate, rate in (("lost", faults.lost), ("lost-undone", faults.lost), ("throttle", faults.throttle)):
+            if self.world.strikes(rate):
+                return fate
+        return ""
+
+    def _launch(self, spec: LaunchSpec) -> LaunchAnswer:
+        if spec.id in self.tokens:
+            known, ids = self.tokens[spec.id]
+            self.world.oracle.check(known == spec, f"token of {spec.id} used with other parameters")
+            return LaunchAnswer(launched=tuple(self._launched(name) for name in ids))
+        made: list[str] = []
+        refusals: list[Refusal] = []
+        for pool in sorted(spec.pools, key=lambda _: self.world.chance.random()):
+            room = min(self.capacity[pool], spec.count - len(made))
+            made += [self._make(spec, pool) for _ in range(room)]
+            if len(made) < spec.count:
+                code = "InsufficientInstanceCapacity"
+                refusals.append(Refusal(kind=RefusalKind.NO_CAPACITY, code=code, pool=pool))
+        if made:
+            self.tokens[spec.id] = (spec, tuple(made))
+        return LaunchAnswer(launched=tuple(self._launched(name) for name in made), refusals=tuple(refusals))
+
+    def _make(self, spec: LaunchSpec, pool: Pool) -> str:
+        name = f"i-{len(self.machines):04d}"
+        now, faults, chance = self.world.loop.time(), self.world.faults, self.world.chance
+        lag = chance.uniform(0.0, faults.lag_s)
+        machine = Machine(self.world, name, spec.id, pool, spec.market, born=now, visible_at=now + lag)
+        self.machines[name] = machine
+        self.capacity[pool] -= 1
+        machine.boot(chance.uniform(*faults.boot_s), chance.uniform(0.2, 3.0))
+        self.world.oracle.made(machine)
+        self.world.plan_fate(machine)
+        return name
+
+    def _launched(self, name: str) -> Launched:
+        machine = self.machines[name]
+        return Launched(instance=name, pool=machine.pool, market=machine.market)
+
+    async def sightings(self) -> Sequence[Sighting]:
+        await self._call("sightings")
+        now = self.world.loop.time()
+        shown = [machine for machine in self.machines.values() if self._is_shown(machine, now)]
+        return [self._sighting(machine, now) for machine in shown]
+
+    def _is_shown(self, machine: Machine, now: float) -> bool:
+        is_forgotten = machine.gone_at is not None and now - machine.gone_at > FORGOTTEN_S
+        is_blinking = now - machine.born < 60.0 and self.world.strikes(self.world.faults.blink)
+        return machine.visible_at <= now and not is_forgotten and not is_blinking
+
+    def _sighting(self, machine: Machine, now: float) -> Sighting:
+        state = machine.state_at(now - self.world.chance.uniform(0.0, self.world.faults.stale_s))
+        is_ending = state in ("shutting-down", "terminated")
+        return Sighting(
+            instance=machine.id,
+            request=machine.request,
+            pool=machine.pool,
+            market=machine.market,
+            state=state,
+            address=machine.address if state == "running" else "",
+            launched=self.world.clock.at(machine.born),
+            end_reason=machine.end_reason if is_ending else None,
+            notice=machine.notice,
+        )
+
+    async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
+        await self._call("terminate")
+        for name in instances:
+            if name not in self.protected:
+                self.machines[name].end(EndReason.OURS)
+        return {name: "OperationNotPermitted" for name in instances if name in self.protected}
+
+    async def spot_prices(self) -> Mapping[Pool, float]:
+        await self._call("spot_prices")
+        for pool in self.prices:
+            self.prices[pool] *= self.world.chance.uniform(0.98, 1.02)
+        return dict(self.prices)
+
+    async def clean_up(self) -> Sequence[str]:
+        await self._call("clean_up")
+        if any(machine.state != "terminated" for machine in self.machines.values()):
+            return ["security group sg-1 (in use)"]
+        self.has_group = False
+        return []
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+    def back_at(self, delay: float, pool: Pool, room: int) -> None:
+        """Have a pool gain capacity later."""
+        self.world.loop.call_later(delay, self.capacity.__setitem__, pool, room)
+
+
+__all__ = ["POOLS", "SimCloud", "seconds"]

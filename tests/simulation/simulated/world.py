@@ -1,0 +1,231 @@
+"""The simulated world: one seed decides everything in it, the order of callbacks included."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import anyio
+import attrs
+
+from aspot.machine.model import JobSpec, RunSpec
+from aspot.machine.news import News
+from aspot.ports import CloudPlan, Lease
+from aspot.runtime.host import RunHost
+from simulated.cloud import SimCloud
+from simulated.disk import SimArchive, SimJournal
+from simulated.machine import Machine
+from simulated.oracle import Oracle
+from simulated.remote import SimLink, SimRemote
+from simulated.scripts import Script, spec_of
+from simulated.virtual_loop import VirtualLoop, play
+
+EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
+LONGEST_S = 12 * 3600.0
+Story = Callable[["World"], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class Faults:
+    """Rates of what goes wrong: chances per call, per machine, or seconds."""
+
+    unavailable: float = 0.0
+    lost: float = 0.0
+    throttle: float = 0.0
+    drop: float = 0.0
+    blink: float = 0.0
+    lag_s: float = 1.0
+    stale_s: float = 0.0
+    boot_s: tuple[float, float] = (15.0, 25.0)
+    shutdown_s: float = 30.0
+    notice: float = 0.0
+    short_notice: float = 0.0
+    sudden: float = 0.0
+    reboot: float = 0.0
+    someone: float = 0.0
+    until_s: float = 3600.0  # faults stop then, so that the end can be judged
+
+    @classmethod
+    def drawn(cls, seed: int) -> Faults:
+        """Return rates drawn from a seed: some kinds of fault often, others not at all (swarm testing)."""
+        chance = random.Random(f"faults {seed}")
+
+        def rate(most: float) -> float:
+            return chance.choice((0.0, 0.0, most / 4, most))
+
+        return cls(
+            unavailable=rate(0.3),
+            lost=rate(0.4),
+            throttle=rate(0.5),
+            drop=rate(0.05),
+            blink=rate(0.3),
+            lag_s=chance.choice((0.0, 2.0, 20.0)),
+            stale_s=chance.choice((0.0, 3.0)),
+            boot_s=chance.choice(((0.5, 2.0), (15.0, 25.0), (20.0, 90.0))),
+            shutdown_s=chance.choice((2.0, 40.0)),
+            notice=rate(0.5),
+            short_notice=rate(0.3),
+            sudden=rate(0.4),
+            reboot=rate(0.2),
+            someone=rate(0.2),
+        )
+
+
+@attrs.define
+class SimClock:
+    """Implements `aspot.ports.Clock` on the loop's virtual time."""
+
+    loop: VirtualLoop
+
+    def now(self) -> datetime:
+        return self.at(self.loop.time())
+
+    def at(self, when: float) -> datetime:
+        return EPOCH + timedelta(seconds=when)
+
+
+class World:
+    """A cloud, a disk, a network and one run."""
+
+    def __init__(self, loop: VirtualLoop, seed: int, faults: Faults, options: Mapping[str, object]) -> None:
+        self.loop = loop
+        self.seed = seed
+        self.chance = random.Random(f"world {seed}")
+        self.faults = faults
+        self.clock = SimClock(loop)
+        self.spec = RunSpec(id=f"run{seed}", name="sim", region="us-east-1", **options)  # type: ignore[arg-type]
+        self.limit_seen = self.spec.limit
+        self.scripts: dict[str, Script] = {}
+        self.undeliverable: set[str] = set()
+        self.links: list[SimLink] = []
+        self.news: list[News] = []
+        self.oracle = Oracle(self)
+        self.cloud = SimCloud(self)
+        self.remote = SimRemote(self)
+        self.journal = SimJournal(self)
+        self.archive = SimArchive(self)
+        self.setup = ""
+        self._host: RunHost | None = None
+
+    @property
+    def host(self) -> RunHost:
+        """Return the run's host, made at first use."""
+        if self._host is None:
+            self._host = RunHost(
+                self.spec,
+                cloud=self.cloud,
+                remote=self.remote,
+                journal=self.journal,
+                archive=self.archive,
+                clock=self.clock,
+                plan=CloudPlan(run=self.spec, types=("c7i.large",)),
+                lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=86400.0),
+                setup=self.setup,
+                chance=random.Random(f"jitter {self.seed}"),
+            )
+            self._host.listen(self._hear)
+        return self._host
+
+    async def _hear(self) -> None:
+        async for news in self.host.subscribe(logs=True):
+            self.news.append(news)
+
+    def strikes(self, rate: float) -> bool:
+        """Tell whether a fault of this rate happens now."""
+        return rate > 0 and self.loop.time() < self.faults.until_s and self.chance.random() < rate
+
+    def add(self, name: str, script: Script | None = None, **options: object) -> JobSpec:
+        """Describe a job and return its specification."""
+        self.scripts[name] = script or Script()
+        return spec_of(name, self.scripts[name], **options)
+
+    def break_links(self, machine: Machine) -> None:
+        for link in self.links:
+            if link.machine is machine:
+                link.cut()
+
+    def partition(self, machine: Machine, seconds: float) -> None:
+        """Let no packet through to the machine for a while."""
+        machine.partition_until = self.loop.time() + seconds
+        for link in self.links:
+            if link.machine is machine and not link.is_closed:
+                self.loop.call_later(min(60.0, seconds + 1.0), self._keepalive, link)
+
+    def _keepalive(self, link: SimLink) -> None:
+        if self.loop.time() < link.machine.partition_until:
+            link.cut()
+
+    def plan_fate(self, machine: Machine) -> None:
+        """Draw what will befall a machine."""
+        faults, after = self.faults, self.chance.uniform(1.0, 120.0)
+        if self.strikes(faults.notice):
+            self.loop.call_later(after, machine.warn, 120.0)
+        elif self.strikes(faults.short_notice):
+            self.loop.call_later(after, machine.warn, self.chance.uniform(1.0, 20.0))
+        elif self.strikes(faults.sudden):
+            self.loop.call_later(after, machine.interrupt)
+        elif self.strikes(faults.reboot):
+            self.loop.call_later(after + 30.0, machine.reboot)
+        elif self.strikes(faults.someone):
+            self.loop.call_later(after, machine.end, _someone())
+
+    def machine(self, number: int) -> Machine:
+        """Return the n-th machine ever made."""
+        return list(self.cloud.machines.values())[number]
+
+    def running(self, job: str) -> Machine:
+        """Return the machine on which the job runs now."""
+        return next(
+            machine
+            for machine in self.cloud.machines.values()
+            for folder in machine.folders.values()
+            if folder.job == job and folder.is_running
+        )
+
+    async def until(self, holds: Callable[[], bool], within: float = 3600.0) -> None:
+        """Wait until something holds."""
+        with anyio.fail_after(within):
+            while not holds():
+                await anyio.sleep(0.25)
+
+    async def run(self, *specs: JobSpec) -> None:
+        """Start, hand in, close, and wait for the end."""
+        await self.host.start()
+        self.host.submit(specs)
+        self.host.close()
+        await self.host.finished()
+
+
+def _someone():  # type: ignore[no-untyped-def]
+    from aspot.machine.model import EndReason
+
+    return EndReason.SOMEONE
+
+
+def simulate(story: Story, *, seed: int = 0, faults: Faults | None = None, **options: object) -> World:
+    """Play a story in a fresh world, judge it, and return the world as it is at the end.
+
+    Args:
+        story: What happens; when it returns the run must be over.
+        seed: Decides everything.
+        faults: What goes wrong; nothing by default.
+        **options: Of `RunSpec`.
+
+    Raises:
+        AssertionError: If an invariant did not hold.
+    """
+
+    async def main(loop: VirtualLoop) -> World:
+        world = World(loop, seed, faults or Faults(), options)
+        with anyio.fail_after(LONGEST_S):
+            await story(world)
+        await anyio.sleep(0)
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        world.oracle.check(not others, f"V13: tasks are left: {others}")
+        world.oracle.ends()
+        assert not world.oracle.violations, "\n".join([f"seed {seed}", *world.oracle.violations[:10]])
+        return world
+
+    return play(seed, main)
