@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from aspot.machine import checkpoints
@@ -14,6 +15,9 @@ from aspot.machine.endings import end_attempt, fail_locally, is_taken, outcome_o
 from aspot.machine.instance_table import attempt_cell, instance_cell
 from aspot.machine.model import AttemptState, JobRecord, Outcome, StopWhy
 from aspot.machine.moves import end_instance
+
+STOP_PATIENCE_S = 60.0
+"""A machine whose attempt was told to stop and says nothing for so long is ended."""
 
 
 def attempt_event(change: Change, event: ev.AttemptEvent) -> None:
@@ -35,6 +39,7 @@ def ask_to_stop(change: Change, name: str, why: StopWhy, *, grace_s: float) -> N
         change.emit(
             ef.StopAttempt(instance=attempt.instance, job=name, attempt=attempt.number, why=why, grace_s=grace_s)
         )
+        change.look(change.now + timedelta(seconds=STOP_PATIENCE_S))
 
 
 def _state(job: JobRecord, number: int) -> AttemptState:
@@ -43,6 +48,7 @@ def _state(job: JobRecord, number: int) -> AttemptState:
 
 def _started(change: Change, event: ev.AttemptStarted, new: AttemptState) -> None:
     change.attempt(event.job, state=new, started=change.now)
+    checkpoints.watch(change, event.job)
     change.announce(
         nw.JobStarted(
             time=change.now,

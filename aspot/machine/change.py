@@ -7,10 +7,9 @@ it is so far, and any pure question (`money`, `placement`, `demand`) can be aske
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
-
-import attrs
+from typing import Any, TypeVar
 
 from aspot.machine import effects as ef
 from aspot.machine import news as nw
@@ -29,6 +28,42 @@ STORY_LENGTH = 20
 """How many of an instance's last happenings are kept, for error messages."""
 
 
+_INDEXES: Mapping[InstanceState, str] = {
+    InstanceState.REQUESTED: "starting",
+    InstanceState.RUNNING: "starting",
+    InstanceState.SSH_READY: "idle",
+    InstanceState.INTERRUPTED: "leaving",
+}
+
+T = TypeVar("T", Run, InstanceRecord, JobRecord, AttemptRecord, LaunchRecord)
+
+
+def replace(record: T, values: dict[str, Any]) -> T:
+    """Return the record with other values, as `attrs.evolve` does, in a tenth of its time (1 against 10 µs).
+
+    Meant for the records that most steps change; they have no slots, validators or converters for that reason.
+    """
+    assert values.keys() <= record.__dict__.keys(), values
+    new = object.__new__(type(record))
+    new.__dict__.update(record.__dict__)
+    new.__dict__.update(values)
+    return new
+
+
+def index_of(instance: InstanceRecord) -> str:
+    """Return which of the run's indexes the instance stands in; "" for none."""
+    if instance.state is InstanceState.TERMINATING:
+        return "leaving" if instance.attempt is not None else ""
+    return _INDEXES.get(instance.state, "")
+
+
+def counts(instance: InstanceRecord) -> bool:
+    """Tell whether the instance counts towards the limit: not if it goes away against our will, or stays so."""
+    if instance.state is InstanceState.TERMINATED or instance.notice is not None or instance.kept:
+        return False
+    return instance.state is not InstanceState.TERMINATING or instance.terminate_asked
+
+
 class Change:
     """The next run in the making.
 
@@ -39,9 +74,10 @@ class Change:
 
     def __init__(self, run: Run, at: datetime) -> None:
         self.now = max(run.now, at)
-        self.run = attrs.evolve(run, now=self.now, seen=run.seen + 1)
+        self.run = replace(run, {"now": self.now, "seen": run.seen + 1})
         self.effects: list[ef.Effect] = []
         self.is_plan_due = False
+        self.is_budget_due = False
         self._owned: dict[str, dict[Any, Any]] = {}
 
     def emit(self, effect: ef.Effect) -> None:
@@ -58,7 +94,7 @@ class Change:
 
     def set(self, **values: Any) -> None:
         """Change plain fields of the run."""
-        self.run = attrs.evolve(self.run, **values)
+        self.run = replace(self.run, values)
 
     def own(self, field: str) -> dict[Any, Any]:
         """Return a map of the run as this step's own copy, to be written to."""
@@ -72,23 +108,24 @@ class Change:
         old: InstanceRecord = self.run.instances[name]
         if not values:
             return old
-        new = attrs.evolve(old, **values)
+        new = replace(old, values)
         self.own("instances")[name] = new
-        if new.state is InstanceState.TERMINATED and old.state is not new.state:
-            self.set(live=tuple(other for other in self.run.live if other != name))
+        self._index(old, new)
         return new
 
     def add_instance(self, record: InstanceRecord) -> None:
         """Add an instance."""
         self.own("instances")[record.id] = record
-        self.set(live=(*self.run.live, record.id))
+        run = self.run
+        self.set(live=(*run.live, record.id), starting=(*run.starting, record.id), counted=run.counted + 1)
+        self.is_budget_due = True
 
     def job(self, name: str, **values: Any) -> JobRecord:
         """Return a job, changed as told."""
         old: JobRecord = self.run.jobs[name]
         if not values:
             return old
-        new = attrs.evolve(old, **values)
+        new = replace(old, values)
         self.own("jobs")[name] = new
         if new.status.is_final and not old.status.is_final:
             self.set(unfinished=self.run.unfinished - 1)
@@ -102,7 +139,7 @@ class Change:
     def attempt(self, name: str, number: int = 0, **values: Any) -> AttemptRecord:
         """Return an attempt of a job (the last one unless told), changed as told."""
         attempts = list(self.run.jobs[name].attempts)
-        attempts[number - 1] = new = attrs.evolve(attempts[number - 1], **values)
+        attempts[number - 1] = new = replace(attempts[number - 1], values)
         self.job(name, attempts=tuple(attempts))
         return new
 
@@ -116,18 +153,18 @@ class Change:
     def dequeue(self, name: str) -> None:
         """Take a job out of the queue; harmless if it is not in it."""
         if name in self.run.queued:
-            self.set(queued=tuple(other for other in self.run.queued if other != name))
+            self._leave("queued", name)
         if name in self.run.starved:
-            self.set(starved=tuple(other for other in self.run.starved if other != name))
+            self._leave("starved", name)
             self.job(name, waiting_since=None)
 
     def request(self, name: str, **values: Any) -> LaunchRecord:
         """Return a launch request, changed as told."""
         old: LaunchRecord = self.run.requests[name]
-        new = attrs.evolve(old, **values)
+        new = replace(old, values)
         self.own("requests")[name] = new
         if new.state is LaunchState.ANSWERED and old.state is not new.state:
-            self.set(asked=tuple(other for other in self.run.asked if other != name))
+            self._leave("asked", name)
         return new
 
     def add_request(self, record: LaunchRecord) -> None:
@@ -139,3 +176,26 @@ class Change:
         """Add a line to an instance's story."""
         story = self.run.instances[instance].story
         self.instance(instance, story=(*story[1 - STORY_LENGTH :], f"{self.now:%H:%M:%S} {text}"))
+
+    def look(self, when: datetime) -> None:
+        """Make sure that the timers of attempts and waiting jobs are looked at by then."""
+        if self.run.look_at is None or when < self.run.look_at:
+            self.set(look_at=when)
+
+    def _index(self, old: InstanceRecord, new: InstanceRecord) -> None:
+        """Keep the indexes of instances."""
+        was, now = index_of(old), index_of(new)
+        if was != now:
+            if was:
+                self._leave(was, new.id)
+            if now:
+                self.set(**{now: (*getattr(self.run, now), new.id)})
+        if old.state is not new.state and new.state is InstanceState.TERMINATED:
+            self._leave("live", new.id)
+        if counts(old) != counts(new):
+            self.set(counted=self.run.counted + counts(new) - counts(old))
+
+    def _leave(self, index: str, name: str) -> None:
+        names: tuple[str, ...] = getattr(self.run, index)
+        place = names.index(name)
+        self.set(**{index: names[:place] + names[place + 1 :]})

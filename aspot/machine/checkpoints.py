@@ -62,6 +62,14 @@ def next_sync(job: JobRecord, attempt: AttemptRecord) -> datetime | None:
     return since + timedelta(seconds=job.spec.checkpoint_every_s or 0.0)
 
 
+def watch(change: Change, job_name: str) -> None:
+    """See to it that the attempt's next checkpoint is brought home in time."""
+    job = change.run.jobs[job_name]
+    due = next_sync(job, job.attempts[-1])
+    if due is not None:
+        change.look(due)
+
+
 def sync_neighbours(change: Change, instance: InstanceRecord) -> None:
     """Bring home the checkpoints of the attempts beside a noticed one: interruptions come in groups (DESIGN 8)."""
     for name in change.run.live:
@@ -131,6 +139,7 @@ def _over(change: Change, job_name: str, number: int, serial: int) -> None:
     attempt = change.run.jobs[job_name].attempts[number - 1]
     if attempt.saving == serial and attempt.state is not AttemptState.ENDED:
         change.attempt(job_name, saving=0)
+        watch(change, job_name)
         if attempt.is_parting:
             _go_on_parting(change, job_name)
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import attrs
 
 from aspot.machine.endings import outcome_of
-from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Outcome, Run
-
-WAITING_STATES = (InstanceState.REQUESTED, InstanceState.RUNNING)
+from aspot.machine.model import AttemptState, InstanceRecord, Outcome, Run
 
 
 @attrs.frozen(kw_only=True)
@@ -24,8 +22,8 @@ class Census:
         limit: Most instances allowed.
     """
 
-    idle: tuple[InstanceRecord, ...]
-    starting: tuple[InstanceRecord, ...]
+    idle: tuple[str, ...]
+    starting: tuple[str, ...]
     moving: tuple[str, ...]
     counted: int
     queued: int
@@ -51,33 +49,16 @@ class Census:
 
 def census(run: Run) -> Census:
     """Return who is there now."""
-    idle, starting, counted = [], [], 0
-    moving: list[str] = []
-    for name in run.live:
-        instance = run.instances[name]
-        counted += counts(instance)
-        if instance.state is InstanceState.SSH_READY:
-            idle.append(instance)
-        elif instance.state in WAITING_STATES:
-            starting.append(instance)
-        elif instance.state is not InstanceState.JOB and _wants_successor(run, instance):
-            moving.append(instance.attempt[0] if instance.attempt else "")
+    leaving = (run.instances[name] for name in run.leaving)
     return Census(
-        idle=tuple(idle),
-        starting=tuple(starting),
-        moving=tuple(moving),
-        counted=counted,
+        idle=run.idle,
+        starting=run.starting,
+        moving=tuple(i.attempt[0] for i in leaving if i.attempt is not None and _wants_successor(run, i)),
+        counted=run.counted,
         queued=len(run.queued),
         pending=pending(run),
         limit=run.spec.limit,
     )
-
-
-def counts(instance: InstanceRecord) -> bool:
-    """Tell whether the instance counts towards the limit."""
-    if instance.notice is not None or instance.kept:
-        return False
-    return instance.state is not InstanceState.TERMINATING or instance.terminate_asked
 
 
 def pending(run: Run) -> int:
@@ -87,8 +68,7 @@ def pending(run: Run) -> int:
 
 
 def _wants_successor(run: Run, instance: InstanceRecord) -> bool:
-    if instance.attempt is None:
-        return False
+    assert instance.attempt is not None
     job = run.jobs[instance.attempt[0]]
     attempt = job.attempts[-1]
     if job.cancel_asked or job.interruptions + 1 >= job.spec.interruptions:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from aspot.machine.demand import counts, pending
+from aspot.machine.change import counts, index_of
+from aspot.machine.demand import pending
 from aspot.machine.model import (
     AttemptState,
     InstanceState,
@@ -79,10 +80,8 @@ def _budgets(run: Run) -> Iterator[str]:
 
 def _limit(run: Run) -> Iterator[str]:
     """No request is sent that could exceed the limit (V7); a lowered limit is reached as attempts end."""
-    counted = sum(counts(run.instances[name]) for name in run.live)
-    idle = [name for name in run.live if run.instances[name].state is InstanceState.SSH_READY]
-    if run.phase is not RunPhase.PREPARING and counted > run.spec.limit and idle:
-        yield f"{counted} machines, limit {run.spec.limit}, and {idle} are idle"
+    if run.counted > run.spec.limit and run.idle:
+        yield f"{run.counted} machines, limit {run.spec.limit}, and {run.idle} are idle"
 
 
 def _stopped_means_stopped(run: Run) -> Iterator[str]:
@@ -109,6 +108,12 @@ def _indexes(run: Run) -> Iterator[str]:
         yield f"queued is {run.queued}, not {queued}"
     if (live, asked, starved) != (set(run.live), set(run.asked), set(run.starved)):
         yield "live, asked or starved is wrong"
+    for index in ("idle", "starting", "leaving"):
+        found = {name for name, instance in run.instances.items() if index_of(instance) == index}
+        if found != set(getattr(run, index)):
+            yield f"{index} is {getattr(run, index)}, not {found}"
+    if run.counted != sum(counts(instance) for instance in run.instances.values()):
+        yield "counted is wrong"
     if unfinished != run.unfinished:
         yield f"unfinished is {run.unfinished}, not {unfinished}"
 

@@ -47,6 +47,8 @@ EMPTY_WAIT_S = 5.0
 UNUSABLE_MOST = 3
 """So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
 
+_OF_USE = (InstanceState.SSH_READY, InstanceState.JOB)
+
 
 def ask(change: Change, seen: Census) -> None:
     """Send one request for what is lacking, if anything may be asked for now."""
@@ -207,8 +209,7 @@ def _is_setup_broken(change: Change, seen: Census) -> bool:
         return False
     if seen.starting:
         return True
-    states = {change.run.instances[name].state for name in change.run.live}
-    if states & {InstanceState.SSH_READY, InstanceState.JOB}:
+    if any(change.run.instances[name].state in _OF_USE for name in change.run.live):
         return False
     why = change.run.unusable_why
     lose_queued(change, f"{change.run.unusable} machines in a row never became ready; the last one: {why}")
@@ -231,6 +232,8 @@ def _mark_starved(change: Change, seen: Census) -> None:
     for name in now_starved.difference(run.starved):
         change.job(name, waiting_since=change.now)
     change.set(starved=names)
+    if names:
+        change.look(change.now + timedelta(seconds=run.spec.capacity_timeout_s))
 
 
 def _retry_later(change: Change, event: ev.LaunchAnswered, *, is_auth: bool) -> None:
@@ -270,7 +273,7 @@ def _remember(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered, refusa
 
 def _quota(change: Change, refusal: Refusal) -> None:
     change.set(quota=refusal, launch_after=change.now + timedelta(seconds=QUOTA_WAIT_S))
-    if census(change.run).counted:
+    if change.run.counted:
         return
     change.set(quota_refusals=change.run.quota_refusals + 1)
     if change.run.quota_refusals >= QUOTA_REFUSALS:

@@ -187,7 +187,7 @@ class JobSpec:
     interruptions: int = 10
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
 class AttemptRecord:
     """One try of a job on one instance.
 
@@ -219,7 +219,7 @@ class AttemptRecord:
     is_parting: bool = False  # stopped for an interruption: it ends once its last checkpoint is here or missed
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
 class JobRecord:
     """A job and what became of it."""
 
@@ -262,7 +262,7 @@ class Notice:
     channel: str
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
 class InstanceRecord:
     """One EC2 machine of the run. `label` is what users see: `NAME_1` and so on."""
 
@@ -326,7 +326,7 @@ class LaunchSpec:
     market: Market = Market.SPOT
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
 class LaunchRecord:
     """A launch request and its answer."""
 
@@ -415,7 +415,7 @@ class Stop:
     force_at: datetime
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
 class Run:
     """The whole state of a run: `step(run, event)` returns the next one and the effects to carry out."""
 
@@ -444,6 +444,13 @@ class Run:
     # Indexes, kept by `Change`, so that a step need not look at everything (checked in `invariants`):
     queued: tuple[str, ...] = ()  # jobs that wait for a machine, in order of submission
     unfinished: int = 0  # jobs that are not final
-    live: tuple[str, ...] = ()  # instances not yet TERMINATED
     asked: tuple[str, ...] = ()  # launch requests not yet ANSWERED
     starved: tuple[str, ...] = ()  # jobs that wait for capacity: those with `waiting_since`
+    live: tuple[str, ...] = ()  # instances not yet TERMINATED
+    idle: tuple[str, ...] = ()  # instances that are SSH_READY
+    starting: tuple[str, ...] = ()  # instances that are REQUESTED or RUNNING
+    leaving: tuple[str, ...] = ()  # instances that are INTERRUPTED, or TERMINATING with an attempt on them
+    counted: int = 0  # instances that count towards the limit
+    # Lower bounds, so that `wakeup` need not look at everything either:
+    look_at: datetime | None = None  # no attempt or waiting job falls due before
+    budget_at: datetime | None = None  # the budget cannot be reached before

@@ -92,13 +92,13 @@ def budget_left(run: Run) -> float | None:
     return run.spec.budget_usd - cost_now(run) - reserve(run)
 
 
-def budget_ends(run: Run) -> datetime | None:
-    """Return when the budget will be reached if nothing changes; None without a budget or without costs."""
+def budget_bound(run: Run) -> datetime | None:
+    """Return a time before which the budget cannot be reached unless machines or prices are added; None without a budget."""
     left = budget_left(run)
-    rate = cost_per_hour(run)
-    if left is None or rate <= 0:
+    if left is None:
         return None
-    return run.now + timedelta(hours=min(max(0.0, left) / rate, 1e6))
+    rate = sum(instance_rate(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
+    return run.now + timedelta(hours=min(max(0.0, left) / rate, 1e6)) if rate else None
 
 
 def instance_rate(run: Run, instance: InstanceRecord) -> float:
@@ -119,6 +119,7 @@ def reprice(change: Change) -> None:
         price = price_of(change.run, instance.pool, instance.market)
         if price != instance.price_usd_per_hour and instance.ending is None:
             _settle(change, instance, price)
+    change.is_budget_due = True
 
 
 def stop_billing(change: Change, name: str, reason: EndReason) -> None:

@@ -14,7 +14,6 @@ from aspot.machine.launches import ask
 from aspot.machine.model import InstanceRecord, InstanceState, JobRecord, JobStatus, Run, RunPhase, StopWhy
 from aspot.machine.money import FREE_S
 from aspot.machine.moves import end_instance, start_attempt
-from aspot.machine.stopping import watch_budget
 
 CANCEL_GRACE_S = 10.0
 
@@ -26,7 +25,6 @@ def plan(change: Change) -> None:
     """Look at who works where, and set right what should be otherwise."""
     if change.run.phase is RunPhase.PREPARING:
         return
-    watch_budget(change)
     if change.run.stop is None:
         _assign(change)
         _hand_over(change)
@@ -80,45 +78,40 @@ def leave_until(run: Run, instance: InstanceRecord) -> datetime:
 
 
 def _assign(change: Change) -> None:
-    if not change.run.queued:
+    run = change.run
+    if not run.queued or not run.idle:
         return
-    seen = census(change.run)
-    usable = [instance for instance in seen.idle if instance.link_lost is None]
-    usable.sort(key=lambda instance: instance.rebalance is not None)
-    for instance in usable[: len(usable) - seen.excess] if seen.excess else usable:
-        if change.run.queued:
-            start_attempt(change, change.run.queued[0], instance.id)
+    linked = [run.instances[name] for name in run.idle if run.instances[name].link_lost is None]
+    linked.sort(key=lambda instance: instance.rebalance is not None)
+    usable = len(linked) - max(0, run.counted - run.spec.limit)
+    for instance, job in list(zip(linked[: max(0, usable)], run.queued, strict=False)):
+        start_attempt(change, job, instance.id)
 
 
 def _hand_over(change: Change) -> None:
     """Stop attempts on machines that go away, as many as there are idle machines for them."""
+    if not change.run.idle or not change.run.leaving:
+        return
     seen = census(change.run)
-    free = len(seen.idle) - len(change.run.queued)
+    free = len(seen.idle) - seen.queued
     free -= sum(not checkpoints.can_hand_over(change.run.jobs[name]) for name in seen.moving)
-    for name in change.run.live if free > 0 and seen.moving else ():
-        instance = change.run.instances[name]
-        if free > 0 and _is_leaving(instance) and checkpoints.can_hand_over(change.run.jobs[_job(instance)]):
+    for name in seen.moving:
+        job = change.run.jobs[name]
+        instance = change.run.instances[job.attempts[-1].instance]
+        is_noticed = instance.state is InstanceState.INTERRUPTED
+        if free > 0 and is_noticed and checkpoints.can_hand_over(job):
             checkpoints.hand_over(change, instance)
             free -= 1
-
-
-def _is_leaving(instance: InstanceRecord) -> bool:
-    return instance.state is InstanceState.INTERRUPTED and instance.attempt is not None
-
-
-def _job(instance: InstanceRecord) -> str:
-    assert instance.attempt is not None
-    return instance.attempt[0]
 
 
 def _shed(change: Change) -> None:
     """End machines that nobody needs."""
     seen = census(change.run)
-    for instance in (*seen.idle, *reversed(seen.starting))[: seen.excess]:
-        end_instance(change, instance.id, "more machines than the limit")
-    for instance in _spare(change.run, census(change.run)):
-        end_instance(change, instance.id, "no work for it")
-    for name in change.run.live:
+    for name in (*seen.idle, *reversed(seen.starting))[: seen.excess]:
+        end_instance(change, name, "more machines than the limit")
+    for name in _spare(change.run, census(change.run) if seen.excess else seen):
+        end_instance(change, name, "no work for it")
+    for name in change.run.leaving:
         instance = change.run.instances[name]
         if is_left(instance) and leave_until(change.run, instance) <= change.now:
             end_instance(change, name, "EC2 announced to take it back, and nothing runs on it")
@@ -129,10 +122,10 @@ def is_left(instance: InstanceRecord) -> bool:
     return instance.state is InstanceState.INTERRUPTED and instance.attempt is None
 
 
-def _spare(run: Run, seen: Census) -> tuple[InstanceRecord, ...]:
+def _spare(run: Run, seen: Census) -> tuple[str, ...]:
     if run.phase is not RunPhase.OPEN:
         return (*seen.idle, *reversed(seen.starting))[: seen.spare]
-    return tuple(instance for instance in seen.idle if idle_until(run, instance) <= run.now)[: seen.spare]
+    return tuple(name for name in seen.idle if idle_until(run, run.instances[name]) <= run.now)[: seen.spare]
 
 
 def idle_until(run: Run, instance: InstanceRecord) -> datetime:

@@ -19,7 +19,7 @@ from aspot.machine.change import Change
 from aspot.machine.effects import Effect
 from aspot.machine.instances import found, instance_event
 from aspot.machine.model import JobStatus, Run, RunPhase, RunSpec
-from aspot.machine.money import reprice
+from aspot.machine.money import budget_bound, reprice
 from aspot.machine.schedule import accept, cancel, plan, submit
 from aspot.machine.stopping import stop
 from aspot.machine.timers import timers
@@ -156,7 +156,9 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Change, Any], None]] = {
 
 
 def _close_books(change: Change) -> None:
-    """End the run, or open it again for a machine that shows up late."""
+    """See how long the budget lasts; end the run, or open it again for a machine that shows up late."""
+    if change.is_budget_due and change.run.stop is None:
+        change.set(budget_at=budget_bound(change.run))
     over = is_over(change.run)
     if over and change.run.phase is not RunPhase.ENDED:
         change.set(phase=RunPhase.ENDED)

@@ -9,7 +9,7 @@ from aspot.machine.attempts import ask_to_stop
 from aspot.machine.change import Change
 from aspot.machine.endings import close_attempt, finish
 from aspot.machine.model import JobStatus, Outcome, Run, RunPhase, Stop, StopWhy
-from aspot.machine.money import DRAIN_S, budget_ends, budget_left, cost_now
+from aspot.machine.money import DRAIN_S, budget_bound, budget_left, cost_now
 from aspot.machine.moves import end_instance
 from aspot.machine.quantities import price
 
@@ -70,10 +70,11 @@ def exhaust(change: Change) -> None:
 
 
 def watch_budget(change: Change) -> None:
-    """Stop if what is spent and reserved reaches the budget."""
+    """Stop if what is spent and reserved reaches the budget; else say when to look again."""
     left = budget_left(change.run)
     if left is not None and left <= ROUNDING_USD:
         exhaust(change)
+    change.set(budget_at=budget_bound(change.run) if change.run.stop is None else None)
 
 
 def pass_deadline(change: Change) -> None:
@@ -87,11 +88,6 @@ def run_deadline(run: Run) -> datetime | None:
     if seconds is None or run.stop is not None:
         return None
     return run.started + timedelta(seconds=seconds - min(DEADLINE_LEAD_S, seconds / 10))
-
-
-def budget_time(run: Run) -> datetime | None:
-    """Return when the budget has to be looked at again."""
-    return budget_ends(run) if run.stop is None else None
 
 
 def _live_jobs(run: Run) -> tuple[str, ...]:

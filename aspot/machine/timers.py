@@ -7,19 +7,17 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from aspot.machine import checkpoints
+from aspot.machine.attempts import STOP_PATIENCE_S
 from aspot.machine.change import Change
-from aspot.machine.demand import Census, census
+from aspot.machine.demand import census
 from aspot.machine.launches import repeat, starve
-from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Run, RunPhase, StopWhy
+from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Run, RunPhase
 from aspot.machine.moves import end_instance
 from aspot.machine.placement import next_chance
 from aspot.machine.schedule import idle_until, is_left, leave_until
-from aspot.machine.stopping import budget_time, force, pass_deadline, run_deadline, watch_budget
+from aspot.machine.stopping import force, pass_deadline, run_deadline, watch_budget
 
 Timer = tuple[datetime, Callable[[Change], None]]
-
-CANCEL_PATIENCE_S = 60.0
-"""A machine whose attempt was told to stop and says nothing for so long is ended."""
 
 
 def timers(run: Run) -> Iterator[Timer]:
@@ -29,17 +27,21 @@ def timers(run: Run) -> Iterator[Timer]:
     yield from _run_timers(run)
     yield from _request_timers(run)
     seen = census(run)
-    yield from _capacity_timers(run, seen)
-    for name in run.live:
-        yield from _instance_timers(run, run.instances[name], seen)
+    if run.stop is None and seen.unmet > seen.pending:
+        yield from ((when, Change.plan) for when in (run.launch_after, next_chance(run)) if when and when > run.now)
+    for name in run.idle:
+        instance = run.instances[name]
+        if seen.spare or instance.link_lost:
+            yield idle_until(run, instance), partial(_end_idle, name=name)
+    for name in run.leaving:
+        yield from _leaving_timers(run, run.instances[name])
 
 
 def _run_timers(run: Run) -> Iterator[Timer]:
     if run.stop is not None and any(run.instances[name].attempt for name in run.live):
         yield run.stop.force_at, force
-    for when, act in ((run_deadline(run), pass_deadline), (budget_time(run), watch_budget)):
-        if when is not None:
-            yield when, act
+    named = ((run.look_at, _look), (run_deadline(run), pass_deadline), (run.budget_at, watch_budget))
+    yield from ((when, act) for when, act in named if when is not None)
 
 
 def _request_timers(run: Run) -> Iterator[Timer]:
@@ -49,24 +51,33 @@ def _request_timers(run: Run) -> Iterator[Timer]:
             yield when, partial(repeat, name=name)
 
 
-def _capacity_timers(run: Run, seen: Census) -> Iterator[Timer]:
+def _leaving_timers(run: Run, instance: InstanceRecord) -> Iterator[Timer]:
+    if is_left(instance):
+        yield leave_until(run, instance), Change.plan
+    elif instance.state is InstanceState.INTERRUPTED and instance.notice and instance.attempt:
+        job = run.jobs[instance.attempt[0]]
+        if job.spec.checkpoint and job.attempts[-1].state in (AttemptState.STARTING, AttemptState.RUNNING):
+            yield checkpoints.stop_time(instance.notice), partial(checkpoints.hand_over, instance=instance)
+
+
+def _look(change: Change) -> None:
+    """Do what is due for attempts and waiting jobs, and note when the next of them may be."""
+    due = list(_looked_at(change.run))
+    for when, act in due:
+        if when <= change.now:
+            act(change)
+    change.set(look_at=min((when for when, _ in _looked_at(change.run)), default=None))
+
+
+def _looked_at(run: Run) -> Iterator[Timer]:
     for name in run.starved:
         since = run.jobs[name].waiting_since
-        if since is not None:
-            yield since + timedelta(seconds=run.spec.capacity_timeout_s), partial(starve, name=name)
-    if run.stop is None and seen.unmet > seen.pending:
-        for when in (run.launch_after, next_chance(run)):
-            if when is not None and when > run.now:
-                yield when, Change.plan
-
-
-def _instance_timers(run: Run, instance: InstanceRecord, seen: Census) -> Iterator[Timer]:
-    if instance.state is InstanceState.SSH_READY and (seen.spare or instance.link_lost):
-        yield idle_until(run, instance), partial(_end_idle, name=instance.id)
-    elif is_left(instance):
-        yield leave_until(run, instance), Change.plan
-    elif instance.attempt is not None and instance.state is not InstanceState.TERMINATING:
-        yield from _attempt_timers(run, instance, instance.attempt[0])
+        assert since is not None
+        yield since + timedelta(seconds=run.spec.capacity_timeout_s), partial(starve, name=name)
+    for name in run.live:
+        instance = run.instances[name]
+        if instance.attempt is not None and instance.state is not InstanceState.TERMINATING:
+            yield from _attempt_timers(run, instance, instance.attempt[0])
 
 
 def _attempt_timers(run: Run, instance: InstanceRecord, job_name: str) -> Iterator[Timer]:
@@ -75,13 +86,9 @@ def _attempt_timers(run: Run, instance: InstanceRecord, job_name: str) -> Iterat
     due = checkpoints.next_sync(job, attempt)
     if due is not None and run.stop is None:
         yield due, partial(checkpoints.sync, job_name=job_name, deadline=None)
-    is_working = attempt.state in (AttemptState.STARTING, AttemptState.RUNNING)
-    if instance.notice is not None and is_working and job.spec.checkpoint:
-        yield checkpoints.stop_time(instance.notice), partial(checkpoints.hand_over, instance=instance)
-    if attempt.stop_why is StopWhy.CANCEL and attempt.state is AttemptState.STOPPING and attempt.stop_asked:
-        why = "its attempt was told to stop and does not answer"
-        when = attempt.stop_asked + timedelta(seconds=CANCEL_PATIENCE_S)
-        yield when, partial(end_instance, name=instance.id, why=why)
+    if attempt.stop_asked is not None and attempt.state is AttemptState.STOPPING and instance.notice is None:
+        when = attempt.stop_asked + timedelta(seconds=STOP_PATIENCE_S)
+        yield when, partial(end_instance, name=instance.id, why="its attempt was told to stop and does not answer")
 
 
 def _end_idle(change: Change, name: str) -> None:
