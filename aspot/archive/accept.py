@@ -14,8 +14,7 @@ from typing import Any
 import attrs
 
 from aspot.archive import disk
-from aspot.archive.earlier import stored
-from aspot.archive.layout import EARLIER, OURS, RESULT, STREAMS, Layout
+from aspot.archive.layout import EARLIER, OURS, RESULT, STREAMS, Layout, stored
 
 
 @attrs.frozen
@@ -53,28 +52,30 @@ class Acceptance:
         folder = self.layout.staged(self.job) / "result"
         folder.mkdir(parents=True, exist_ok=True)
         _move_in(folder, self.layout.files(self.job, self.attempt))
-        self._move_logs(folder)
+        attempt = self._move_logs(folder)
         self._move_checkpoint(folder)
-        text = json.dumps({**self.result, "files": _files(folder)}, indent=1, default=str)
+        content = {**self.result, "files": _files(folder), "run": self.run, "attempt": attempt}
+        text = json.dumps(content, indent=1, default=str)
         disk.write_durably(folder / RESULT, text.encode())
         return folder
 
-    def _move_logs(self, folder: Path) -> None:
+    def _move_logs(self, folder: Path) -> int:
+        """Move every attempt's output in; return the number of the one that counts (the newest if none does)."""
         attempts = dict(self.layout.staged_logs(self.job))
         chosen = self.attempt or max(attempts, default=0)
         for number, source in attempts.items():
             _move_streams(source, folder if number == chosen else folder / EARLIER / f"a{number}")
         for stream in STREAMS:
             (folder / stream).touch()
+        return chosen
 
     def _move_checkpoint(self, folder: Path) -> None:
         """Keep the newest checkpoint of a job that did not succeed: the work in it is the user's."""
-        found = self.layout.checkpoints(self.job)
+        found, kept = self.layout.checkpoints(self.job), folder / EARLIER / "checkpoint"
         serials = [int(item.name) for item in found.iterdir() if item.name.isdigit()] if found.is_dir() else []
-        if serials and self.result.get("status") != "succeeded":
-            (folder / EARLIER).mkdir(exist_ok=True)
-            disk.remove(folder / EARLIER / "checkpoint")
-            (found / str(max(serials))).rename(folder / EARLIER / "checkpoint")
+        if serials and self.result.get("status") != "succeeded" and not kept.exists():
+            kept.parent.mkdir(exist_ok=True)
+            (found / str(max(serials))).rename(kept)
 
     def _make_way(self, final: Path) -> None:
         """Move what an earlier run left under this name out of the way; it goes with the rest of staging."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import enum
-import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from aspot.archive.disk import check_writable, explained, free_name, is_empty
-from aspot.archive.layout import RESULT, Layout
+from aspot.archive.layout import Layout, stored
 from aspot.errors import ConfigError
 from aspot.jobs import Job
 from aspot.results import Attempt, Result
@@ -73,15 +72,6 @@ def reusable(layout: Layout, digests: Mapping[str, str]) -> dict[str, dict[str, 
     }
 
 
-def stored(folder: Path) -> dict[str, Any]:
-    """Return what a job's folder says of itself; empty if it says nothing."""
-    try:
-        data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def result_of(job: Job, folder: Path, data: Mapping[str, Any]) -> Result:
     """Return an earlier result from what is stored of it.
 
@@ -90,6 +80,7 @@ def result_of(job: Job, folder: Path, data: Mapping[str, Any]) -> Result:
         folder: Its folder.
         data: What `stored` returned for it.
     """
+    attempts = tuple(_attempt(item) for item in data.get("attempts", ()))
     return Result(
         job=job,
         status=data["status"],
@@ -98,10 +89,9 @@ def result_of(job: Job, folder: Path, data: Mapping[str, Any]) -> Result:
         dir=folder,
         files=tuple(data.get("files", ())),
         missing=tuple(data.get("missing", ())),
-        attempts=tuple(_attempt(item) for item in data.get("attempts", ())),
+        attempts=attempts,
         cost=data.get("cost_usd", 0.0),
-        duration=data.get("duration_s", 0.0),
-        redone=data.get("redone_s", 0.0),
+        duration=_duration_s(attempts),
     )
 
 
@@ -115,9 +105,13 @@ def _attempt(data: Mapping[str, Any]) -> Attempt:
         started=_moment(data.get("started")),
         ended=_moment(data.get("ended")),
         cost=data.get("cost_usd", 0.0),
-        saved=data.get("saved", ""),
-        lost=data.get("lost", ""),
     )
+
+
+def _duration_s(attempts: Sequence[Attempt]) -> float:
+    starts = [attempt.started for attempt in attempts if attempt.started is not None]
+    ends = [attempt.ended for attempt in attempts if attempt.ended is not None]
+    return (max(ends) - min(starts)).total_seconds() if starts and ends else 0.0
 
 
 def _moment(text: str | None) -> datetime | None:

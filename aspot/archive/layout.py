@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import attrs
 
@@ -63,12 +65,20 @@ class Layout:
         staged, final = self.staged_logs(job), self.job(job)
         if staged or not final.is_dir():
             return staged
-        earlier = _numbered(final / EARLIER)
-        return [*earlier, (earlier[-1][0] + 1 if earlier else 1, final)]
+        return [*_numbered(final / EARLIER), (stored(final).get("attempt") or 1, final)]
 
     def staged_logs(self, job: str) -> list[tuple[int, Path]]:
         """Return the same of a job that has no result yet."""
         return _numbered(self.staged(job))
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """Return what a job's folder says of itself; empty if it says nothing."""
+    try:
+        data = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def _numbered(folder: Path) -> list[tuple[int, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -43,6 +43,7 @@ class LocalArchive(Archive):
         self.layout = Layout(Path(results).absolute() / fleet)
         self._run = run
         self._inputs: dict[str, str] = {}
+        self._reused: dict[str, Result] = {}
         self._threads = anyio.CapacityLimiter(AT_ONCE)
 
     def prepare(self, existing: str = "refuse") -> None:
@@ -72,7 +73,9 @@ class LocalArchive(Archive):
         """
         wanted = {name: self._inputs.get(name, "") for name in jobs}
         found = earlier.reusable(self.layout, wanted)
-        return {name: earlier.result_of(jobs[name], self.layout.job(name), data) for name, data in found.items()}
+        results = {name: earlier.result_of(jobs[name], self.layout.job(name), data) for name, data in found.items()}
+        self._reused.update(results)
+        return results
 
     def sink(self, job: str, attempt: int) -> LogSink:
         """Return where the attempt's output goes."""
@@ -112,16 +115,20 @@ class LocalArchive(Archive):
         Raises:
             AspotError: If the disk refuses; nothing is published then.
         """
-        stored = {**result, "run": self._run, "inputs": self._inputs.get(job, "")}
+        stored = {**result, "inputs": self._inputs.get(job, "")}
         return await self._in_thread(Acceptance(self.layout, self._run, job, attempt, stored).carry_out)
 
-    async def finish(self, summary: Mapping[str, object]) -> None:
-        """Write `results.json`, and remove what was staged.
+    async def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write `results.json`, reused results among the new ones, and remove what was staged.
 
         Raises:
             AspotError: If the disk refuses.
         """
-        await self._in_thread(lambda: self._finish(json.dumps(summary, indent=1, default=str)))
+        known = {name: result.to_json() for name, result in self._reused.items()}
+        known |= {item["job"]: item for item in summary.get("results", ())}
+        results = [known[name] for name in {**self._inputs, **known} if name in known]
+        text = json.dumps({**summary, "results": results}, indent=1, default=str)
+        await self._in_thread(lambda: self._finish(text))
 
     def _finish(self, text: str) -> None:
         disk.replace_durably(self.layout.summary, text.encode())
