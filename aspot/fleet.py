@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Generator, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aspot.errors import AspotError, ConfigError
+from aspot.errors import ConfigError
 from aspot.instance import Instance
+from aspot.intake.jobs import as_list
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
 from aspot.machine.money import cost_now, cost_per_hour, instance_cost
@@ -20,7 +20,8 @@ from aspot.results import Result, Results
 
 if TYPE_CHECKING:
     from aspot.machine.model import Run
-    from aspot.session import Session
+    from aspot.session import Session, Watcher
+    from aspot.ui.pump import Viewer
 
 Jobs = str | Path | Job | Iterable[str | Path | Job]
 Listener = Callable[[News], object]
@@ -57,14 +58,13 @@ class Fleet:
         *,
         profile: str | Profile = "default",
         on_event: Listener | None = None,
-        show: bool | None = None,
+        show: bool | Viewer | None = None,
         **options: Any,
     ) -> None:
         self._options = FleetOptions.check(name, profile, options)
         self._on_event = on_event
         self._show = show
         self._session: Session | None = None
-        self._waiting: list[JobHandle] = []
 
     # --- life ---
 
@@ -91,7 +91,7 @@ class Fleet:
 
     async def run(self, jobs: Jobs, **defaults: Any) -> Results:
         """Run these jobs and no others, from start to teardown; see `run_many`."""
-        wanted = _as_list(jobs)
+        wanted = as_list(jobs)
         if not wanted:
             return Results()
         self._options = self._options.sized_for(wanted)
@@ -113,12 +113,13 @@ class Fleet:
 
         if self._session is not None:
             return
-        self._session = await Session.open(self._options, jobs, defaults, listeners=self._listeners())
+        self._session = await Session.open(self._options, jobs, defaults, watchers=self._listeners())
 
-    def _listeners(self) -> tuple[Callable[[AsyncIterator[News], Callable[[], Run]], Any], ...]:
+    def _listeners(self) -> tuple[Watcher, ...]:
         from aspot.ui.show import viewer
 
-        found = [viewer(self._show).watch]
+        shown = viewer(self._show) if self._show is None or isinstance(self._show, bool) else self._show
+        found: list[Watcher] = [shown.watch]
         if self._on_event is not None:
             found.append(_caller(self._on_event))
         return tuple(found)
@@ -151,7 +152,9 @@ class Fleet:
         if kind is None:
             await self.aclose()
         else:
-            await self.stop("cancelled" if issubclass(kind, asyncio.CancelledError) else f"{kind.__name__} in the caller")
+            await self.stop(
+                "cancelled" if issubclass(kind, asyncio.CancelledError) else f"{kind.__name__} in the caller"
+            )
 
     # --- work ---
 
@@ -161,16 +164,17 @@ class Fleet:
         Raises:
             ConfigError: If the job cannot work; nothing is launched for it then.
         """
-        return self._submit([job], {})[0]
+        return self.submit_all(job)[0]
 
     def map(
         self, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **job_options: Any
     ) -> list[JobHandle]:
         """Hand in one job for each item (`Job.each`) and return at once."""
-        return self._submit(list(Job.each(script, items, pass_as=pass_as, **job_options)), {})
+        return self.submit_all(Job.each(script, items, pass_as=pass_as, **job_options))
 
-    def _submit(self, jobs: list[str | Path | Job], defaults: Mapping[str, Any]) -> list[JobHandle]:
-        return [JobHandle(self._live, name) for name in self._live.submit(jobs, defaults)]
+    def submit_all(self, jobs: Jobs, **defaults: Any) -> list[JobHandle]:
+        """Hand in several jobs, or none if one of them cannot work; `defaults` are options of `Job`."""
+        return [JobHandle(self._live, name) for name in self._live.submit(as_list(jobs), defaults)]
 
     async def wait(self) -> Results:
         """Wait for every job submitted so far; return their results in order of submission."""
@@ -231,7 +235,9 @@ class Fleet:
     @property
     def _live(self) -> Session:
         if self._session is None:
-            raise ConfigError("the fleet has not been started", fix="async with Fleet(...) as fleet:, or await fleet.start()")
+            raise ConfigError(
+                "the fleet has not been started", fix="async with Fleet(...) as fleet:, or await fleet.start()"
+            )
         return self._session
 
 
@@ -291,15 +297,11 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     return {key: value for key, value in options.items() if key not in job_names}, jobs
 
 
-def _as_list(jobs: Jobs) -> list[str | Path | Job]:
-    return [jobs] if isinstance(jobs, str | Path | Job) else list(jobs)
-
-
 def _name_of(job: str | Job | JobHandle) -> str:
     return job if isinstance(job, str) else job.name or ""
 
 
-def _caller(listener: Listener) -> Callable[[AsyncIterator[News], Callable[[], Run]], Any]:
+def _caller(listener: Listener) -> Watcher:
     import logging
 
     logger = logging.getLogger(__name__)
@@ -308,7 +310,7 @@ def _caller(listener: Listener) -> Callable[[AsyncIterator[News], Callable[[], R
         async for item in news:
             try:
                 listener(item)
-            except Exception:  # noqa: BLE001 - the user's own code; the fleet goes on
+            except Exception:
                 logger.warning("on_event raised", exc_info=True, extra={"event": item.name})
 
     return call

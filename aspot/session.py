@@ -2,30 +2,315 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import attrs
+from typing import TYPE_CHECKING, Any, Self
 
 from aspot.errors import AspotError, ConfigError
-from aspot.intake.jobs import resolve_jobs
+from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
+from aspot.intake.names import default_fleet_name, new_run_id, owner
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
-from aspot.machine.model import JobSpec, Run, RunSpec
-from aspot.machine.names import fleet_name
+from aspot.machine.model import Run, RunSpec
 from aspot.machine.news import JobEnded, News
 from aspot.ports import CloudPlan, Lease
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
-    from aspot.archive import LocalArchive
-    from aspot.journal import SqliteJournal
+    from aspot.archive.local import LocalArchive
+    from aspot.aws.cloud import Ec2Cloud
+    from aspot.journal.folders import RunFolder
     from aspot.runtime.host import RunHost
 
-LEASE_TERM_S = 600.0
-"""A machine that hears nothing from us for this long begins to look for a reason to end itself (RUNNER.md D5)."""
+Watcher = Callable[[AsyncIterator[News], Callable[[], Run]], Awaitable[None]]
+Given = str | Path | Job
+Resolved = Sequence[ResolvedJob]
+
+LEASE_TERM_S = 900.0
+"""A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
+
+NOTHING = "Nothing was launched."
+
+
+class SystemClock:
+    """The computer's clock."""
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+        return datetime.now(UTC)
+
+
+class Session:
+    """A fleet while it runs: its host, and what the public class asks of it. Made by `open`."""
+
+    def __init__(self, base: Path, host: RunHost, archive: LocalArchive, folder: RunFolder) -> None:
+        self.name = folder.name
+        self.base = base
+        self._host = host
+        self._archive = archive
+        self._folder = folder
+        self._jobs: dict[str, Job] = {}
+        self._reused: dict[str, Result] = {}
+
+    # --- opening ---
+
+    @classmethod
+    async def open(
+        cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any], watchers: Sequence[Watcher]
+    ) -> Self:
+        """Check everything, make ready what launches need, and hand in the jobs known already.
+
+        Args:
+            options: Of the fleet.
+            jobs: Known before the start; more may be submitted later.
+            defaults: Options for those jobs.
+            watchers: Viewers and listeners, served while the run lasts.
+
+        Raises:
+            AspotError: If the fleet cannot run; nothing is left then, and a note on the error says so.
+        """
+        try:
+            return await cls._open(options, jobs, defaults, watchers)
+        except AspotError as error:
+            error.add_note(NOTHING)
+            raise
+
+    @classmethod
+    async def _open(
+        cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any], watchers: Sequence[Watcher]
+    ) -> Self:
+        from aspot.archive.local import LocalArchive
+        from aspot.aws.cloud import Ec2Cloud
+        from aspot.journal.folders import RunFolder
+
+        base, run_id = Path.cwd(), new_run_id()
+        name = options.name or default_fleet_name(jobs[0] if jobs else "fleet", datetime.now(UTC).astimezone())
+        _refuse_live(name)
+        folder = RunFolder.of(name, run_id)
+        resolved = _resolve(jobs, defaults, base, folder, options.results, taken=())
+        archive = LocalArchive(options.results, name, run=run_id)
+        cloud = await Ec2Cloud.open(options.profile.region)
+        try:
+            archive.prepare(options.existing)
+            spec = options.run_spec(run_id, name, cloud.region)
+            host = _host(spec, options, cloud, archive, folder)
+        except BaseException:
+            await cloud.aclose()
+            archive.abandon()
+            raise
+        session = cls(base, host, archive, folder)
+        await session._start(resolved, watchers)
+        return session
+
+    async def _start(self, resolved: Resolved, watchers: Sequence[Watcher]) -> None:
+        host = self._host
+        for watcher in watchers:
+            host.listen(partial(watcher, host.subscribe(logs=True), lambda: host.run))
+        self.hand_in(resolved)
+        try:
+            await host.start()
+        except BaseException:
+            self._archive.abandon()
+            raise
+
+    # --- work ---
+
+    @property
+    def run(self) -> Run:
+        """Return the run as it is now."""
+        return self._host.run
+
+    def job(self, name: str) -> Job:
+        """Return a job as given, with its final name."""
+        return self._jobs[name]
+
+    def submit(self, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> list[str]:
+        """Hand in jobs; return their names.
+
+        Raises:
+            ConfigError: If one cannot work; none is handed in then.
+        """
+        return self.hand_in(self._resolve(jobs, defaults))
+
+    def _resolve(self, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Resolved:
+        results = self._archive.layout.root.parent
+        return _resolve(jobs, defaults, self.base, self._folder, results, taken=self._jobs)
+
+    def hand_in(self, resolved: Resolved) -> list[str]:
+        """Hand in jobs that were checked; those whose earlier results are taken do not run again."""
+        given = {item.spec.name: item.job for item in resolved}
+        self._jobs.update(given)
+        self._archive.expect({item.spec.name: item.digest for item in resolved})
+        self._reused.update(self._archive.earlier(given))
+        wanted = [item.spec for item in resolved if item.spec.name not in self._reused]
+        if wanted:
+            self._host.submit(wanted, given)
+        return list(given)
+
+    def cancel(self, names: Sequence[str] | None) -> None:
+        """Cancel these jobs, or all."""
+        self._host.cancel(names)
+
+    def scale(self, limit: int) -> None:
+        """Change how many instances may be alive."""
+        if not 1 <= limit <= 1000:
+            raise ConfigError(f"a fleet has 1 to 1000 instances, not {limit}")
+        self._host.scale(limit)
+
+    # --- waiting ---
+
+    async def result(self, name: str) -> Result:
+        """Wait for a job's result."""
+        return self._reused.get(name) or await self._host.wait_job(name)
+
+    async def wait(self) -> Results:
+        """Wait for every job submitted so far."""
+        found = [await self.result(name) for name in tuple(self._jobs)]
+        return self._with_closing(found)
+
+    async def as_completed(self) -> AsyncIterator[Result]:
+        """Yield results as they are accepted, those of jobs submitted meanwhile too."""
+        news = self._host.subscribe()
+        told: set[str] = set()
+        try:
+            while True:
+                for result in self.results():
+                    if result.name not in told:
+                        told.add(result.name)
+                        yield result
+                if len(told) == len(self._jobs) or not await _next_result(news):
+                    return
+        finally:
+            news.close()
+
+    async def subscribe(self, *, until_job: str = "") -> AsyncIterator[News]:
+        """Yield news, log lines too, until the run has finished, or the job has."""
+        news = self._host.subscribe(logs=True)
+        try:
+            if until_job and self.run.jobs[until_job].status.is_final:
+                return
+            async for item in news:
+                yield item
+                if until_job and isinstance(item, JobEnded) and item.job == until_job:
+                    return
+        finally:
+            news.close()
+
+    def results(self) -> Results:
+        """Return the results there are, in order of submission."""
+        found = {**self._reused, **self._host.results}
+        return self._with_closing([found[name] for name in self._jobs if name in found])
+
+    def _with_closing(self, found: Sequence[Result]) -> Results:
+        from aspot.machine.money import cost_now
+        from aspot.ui.closing import closing_lines
+
+        results = Results(found, cost=cost_now(self.run), left=self._host.left)
+        if self._host.is_done:
+            results.summary = "\n".join(closing_lines(self.run, results, self._host.left))
+        return results
+
+    # --- the end ---
+
+    async def finish(self) -> None:
+        """Take no more jobs, wait for those there are, end everything.
+
+        Raises:
+            AspotError: If the run as a whole failed.
+        """
+        self._host.close()
+        await self._host.finished()
+        if self._host.error is not None:
+            raise self._host.error
+
+    async def stop(self, reason: str) -> None:
+        """Cancel all, end all, wait for that."""
+        self._host.stop(reason)
+        await self._host.finished()
+
+    def abandon(self) -> None:
+        """Leave at once."""
+        self._host.abandon()
+
+
+async def _next_result(news: AsyncIterator[News]) -> bool:
+    """Wait for the next result; return False when the run is over."""
+    async for item in news:
+        if isinstance(item, JobEnded):
+            return True
+    return False
+
+
+def _resolve(
+    jobs: Sequence[Given],
+    defaults: Mapping[str, Any],
+    base: Path,
+    folder: RunFolder,
+    results: Path,
+    *,
+    taken: Collection[str],
+) -> Resolved:
+    texts = folder.path / "scripts"
+    return resolve_jobs(as_list(jobs), base=base, texts=texts, defaults=defaults, taken=tuple(taken), skip=results)
+
+
+def _refuse_live(name: str) -> None:
+    """Refuse a name whose machines may still run.
+
+    Raises:
+        ConfigError: If there is such a run.
+    """
+    from aspot.journal.runs import runs
+
+    for item in runs():
+        if item.name == name and item.ended is None and not item.trouble:
+            state = "is running" if item.is_live else "was left by its process, and its machines may still run"
+            raise ConfigError(f"fleet {name} {state}", fix=f"another name, or: aspot down {name}")
+
+
+def _host(spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalArchive, folder: RunFolder) -> RunHost:
+    from aspot.journal.sqlite import SqliteJournal
+    from aspot.runtime.host import RunHost
+    from aspot.ssh.boot import user_data
+    from aspot.ssh.keys import RunKeys
+    from aspot.ssh.remote import SshRemote
+
+    clock = SystemClock()
+    lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
+    journal = SqliteJournal.create(spec, created=clock.now(), options={"results": str(options.results)})
+    keys = RunKeys.generate(folder.keys)
+    host = RunHost(
+        spec,
+        cloud=cloud,
+        remote=SshRemote(keys, run=spec.id),
+        journal=journal,
+        archive=archive,
+        clock=clock,
+        plan=_plan(spec, options, user_data(keys, lease)),
+        lease=lease,
+        setup=options.profile.setup or "",
+        secrets=lambda job: {key: os.environ[key] for key in host.run.jobs[job].spec.secrets if key in os.environ},
+    )
+    return host
+
+
+def _plan(spec: RunSpec, options: FleetOptions, first_boot: bytes) -> CloudPlan:
+    profile = options.profile
+    return CloudPlan(
+        run=spec,
+        types=profile.types,
+        zones=profile.zones,
+        image=profile.image or "",
+        user=profile.user or "",
+        user_data=first_boot,
+        instance_profile=profile.instance_profile or "",
+        key_pair=profile.key_pair or "",
+        security_group=profile.security_group or "",
+        firewall=profile.firewall,
+        count=options.instances or 1,
+        owner=owner(),
+        expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
+    )

@@ -95,9 +95,11 @@ def _run(commands: Commands[_Parser]) -> None:
     _run_limits(parser.add_argument_group("limits"))
 
 
-def _run_machine(group: argparse._ArgumentGroup) -> None:  # noqa: SLF001
+def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-p", "--profile", default="default", help="'default' or an instance type")
-    group.add_argument("--instances", type=int, metavar="N", help="most instances at once (default: one a job, at most 50)")
+    group.add_argument(
+        "--instances", type=int, metavar="N", help="most at once (default: one a job, at most 50)"
+    )
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
     group.add_argument("--market", choices=("spot", "on-demand", "spot-first"), help="how instances are bought")
@@ -113,19 +115,25 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:  # noqa: SLF001
     group.add_argument("--yes", action="store_true", help="do not ask before more than 50 instances")
 
 
-def _run_files(group: argparse._ArgumentGroup) -> None:  # noqa: SLF001
-    group.add_argument("--upload", action="append", default=[], metavar="PATH", help="file, folder or glob; LOCAL=REMOTE renames")
+def _run_files(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--upload", action="append", default=[], metavar="PATH", help="file, folder, glob; HERE=THERE renames"
+    )
     group.add_argument("--download", action="append", metavar="PATH", help="what to bring home (default: out)")
-    group.add_argument("--checkpoint", action="append", default=[], metavar="PATH", help="saved on interruption, put back after")
+    group.add_argument(
+        "--checkpoint", action="append", default=[], metavar="PATH", help="saved on interruption"
+    )
     group.add_argument("--checkpoint-every", metavar="TIME", help="save the checkpoint this often")
     group.add_argument("--on-notice", metavar="CMD", help="shell command run on the instance on an interruption notice")
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
-    group.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C", help="one job per combination; 1..5 counts")
+    group.add_argument(
+        "--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5"
+    )
     group.add_argument("--results", default="aspot-results", metavar="FOLDER", help="where results go")
     group.add_argument("--replace", action="store_true", help="move an existing results folder aside")
 
 
-def _run_limits(group: argparse._ArgumentGroup) -> None:  # noqa: SLF001
+def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--budget", metavar="USD", help="most US dollars to spend")
     group.add_argument("--timeout", metavar="TIME", help="the script's own time per attempt")
     group.add_argument("--attempts", type=int, metavar="N", help="tries for the script's own failures (default 1)")
@@ -176,7 +184,9 @@ def _doctor(commands: Commands[_Parser]) -> None:
 
 
 def _demo(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser("demo", help="the whole thing on a local cloud: eight jobs, one interruption, no account")
+    parser = commands.add_parser(
+        "demo", help="all of it on a local cloud: eight jobs, one interruption"
+    )
     parser.set_defaults(handler=_command("aspot.cli.demo"))
     parser.add_argument("--keep", metavar="FOLDER", help="put the results here (default: aspot-results)")
     _common(parser, as_json="print one JSON object a line on stdout")

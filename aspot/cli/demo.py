@@ -77,12 +77,14 @@ class Demo:
         shown = viewer(None, json=self.args.json, quiet=self.args.quiet)
         results_dir = self.args.keep or "aspot-results"
         self.fleet = Fleet("demo", results=results_dir, existing="replace", show=shown)
-        self.say(f"Training {len(self.jobs)} classifiers ({self.sweep.name}/train.py) on as many spot instances at once.")
+        self.say(
+            f"Training {len(self.jobs)} classifiers ({self.sweep.name}/train.py) on as many spot instances at once."
+        )
         async with self.fleet, asyncio.TaskGroup() as group:
             handles = self.fleet.submit_all(self.jobs)
             group.create_task(self.interrupt_half_way(cloud, handles[VICTIM].name))
             results = await self.fleet.wait()
-        return self.fleet.results if self.fleet.results else results
+        return self.fleet.results or results
 
     async def interrupt_half_way(self, cloud: LocalCloud, name: str) -> None:
         """Interrupt the victim's machine when half its epochs are done."""
@@ -149,7 +151,9 @@ def local_cloud() -> type[LocalCloud]:
     try:
         from aspot.local import LocalCloud
     except ImportError as error:
-        raise ConfigError(f"the local cloud is not installed ({error.name})", fix="pip install 'aspot[local]'") from error
+        raise ConfigError(
+            f"the local cloud is not installed ({error.name})", fix="pip install 'aspot[local]'"
+        ) from error
     return LocalCloud
 
 

@@ -66,7 +66,9 @@ async def _down(args: argparse.Namespace) -> list[str]:
 
 def _known(names: list[str]) -> list[_Goal]:
     """Return the runs of these names (of all, if none is given) that have not ended, as the journals here tell."""
-    wanted = [item for item in journals.runs() if (not names or item.name in names) and (item.ended is None or item.left)]
+    wanted = [
+        item for item in journals.runs() if (not names or item.name in names) and (item.ended is None or item.left)
+    ]
     return [_Goal(name=item.name, run=item.id, info=item) for item in wanted]
 
 

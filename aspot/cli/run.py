@@ -88,7 +88,17 @@ def profile_of(args: argparse.Namespace) -> Profile:
     Raises:
         ConfigError: If one of them cannot work.
     """
-    names = ("market", "max_price", "image", "user", "disk", "instance_profile", "key_pair", "security_group", "firewall")
+    names = (
+        "market",
+        "max_price",
+        "image",
+        "user",
+        "disk",
+        "instance_profile",
+        "key_pair",
+        "security_group",
+        "firewall",
+    )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     setup = _text_of(args.setup) if args.setup else None
     return Profile(args.profile, types=args.type, zones=args.zone, region=args.region, setup=setup, **given)

@@ -46,7 +46,7 @@ def _row(info: RunInfo, run: Run) -> LsRow:
     return ls_row(run, datetime.now(UTC), ends=ends)
 
 
-def _account(region: str | None, quiet: bool) -> list[Found]:  # noqa: FBT001
+def _account(region: str | None, quiet: bool) -> list[Found]:
     """Return this user's instances in the account; without credentials, what is known here has to do."""
     try:
         return asyncio.run(_listed(region))
@@ -132,7 +132,14 @@ def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
         for name, record in run.jobs.items()
     ]
     ended = info.ended.isoformat() if info.ended else None
-    return {"run": info.name, "id": info.id, "live": info.is_live, "ended": ended, "jobs": jobs, "cost_usd": cost_now(run)}
+    return {
+        "run": info.name,
+        "id": info.id,
+        "live": info.is_live,
+        "ended": ended,
+        "jobs": jobs,
+        "cost_usd": cost_now(run),
+    }
 
 
 # --- logs ---
@@ -158,7 +165,9 @@ def logs(args: argparse.Namespace) -> int:
 def _only_job(info: RunInfo, run: Run) -> str:
     if len(run.jobs) == 1:
         return next(iter(run.jobs))
-    raise ConfigError(f"{info.name} has {len(run.jobs)} jobs", fix=f"aspot logs {info.name}/{next(iter(run.jobs), 'JOB')}")
+    raise ConfigError(
+        f"{info.name} has {len(run.jobs)} jobs", fix=f"aspot logs {info.name}/{next(iter(run.jobs), 'JOB')}"
+    )
 
 
 def _streams(args: argparse.Namespace) -> tuple[str, ...]:
