@@ -54,9 +54,9 @@ class CloudInit:
             path=path,
             env=self.environment,
             fds=[os.open(os.devnull, os.O_RDONLY), log, os.dup(log)],
-            on_exit=lambda status: ended.done() or ended.set_result(status),
+            on_exit=ended.set_result,
         )
-        status = await ended
+        status = await asyncio.shield(ended)
         if status is None:
             raise MachineGone("the machine ended while it booted")
         return status

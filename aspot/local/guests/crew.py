@@ -24,7 +24,7 @@ class Crew:
     async def start(self) -> None:
         """Start the host task, which owns all others."""
         ready = asyncio.Event()
-        self._host = asyncio.create_task(self._run(ready), name="park")
+        self._host = asyncio.create_task(self._run(ready), name="park")  # noqa: TID251 - the host task itself
         await ready.wait()
 
     def start_soon(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:

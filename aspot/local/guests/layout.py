@@ -12,6 +12,7 @@ import pwd
 import shutil
 import stat
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from aspot.local.seam import MachineSpec
 
 __all__ = ["SHIMS", "Layout", "Owner", "remove_tree"]
 
-SHIMS = ("cloud-init", "halt", "loginctl", "poweroff", "reboot", "service", "shutdown", "sudo", "systemctl",
-         "systemd-run")  # fmt: skip
+_POWER_SHIMS = ("halt", "poweroff", "reboot", "shutdown")
+SHIMS = (*_POWER_SHIMS, "cloud-init", "loginctl", "service", "sudo", "systemctl", "systemd-run")
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SHIM_SCRIPT = Path(__file__).with_name("shim.sh")
 _DMI = "/sys/class/dmi/id"
@@ -101,6 +102,7 @@ class Layout:
         self._write("boot_id", f"{uuid.uuid4()}\n")
         base = self._mkdir("run/aspot")
         os.mkfifo(base / "control", 0o600)
+        self._write("run/aspot/booted", f"{time.time():.0f}\n")
         shims = self._mkdir("run/aspot/bin")
         self._write("run/aspot/bin/shim", _shim_script(), mode=0o755)
         for name in SHIMS:
@@ -223,8 +225,8 @@ def _shim_script() -> str:
 @functools.cache
 def _targets() -> dict[str, str]:
     """Return where each folder of a machine is seen, as far as the host has such a place."""
-    wanted = {"home": "/home", "tmp": "/tmp", "vartmp": "/var/tmp", "run": "/run", "etc-ssh": "/etc/ssh",
-              "log": "/var/log", "shm": "/dev/shm"}  # fmt: skip # noqa: S108 - covered by private folders
+    wanted = {"home": "/home", "tmp": "/tmp", "vartmp": "/var/tmp"}  # noqa: S108 - places to cover
+    wanted |= {"run": "/run", "etc-ssh": "/etc/ssh", "log": "/var/log", "shm": "/dev/shm"}  # noqa: S108 - the same
     return {name: path if os.path.isdir(path) else f"/run/{name}" for name, path in wanted.items()}
 
 
@@ -235,7 +237,7 @@ def _lacks_python() -> bool:
 
 @functools.cache
 def _hidden() -> list[str]:
-    """Return the host's folders that machines must not see: homes outside /home, and what says which hardware this is."""
+    """Return what machines must not see of the host: homes outside /home, and which hardware this is."""
     homes = {"/root", os.path.realpath(pwd.getpwuid(os.getuid()).pw_dir), os.path.realpath(Path.home())}
     hidden = [home for home in sorted(homes) if os.path.isdir(home) and _is_home(home)]
     return [*hidden, os.path.realpath(_DMI)] if os.path.isdir(_DMI) else hidden

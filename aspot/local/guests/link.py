@@ -111,9 +111,7 @@ class Command:
 class Link:
     """What the daemon can ask of a machine's first process."""
 
-    def __init__(
-        self, sock: socket.socket, *, on_control: Callable[[str], None], on_end: Callable[[], None]
-    ) -> None:
+    def __init__(self, sock: socket.socket, *, on_control: Callable[[str], None], on_end: Callable[[], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_control, self._on_end = on_control, on_end
         self._last = 0

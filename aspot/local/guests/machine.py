@@ -146,7 +146,9 @@ class Machine:
         self._layout.put(f"{_KEY_FILE}.pub", self._host_key.public, mode=0o644)
         keys = [key for key in (self._spec.key_pair, *self._plan.authorized_keys) if key]
         if keys:
-            self._layout.put(f"home/{self._spec.user}/.ssh/authorized_keys", "".join(f"{key.strip()}\n" for key in keys), mode=0o600)
+            self._layout.put(
+                f"home/{self._spec.user}/.ssh/authorized_keys", "".join(f"{key.strip()}\n" for key in keys), mode=0o600
+            )
 
     async def _start(self, *, first: bool) -> None:
         self._boots += 1
@@ -156,6 +158,7 @@ class Machine:
             **self._ground.guest_environment,
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": self._metadata.endpoint,
         }
+        self._layout.put("run/aspot/env", "".join(f"{k}={v}\n" for k, v in self._environment.items()), mode=0o644)
         self._link = await self._ground.zygote.boot(
             self._key, self._layout.world(), on_control=self._obey, on_end=self._died
         )

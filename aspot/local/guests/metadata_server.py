@@ -107,11 +107,12 @@ class MetadataServer:
 
 
 def _instance_action(metadata: Metadata) -> str | None:
-    return metadata.notice_time and json.dumps({"action": "terminate", "time": _stamp(metadata.notice_time)})
+    notice = metadata.notice_time
+    return json.dumps({"action": "terminate", "time": _stamp(notice)}) if notice else None
 
 
 def _rebalance(metadata: Metadata) -> str | None:
-    return metadata.rebalance_time and json.dumps({"noticeTime": _stamp(metadata.rebalance_time)})
+    return json.dumps({"noticeTime": _stamp(metadata.rebalance_time)}) if metadata.rebalance_time else None
 
 
 def _host(metadata: Metadata) -> str:
@@ -136,7 +137,7 @@ _LEAVES: dict[str, Leaf] = {
     "services/domain": lambda _: "amazonaws.com",
     "services/partition": lambda _: "aws",
     "spot/instance-action": _instance_action,
-    "spot/termination-time": lambda metadata: metadata.notice_time and _stamp(metadata.notice_time),
+    "spot/termination-time": lambda metadata: _stamp(metadata.notice_time) if metadata.notice_time else None,
 }
 
 

@@ -109,10 +109,10 @@ class GuestSession(asyncssh.SSHServerSession[bytes]):
         elif self._feed:
             self._feed.write(data)
 
-    def eof_received(self) -> bool | None:
+    def eof_received(self) -> bool:
         """Pass the end of input on; a terminal has none, as with sshd."""
         if self._files:
-            return self._files.eof_received()
+            return bool(self._files.eof_received())
         if self._feed and not self._terminal:
             self._feed.write_eof()
         return True
@@ -151,18 +151,25 @@ class GuestSession(asyncssh.SSHServerSession[bytes]):
 
     def _serve_files(self, *, scp: bool) -> None:
         self._files = SSHServerStreamSession(
-            None, lambda chan: GuestFiles(chan, link=self._host.link), _SFTP_VERSION, scp
+            None, lambda _chan: GuestFiles(self._chan, link=self._host.link), _SFTP_VERSION, scp
         )
         self._files.connection_made(self._chan)
 
     def _start_on_pipes(self) -> None:
-        (stdin, feed), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
+        (stdin, feed), (out, stdout), (err, stderr) = self._pipe(), self._pipe(), self._pipe()
         self._feed = self._feed_to(feed)
         self._drains = [
             Drain(out, write=self._write, on_end=self._finish),
             Drain(err, write=self._write_error, on_end=self._finish),
         ]
         self._start([stdin, stdout, stderr], tty=None)
+
+    def _pipe(self) -> tuple[int, int]:
+        """Open a pipe the guest may open again by name, as in `echo x >/dev/stderr`."""
+        reader, writer = os.pipe()
+        if owner := self._host.owner:
+            os.fchown(reader, owner.uid, owner.gid)
+        return reader, writer
 
     def _start_on(self, terminal: Terminal) -> None:
         self._feed = self._feed_to(os.dup(terminal.master))

@@ -1,5 +1,311 @@
 #!/bin/sh
-# Stands in for the machine's system tools; one script under many names. It tells the park through a FIFO.
+# Stands in for a machine's system tools: one script under many names, in POSIX sh.
+# It tells the park through the FIFO "control"; the park answers on a FIFO of the asker's own.
 name=${0##*/}
 case $0 in */aspot/bin/*) base=${0%/bin/*} ;; *) base=/run/aspot ;; esac
-case $name in poweroff|halt) printf 'poweroff\n' >"$base/control" ;; reboot) printf 'reboot\n' >"$base/control" ;; sudo) shift 0; [ "$1" = -n ] && shift; exec "$@" ;; esac
+units=$base/units
+
+tell() { printf '%s\n' "$1" >"$base/control"; }
+
+# ask VERB: tell, and wait for the answer. Holding both ends of the FIFO keeps either side from waiting to open it.
+ask() {
+    reply=$base/reply.$$
+    mkfifo -m 600 "$reply" || return 1
+    exec 3<>"$reply"
+    tell "$1 $reply"
+    read -r answer <&3
+    exec 3>&-
+    rm -f "$reply"
+    [ "$answer" = ok ]
+}
+
+complain() {
+    printf '%s\n' "$1" >&2
+    exit "${2:-1}"
+}
+
+# power VERB [options]: systemd's and sysvinit's ways to say "at once" skip the grace period.
+power() {
+    verb=$1
+    shift
+    for word; do
+        case $word in -f | -ff | --force) [ "$verb" = poweroff ] && verb=poweroff-now ;; esac
+    done
+    tell "$verb"
+}
+
+shut_down() {
+    verb=poweroff when=+1
+    for word; do
+        case $word in
+        -c) cancel_shutdown ;;
+        -r | --reboot) verb=reboot ;;
+        -*) ;;
+        now) when=+0 && break ;;
+        *) when=$word && break ;;
+        esac
+    done
+    minutes=${when#+}
+    case $minutes in '' | *[!0-9]*) complain "Failed to parse time specification: $when" ;; esac
+    [ "$minutes" -eq 0 ] && tell "$verb" && exit 0
+    setsid sh -c 'sleep "$1"; printf "%s\n" "$2" >"$3"' shutdown "$((minutes * 60))" "$verb" "$base/control" \
+        </dev/null >/dev/null 2>&1 &
+    printf '%s\n' "$!" >"$base/shutdown.pid"
+    printf 'Shutdown scheduled, use "shutdown -c" to cancel.\n' >&2
+}
+
+cancel_shutdown() {
+    [ -s "$base/shutdown.pid" ] && kill -TERM "-$(cat "$base/shutdown.pid")" 2>/dev/null
+    rm -f "$base/shutdown.pid"
+    exit 0
+}
+
+# The machine's only user is root here, as far as anyone is.
+run_as_root() {
+    through_shell=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --) shift && break ;;
+        -[ugpCUTRDh] | --user | --group | --prompt | --chdir) shift && shift ;;
+        -[vkK] | --validate | --reset-timestamp | --remove-timestamp) exit 0 ;;
+        -[is] | --login | --shell) through_shell=1 && shift ;;
+        -*) shift ;;
+        [A-Za-z_]*=*) export "$1" && shift ;;
+        *) break ;;
+        esac
+    done
+    [ $# -eq 0 ] && [ -n "$through_shell" ] && exec "${SHELL:-/bin/sh}"
+    [ $# -eq 0 ] && complain "usage: sudo [-n] [-u user] command"
+    [ -n "$through_shell" ] && exec "${SHELL:-/bin/sh}" -c '"$@"' sudo "$@"
+    command -v "$1" >/dev/null || complain "sudo: $1: command not found"
+    exec "$@"
+}
+
+is_ssh() { case ${1%.service} in ssh | sshd) return 0 ;; *) return 1 ;; esac; }
+
+unit_name() {
+    unit=${1%.service}
+    case $unit in '' | */* | .*) complain "Invalid unit name: $1" ;; esac
+}
+
+unit_pid() { cat "$units/$1/pid" 2>/dev/null; }
+
+unit_is_active() {
+    is_ssh "$1" || { pid=$(unit_pid "$1") && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
+}
+
+# Every process of a unit carries its name in its environment: there are no control groups here.
+signal_unit() {
+    for entry in $(grep -lzx "ASPOT_UNIT=$1" /proc/[0-9]*/environ 2>/dev/null); do
+        pid=${entry#/proc/}
+        kill "-$2" "${pid%/environ}" 2>/dev/null
+    done
+}
+
+stop_unit() {
+    unit_is_active "$1" || return 0
+    signal_unit "$1" TERM
+    tries=0
+    while unit_is_active "$1" && [ $tries -lt 200 ]; do
+        tries=$((tries + 1))
+        sleep 0.05
+    done
+    signal_unit "$1" KILL
+}
+
+show_unit() {
+    active=inactive sub=dead
+    unit_is_active "$1" && active=active sub=running
+    pid=$(unit_pid "$1")
+    [ "$active" = active ] || pid=0
+    printf 'Id=%s.service\nActiveState=%s\nSubState=%s\nMainPID=%s\n' "$1" "$active" "$sub" "${pid:-0}"
+    printf 'LoadState=%s\nExecMainStatus=%s\n' "$([ -d "$units/$1" ] && echo loaded || echo not-found)" \
+        "$(cat "$units/$1/status" 2>/dev/null || echo 0)"
+}
+
+# show UNIT [properties]: all that is known, or the named ones; with values only if asked.
+show_properties() {
+    show_unit "$1" | while IFS= read -r line; do
+        case ",$properties," in
+        ,, | *",${line%%=*},"*) if [ -n "$values" ]; then printf '%s\n' "${line#*=}"; else printf '%s\n' "$line"; fi ;;
+        esac
+    done
+}
+
+system_state() {
+    [ -n "$waiting" ] && until [ -e "$base/boot-finished" ]; do sleep 0.1; done
+    [ -e "$base/boot-finished" ] && echo running && exit 0
+    echo starting
+    exit 1
+}
+
+reload_unit() {
+    is_ssh "$1" && { ask reload-ssh || complain "Job for $1 failed."; } && return
+    unit_is_active "$1" || complain "Unit $1.service not found." 5
+}
+
+control_system() {
+    verb='' unit='' properties='' values='' waiting='' force='' signal=TERM
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -p | --property) properties=$properties,$2 && shift ;;
+        --property=*) properties=$properties,${1#*=} ;;
+        -p*) properties=$properties,${1#-p} ;;
+        --value) values=1 ;;
+        --wait) waiting=1 ;;
+        -s | --signal) signal=$2 && shift ;;
+        --signal=*) signal=${1#*=} ;;
+        -f | -ff | --force) force=--force ;;
+        -[tnoHM]) shift ;;
+        -*) ;;
+        *) if [ -z "$verb" ]; then verb=$1; elif [ -z "$unit" ]; then unit_name "$1"; fi ;;
+        esac
+        shift
+    done
+    properties=${properties#,}
+    case $verb in
+    poweroff | halt) power poweroff $force ;;
+    reboot | kexec | soft-reboot) power reboot ;;
+    is-system-running) system_state ;;
+    reload | restart | reload-or-restart | try-restart | try-reload-or-restart | force-reload) reload_unit "$unit" ;;
+    is-active) if unit_is_active "$unit"; then echo active; else echo inactive && exit 3; fi ;;
+    is-failed) [ "$(cat "$units/$unit/status" 2>/dev/null || echo 0)" != 0 ] || exit 1 ;;
+    status) show_unit "$unit" && { unit_is_active "$unit" || exit 3; } ;;
+    show) show_properties "$unit" ;;
+    stop) is_ssh "$unit" || stop_unit "$unit" ;;
+    kill) signal_unit "$unit" "${signal#SIG}" ;;
+    start | enable) is_ssh "$unit" || [ -d "$units/$unit" ] || complain "Unit $unit.service not found." 5 ;;
+    reset-failed) rm -f "$units/${unit:-none}/status" ;;
+    daemon-reload | daemon-reexec | disable | mask | unmask | list-* | '') ;;
+    *) complain "Unknown command verb '$verb'." ;;
+    esac
+}
+
+# seconds SPEC: systemd's time spans, as in "90", "2min", "1h 30min".
+seconds() {
+    total=0
+    for word in $(printf '%s' "$1" | sed 's/\([a-z]\) *\([0-9]\)/\1 \2/g; s/\([0-9]\) *\([a-z]\)/\1\2/g'); do
+        number=${word%%[!0-9]*}
+        case ${word#"$number"} in
+        '' | s | sec | second | seconds) factor=1 ;;
+        m | min | minute | minutes) factor=60 ;;
+        h | hr | hour | hours) factor=3600 ;;
+        d | day | days) factor=86400 ;;
+        ms | msec) factor=0 ;;
+        *) complain "Failed to parse time span: $1" ;;
+        esac
+        total=$((total + ${number:-0} * factor))
+    done
+    echo "$total"
+}
+
+# A variable of systemd-run's "--setenv": NAME=VALUE, or NAME alone for the caller's value.
+keep_variable() {
+    case $1 in
+    *=*) variables="$variables$1
+" ;;
+    *) variables="$variables$1=$(printenv "$1")
+" ;;
+    esac
+}
+
+take_property() {
+    case $1 in
+    Environment=*) keep_variable "${1#*=}" ;;
+    WorkingDirectory=*) folder=${1#*=} ;;
+    KillMode=process | KillMode=none) keep_others=1 ;;
+    esac
+}
+
+run_unit() {
+    unit=run-r$$ delay=0 folder='' variables='' keep_others='' waiting='' piped='' quiet='' collect='' scope=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --) shift && break ;;
+        -p | --property) take_property "$2" && shift ;;
+        --property=*) take_property "${1#*=}" ;;
+        -u | --unit) unit_name "$2" && shift ;;
+        --unit=*) unit_name "${1#*=}" ;;
+        -E | --setenv) keep_variable "$2" && shift ;;
+        --setenv=*) keep_variable "${1#*=}" ;;
+        --working-directory=*) folder=${1#*=} ;;
+        -d | --same-dir) folder=$PWD ;;
+        --on-active=* | --on-startup=*) delay=$(seconds "${1#*=}") || exit 1 ;;
+        --on-boot=*) delay=$(seconds "${1#*=}") && delay=$((delay - ($(date +%s) - $(cat "$base/booted")))) ;;
+        --wait) waiting=1 ;;
+        -P | --pipe | -t | --pty) piped=1 ;;
+        -q | --quiet) quiet=1 ;;
+        -G | --collect) collect=1 ;;
+        --scope) scope=1 ;;
+        --uid | --gid | --slice | --description | --nice | --service-type | --timer-property | -H | -M) shift ;;
+        -*) ;;
+        *) break ;;
+        esac
+        shift
+    done
+    [ $# -eq 0 ] && complain "Command line to execute required."
+    command -v "$1" >/dev/null || complain "Failed to find executable $1: No such file or directory"
+    [ -n "$scope" ] && exec "$@"
+    unit_is_active "$unit" && complain "Failed to start transient service unit: Unit $unit.service was already loaded."
+    start_unit "$@"
+}
+
+start_unit() {
+    rm -rf "${units:?}/$unit"
+    mkdir -p "$units/$unit"
+    set -- "ASPOT_UNIT=$unit" "$@"
+    while IFS= read -r line; do
+        [ -n "$line" ] && set -- "$line" "$@"
+    done <<VARIABLES
+$(cat "$base/env")
+$variables
+VARIABLES
+    set -- "$base/bin/shim" unit "$unit" "$delay" "${folder:-/}" "$keep_others" "$collect" "$@"
+    [ -n "$quiet" ] || printf 'Running as unit: %s.service\n' "$unit" >&2
+    if [ -n "$piped" ]; then
+        exec "$@"
+    elif [ -n "$waiting" ]; then
+        exec "$@" </dev/null >>"$units/$unit/log" 2>&1
+    fi
+    setsid "$@" </dev/null >>"$units/$unit/log" 2>&1 &
+    [ "$delay" -gt 0 ] && exit 0
+    until [ -s "$units/$unit/pid" ] || [ ! -d "$units/$unit" ]; do sleep 0.01; done
+}
+
+# unit NAME DELAY FOLDER KEEP-OTHERS COLLECT NAME=VALUE... COMMAND...: what stands behind a unit while it runs.
+supervise_unit() {
+    unit=$1 delay=$2 folder=$3 keep_others=$4 collect=$5
+    shift 5
+    [ "$delay" -gt 0 ] && sleep "$delay"
+    cd "$folder" || exit 200
+    setsid env -i "$@" 4>&- &
+    printf '%s\n' "$!" >"$units/$unit/pid"
+    wait "$!"
+    status=$?
+    [ -n "$keep_others" ] || signal_unit "$unit" KILL
+    printf '%s\n' "$status" >"$units/$unit/status"
+    [ -n "$collect" ] && rm -rf "${units:?}/$unit"
+    exit "$status"
+}
+
+boot_status() {
+    [ "$1" = status ] || complain "cloud-init $1: not in the local cloud"
+    for word; do
+        [ "$word" != --wait ] || until [ -e "$base/boot-finished" ]; do sleep 0.1; done
+    done
+    if [ -e "$base/boot-finished" ]; then echo "status: done"; else echo "status: running"; fi
+}
+
+case $name in
+poweroff | halt) power poweroff "$@" ;;
+reboot) power reboot "$@" ;;
+shutdown) shut_down "$@" ;;
+sudo) run_as_root "$@" ;;
+systemctl) control_system "$@" ;;
+service) control_system "$2" "$1" ;;
+systemd-run) run_unit "$@" ;;
+loginctl) exit 0 ;;
+cloud-init) boot_status "$@" ;;
+shim) shift && supervise_unit "$@" ;;
+*) complain "$name: not in the local cloud" ;;
+esac

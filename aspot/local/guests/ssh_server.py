@@ -42,7 +42,7 @@ class RootRefusal(asyncssh.SSHServerSession[bytes]):
         """Keep the channel."""
         self._chan = chan
 
-    def pty_requested(self, term_type: str, term_size: object, term_modes: object) -> bool:
+    def pty_requested(self, _term_type: str, _term_size: object, _term_modes: object) -> bool:
         """Accept, to have the text seen."""
         return True
 
@@ -50,7 +50,7 @@ class RootRefusal(asyncssh.SSHServerSession[bytes]):
         """Accept, to have the text seen."""
         return True
 
-    def exec_requested(self, command: str) -> bool:
+    def exec_requested(self, _command: str) -> bool:
         """Accept, to have the text seen."""
         return True
 
@@ -72,7 +72,7 @@ class GuestServer(asyncssh.SSHServer):
         self._conn = conn
         self._door.connections.add(conn)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None) -> None:
         """Forget the connection."""
         self._door.connections.discard(self._conn)
 
@@ -93,11 +93,11 @@ class GuestServer(asyncssh.SSHServer):
             return RootRefusal(self._door.user)
         return GuestSession(self._host, connection=_connection(self._conn))
 
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+    def connection_requested(self, _dest_host: str, _dest_port: int, _orig_host: str, _orig_port: int) -> bool:
         """Allow forwarding to where machines can connect anyway (`ssh -L`)."""
         return True
 
-    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+    def server_requested(self, _listen_host: str, listen_port: int) -> bool:
         """Allow listening for the client (`ssh -R`), where any user may."""
         return listen_port not in _PRIVILEGED_PORTS
 
@@ -155,5 +155,3 @@ def _connection(conn: asyncssh.SSHServerConnection) -> dict[str, str]:
         "SSH_CLIENT": f"{peer[0]} {peer[1]} {here[1]}",
         "SSH_CONNECTION": f"{peer[0]} {peer[1]} {here[0]} {here[1]}",
     }
-
-

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
-import yaml
+import yaml  # type: ignore[import-untyped]  # of the `local` extra, which needs no stubs
 
 __all__ = ["MAX_INFLATED", "FileToWrite", "Plan", "parse"]
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -20,7 +19,15 @@ from aspot.local.guests.link import Link, MessageSocket
 
 __all__ = ["Zygote"]
 
-_START = "import sys; sys.path.append({path!r}); from inside.zygote import main; main({fd})"
+# The packages above `inside` import more than a bare interpreter has, so they are stood in for by their paths.
+_START = """
+import sys, types
+for name, path in {packages!r}.items():
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = [path]
+from aspot.local.guests.inside.zygote import main
+main({fd})
+"""
 _DEATH_S = 10.0  # a killed process tree that takes longer is stuck in the kernel
 
 
@@ -36,7 +43,7 @@ class Zygote:
     def spawn(cls, *, cookie: dict[str, str], log: Path) -> Zygote:
         """Start the zygote; `cookie` is an environment by which its processes are known for ours."""
         ours, theirs = socket.socketpair()
-        script = _START.format(path=os.path.dirname(__file__), fd=theirs.fileno())
+        script = _START.format(packages=_packages(), fd=theirs.fileno())
         with theirs, log.open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", script],
@@ -108,7 +115,7 @@ class Zygote:
             self._process.kill()
             self._process.wait()
 
-    def _take(self, message: Message, fds: list[int]) -> None:
+    def _take(self, message: Message, _fds: list[int]) -> None:
         if message["event"] == "gone" and (gone := self._alive.pop(message["id"], None)):
             gone.set_result(None)
 
@@ -119,3 +126,7 @@ class Zygote:
         self._alive.clear()
 
 
+def _packages() -> dict[str, str]:
+    guests = Path(__file__).absolute().parent
+    local = guests.parent
+    return {"aspot": str(local.parent), "aspot.local": str(local), "aspot.local.guests": str(guests)}

@@ -41,8 +41,7 @@ def open_file(path: str, flags: int, mode: int) -> int:
 def _scan(path: str) -> list[list[Any]]:
     rows: list[list[Any]] = [[name, _fields(os.lstat(os.path.join(path, name)))] for name in (".", "..")]
     with os.scandir(path) as entries:
-        for entry in entries:
-            rows.append([entry.name, _fields(entry.stat(follow_symlinks=False))])
+        rows.extend([entry.name, _fields(entry.stat(follow_symlinks=False))] for entry in entries)
     return rows
 
 
@@ -80,8 +79,8 @@ def _rename_new(old: str, new: str) -> None:
 
 def _space(path: str) -> list[int]:
     found = os.statvfs(path)
-    return [getattr(found, f"f_{name}") for name in
-            ("bsize", "frsize", "blocks", "bfree", "bavail", "files", "ffree", "favail", "flag", "namemax")]  # fmt: skip
+    blocks = [found.f_bsize, found.f_frsize, found.f_blocks, found.f_bfree, found.f_bavail]
+    return [*blocks, found.f_files, found.f_ffree, found.f_favail, found.f_flag, found.f_namemax]
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -14,14 +14,15 @@ import sys
 import time
 from typing import NoReturn
 
-from .files import OPERATIONS, open_file
-from .wire import Broken, Message, Wire
-from .world import World
+from aspot.local.guests.inside.files import OPERATIONS, open_file
+from aspot.local.guests.inside.wire import Broken, Message, Wire
+from aspot.local.guests.inside.world import World
 
 __all__ = ["Init"]
 
 _TICK_S = 0.01
-_SPAWN_DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # the interpreter ignores these; commands must not inherit that
+# What is ignored here (SIGPIPE by the interpreter, SIGHUP under nohup) must not be inherited by commands.
+_SPAWN_DEFAULTS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
 
 class Init:
@@ -35,8 +36,8 @@ class Init:
         self._said = b""
         self._wakeup, wakeup_writer = os.pipe()
         os.set_blocking(wakeup_writer, False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for signum in (signal.SIGCHLD, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(signum, lambda *_: None)
         signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
 
     def run(self) -> NoReturn:
@@ -90,7 +91,13 @@ class Init:
         argv = message["argv"]
         try:
             pid = os.posix_spawn(
-                message["path"], argv, message["env"], file_actions=actions, setsid=True, setsigdef=_SPAWN_DEFAULTS
+                message["path"],
+                argv,
+                message["env"],
+                file_actions=actions,
+                setsid=True,
+                setsigdef=_SPAWN_DEFAULTS,
+                setsigmask=(),
             )
         except OSError as error:
             self._wire.send({"event": "exited", "id": message["id"], "status": 127 << 8, "error": str(error)})
@@ -181,7 +188,7 @@ def _dead_children() -> list[tuple[int, int]]:
 def _parents() -> dict[int, int]:
     """Return the parent of each process in sight that is not a zombie."""
     if not sys.platform.startswith("linux"):
-        listing = os.popen("ps -axo pid=,ppid=,stat=").read()  # noqa: S605, S607 - a constant; there is no /proc
+        listing = os.popen("ps -axo pid=,ppid=,stat=").read()  # noqa: S605 - a constant; there is no /proc
         rows = [line.split() for line in listing.splitlines()]
         return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
     parents = {}

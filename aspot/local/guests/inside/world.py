@@ -10,7 +10,7 @@ import contextlib
 import os
 from typing import TypedDict
 
-from . import linux
+from aspot.local.guests.inside import linux
 
 __all__ = ["World", "enter", "settle"]
 

@@ -13,10 +13,10 @@ import signal
 import socket
 from typing import NoReturn
 
-from . import linux
-from .init import Init
-from .wire import Broken, Wire
-from .world import World, enter, settle
+from aspot.local.guests.inside import linux
+from aspot.local.guests.inside.init import Init
+from aspot.local.guests.inside.wire import Broken, Wire
+from aspot.local.guests.inside.world import World, enter, settle
 
 __all__ = ["main"]
 
@@ -83,7 +83,7 @@ class Zygote:
                     linux.become_subreaper()
             settle(world)
             Init(wire, world).run()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - said to the daemon, whatever it is; the process ends here
             with contextlib.suppress(OSError):
                 wire.send({"event": "failed", "error": f"{type(error).__name__}: {error}"})
         finally:
@@ -105,7 +105,7 @@ class Zygote:
 
 def main(fd: int) -> None:
     """Run the zygote on the socket `fd` until its other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's to handle
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is the daemon's to handle
     gc.disable()
     gc.freeze()
     with contextlib.suppress(OSError):
