@@ -1,4 +1,4 @@
-"""`Fleet`: the public class, and the only wiring of machine, runtime and adapters. Adapters are imported when needed."""
+"""`Fleet`: the public class. What it is made of is wired in `aspot.session`, imported when a fleet starts."""
 
 from __future__ import annotations
 
@@ -235,9 +235,7 @@ class Fleet:
     @property
     def _live(self) -> Session:
         if self._session is None:
-            raise ConfigError(
-                "the fleet has not been started", fix="async with Fleet(...) as fleet:, or await fleet.start()"
-            )
+            raise ConfigError("the fleet has not been started", fix="async with Fleet(...), or await fleet.start()")
         return self._session
 
 

@@ -97,9 +97,7 @@ def _run(commands: Commands[_Parser]) -> None:
 
 def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("-p", "--profile", default="default", help="'default' or an instance type")
-    group.add_argument(
-        "--instances", type=int, metavar="N", help="most at once (default: one a job, at most 50)"
-    )
+    group.add_argument("--instances", type=int, metavar="N", help="most at once (default: one a job, at most 50)")
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
     group.add_argument("--market", choices=("spot", "on-demand", "spot-first"), help="how instances are bought")
@@ -120,15 +118,11 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
         "--upload", action="append", default=[], metavar="PATH", help="file, folder, glob; HERE=THERE renames"
     )
     group.add_argument("--download", action="append", metavar="PATH", help="what to bring home (default: out)")
-    group.add_argument(
-        "--checkpoint", action="append", default=[], metavar="PATH", help="saved on interruption"
-    )
+    group.add_argument("--checkpoint", action="append", default=[], metavar="PATH", help="saved on interruption")
     group.add_argument("--checkpoint-every", metavar="TIME", help="save the checkpoint this often")
     group.add_argument("--on-notice", metavar="CMD", help="shell command run on the instance on an interruption notice")
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
-    group.add_argument(
-        "--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5"
-    )
+    group.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5")
     group.add_argument("--results", default="aspot-results", metavar="FOLDER", help="where results go")
     group.add_argument("--replace", action="store_true", help="move an existing results folder aside")
 
@@ -184,9 +178,7 @@ def _doctor(commands: Commands[_Parser]) -> None:
 
 
 def _demo(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser(
-        "demo", help="all of it on a local cloud: eight jobs, one interruption"
-    )
+    parser = commands.add_parser("demo", help="all of it on a local cloud: eight jobs, one interruption")
     parser.set_defaults(handler=_command("aspot.cli.demo"))
     parser.add_argument("--keep", metavar="FOLDER", help="put the results here (default: aspot-results)")
     _common(parser, as_json="print one JSON object a line on stdout")
