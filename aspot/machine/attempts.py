@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from aspot.errors import InternalError
 from aspot.machine import checkpoints
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
@@ -13,7 +14,7 @@ from aspot.machine import news as nw
 from aspot.machine.change import Change
 from aspot.machine.endings import end_attempt, fail_locally, is_taken, outcome_of
 from aspot.machine.instance_table import attempt_cell, instance_cell
-from aspot.machine.model import AttemptState, JobRecord, Outcome, StopWhy
+from aspot.machine.model import AttemptState, Outcome, Run, StopWhy
 from aspot.machine.moves import end_instance
 
 STOP_PATIENCE_S = 60.0
@@ -23,7 +24,7 @@ STOP_PATIENCE_S = 60.0
 def attempt_event(change: Change, event: ev.AttemptEvent) -> None:
     """Take in what happened to an attempt, if both tables know it."""
     instance = change.run.instances[event.instance]
-    state = _state(change.run.jobs[event.job], event.attempt)
+    state = _state(change.run, event)
     if instance_cell(instance.state, type(event), story=instance.story) is None:
         return
     new = attempt_cell(state, type(event), story=instance.story)
@@ -42,8 +43,14 @@ def ask_to_stop(change: Change, name: str, why: StopWhy, *, grace_s: float) -> N
         change.look(change.now + timedelta(seconds=STOP_PATIENCE_S))
 
 
-def _state(job: JobRecord, number: int) -> AttemptState:
-    return job.attempts[number - 1].state
+def _state(run: Run, event: ev.AttemptEvent) -> AttemptState:
+    job = run.jobs.get(event.job)
+    if job is None or not 0 < event.attempt <= len(job.attempts):
+        raise InternalError(f"job {event.job} has no attempt {event.attempt}")
+    attempt = job.attempts[event.attempt - 1]
+    if attempt.instance != event.instance:
+        raise InternalError(f"attempt {event.attempt} of {event.job} is not on {event.instance}")
+    return attempt.state
 
 
 def _started(change: Change, event: ev.AttemptStarted, new: AttemptState) -> None:

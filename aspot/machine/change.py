@@ -73,6 +73,7 @@ class Change:
     """
 
     def __init__(self, run: Run, at: datetime) -> None:
+        self.before = run
         self.now = max(run.now, at)
         self.run = replace(run, {"now": self.now, "seen": run.seen + 1})
         self.effects: list[ef.Effect] = []

@@ -17,6 +17,7 @@ from aspot.machine.model import (
     JobRecord,
     Notice,
     Outcome,
+    Run,
     StopWhy,
 )
 from aspot.machine.moves import end_instance
@@ -28,6 +29,9 @@ GRACE_SHARE = 0.4
 """Part of the time left before the deadline that a stopped script has; the rest is for its last checkpoint."""
 
 GRACE_MOST_S = 10.0
+
+NEIGHBOURS_S = 60.0
+"""A notice beside them makes attempts save only if they have not been saved for so long."""
 
 
 def stop_time(notice: Notice) -> datetime:
@@ -75,27 +79,33 @@ def sync_neighbours(change: Change, instance: InstanceRecord) -> None:
     for name in change.run.live:
         other = change.run.instances[name]
         if other.pool == instance.pool and other.state is InstanceState.JOB and other.attempt:
-            sync(change, other.attempt[0], deadline=None)
+            synced = change.run.jobs[other.attempt[0]].attempts[-1].synced
+            if synced is None or change.now - synced >= timedelta(seconds=NEIGHBOURS_S):
+                sync(change, other.attempt[0], deadline=None)
 
 
 def sync(change: Change, job_name: str, *, deadline: datetime | None) -> None:
-    """Bring a working attempt's checkpoint home."""
+    """Bring a running attempt's checkpoint home."""
     if change.run.jobs[job_name].attempts[-1].state is AttemptState.RUNNING:
         save(change, job_name, deadline=deadline)
 
 
-def can_hand_over(run_job: JobRecord) -> bool:
+def is_working(run: Run, job_name: str) -> bool:
+    """Tell whether the job's last attempt runs, or is about to, and was not told to stop."""
+    return run.jobs[job_name].attempts[-1].state in (AttemptState.STARTING, AttemptState.RUNNING)
+
+
+def can_hand_over(run: Run, job_name: str) -> bool:
     """Tell whether the live attempt on a noticed machine may be stopped as soon as its successor is ready."""
-    attempt = run_job.attempts[-1]
-    is_working = attempt.state in (AttemptState.STARTING, AttemptState.RUNNING)
-    has_saved = attempt.has_hook_run or not run_job.spec.on_notice
-    return is_working and has_saved and bool(run_job.spec.checkpoint)
+    job = run.jobs[job_name]
+    has_saved = job.attempts[-1].has_hook_run or not job.spec.on_notice
+    return is_working(run, job_name) and has_saved and bool(job.spec.checkpoint)
 
 
 def hand_over(change: Change, instance: InstanceRecord) -> None:
     """Stop the attempt on a noticed machine; its last checkpoint and its successor follow."""
-    assert instance.attempt is not None
-    assert instance.notice is not None
+    if instance.attempt is None or instance.notice is None or not is_working(change.run, instance.attempt[0]):
+        return
     name, number = instance.attempt
     left_s = max(0.0, (instance.notice.deadline - change.now).total_seconds())
     grace_s = min(GRACE_MOST_S, GRACE_SHARE * left_s)

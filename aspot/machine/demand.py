@@ -71,7 +71,7 @@ def _wants_successor(run: Run, instance: InstanceRecord) -> bool:
     assert instance.attempt is not None
     job = run.jobs[instance.attempt[0]]
     attempt = job.attempts[-1]
-    if job.cancel_asked or job.interruptions + 1 >= job.spec.interruptions:
+    if run.stop is not None or job.cancel_asked or job.interruptions + 1 >= job.spec.interruptions:
         return False
     if attempt.state is not AttemptState.COLLECTING:
         return True

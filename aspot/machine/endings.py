@@ -24,6 +24,9 @@ LOSSES = 3
 KILLED = (129, 130, 137, 143)
 """Exit codes of a script that HUP, INT, KILL or TERM ended."""
 
+CUT_OFF = ("term", "ttl")
+"""Words of the status line for: the machine was going down, and took the script with it."""
+
 _GONE = {
     EndReason.OURS: "aspot ended its machine",
     EndReason.SOMEONE: "its machine was terminated by someone",
@@ -46,7 +49,7 @@ def outcome_of(exit_status: ExitStatus, instance: InstanceRecord) -> Outcome:
             return Outcome.CANCELLED
         case "interrupt":
             return Outcome.INTERRUPTED
-        case "term" | "ttl":
+        case why if why in CUT_OFF:
             return Outcome.INTERRUPTED if is_taken(instance) else Outcome.LOST
         case "disk_full":
             return Outcome.FAILED
@@ -104,12 +107,15 @@ def lose_machine(change: Change, instance: InstanceRecord) -> None:
     """End the attempt whose machine EC2 says is gone."""
     if instance.attempt is None:
         return
-    reason = instance.end_reason or EndReason.UNKNOWN
+    name, reason = instance.attempt[0], instance.end_reason or EndReason.UNKNOWN
+    status = change.run.jobs[name].attempts[-1].exit
     if is_taken(instance):
-        end_attempt(change, instance.attempt[0], Outcome.INTERRUPTED, because="EC2 took its machine back")
+        end_attempt(change, name, Outcome.INTERRUPTED, because="EC2 took its machine back")
+    elif status is not None and status.why in CUT_OFF:
+        end_attempt(change, name, Outcome.LOST)
     else:
-        because = _GONE.get(reason, f"its machine {reason.value}")
-        end_attempt(change, instance.attempt[0], Outcome.LOST, because=because)
+        early = " before its result was home" if status is not None else ""
+        end_attempt(change, name, Outcome.LOST, because=_GONE.get(reason, f"its machine {reason.value}") + early)
 
 
 def _decide(change: Change, name: str, outcome: Outcome) -> None:

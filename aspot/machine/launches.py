@@ -20,7 +20,6 @@ from aspot.machine.model import (
     LaunchSpec,
     LaunchState,
     Run,
-    RunPhase,
 )
 from aspot.machine.money import budget_left, launch_reserve, price_of
 from aspot.machine.moves import end_instance
@@ -52,18 +51,13 @@ _OF_USE = (InstanceState.SSH_READY, InstanceState.JOB)
 
 def ask(change: Change, seen: Census) -> None:
     """Send one request for what is lacking, if anything may be asked for now."""
-    run = change.run
-    _mark_starved(change, seen)
-    want = seen.unmet - seen.pending
-    if want <= 0 or run.phase not in (RunPhase.OPEN, RunPhase.CLOSED):
-        return
-    if _is_setup_broken(change, seen) or is_blocked(run):
-        return
-    market, pools = choose(run)
-    if pools:
-        _send(change, seen, market, pools, want)
-    elif is_hopeless(run):
-        lose_queued(change, f"no pool can be used: {tried(run)}")
+    market, pools = choose(change.run) if seen.unmet else (Market.SPOT, ())
+    room = min(seen.unmet, seen.pending + _affordable(change.run, seen, market, pools)) if seen.unmet else 0
+    _mark_starved(change, seen, room)
+    if seen.unmet and not room and not change.run.live:
+        exhaust(change)
+    elif room > seen.pending and not _is_setup_broken(change, seen) and not is_blocked(change.run):
+        _send(change, market, pools, room - seen.pending)
 
 
 def is_blocked(run: Run) -> bool:
@@ -113,6 +107,8 @@ def in_doubt(change: Change, event: ev.LaunchInDoubt) -> None:
 def repeat(change: Change, name: str) -> None:
     """Send a request again; or, if nobody needs it any more, let it rest once nothing more of it can show up."""
     request = change.run.requests[name]
+    if request.state is LaunchState.ANSWERED:
+        return
     settled = request.sent + timedelta(seconds=SETTLE_S)
     is_in_doubt = request.state is LaunchState.IN_DOUBT
     is_given_up = is_in_doubt and request.tries > len(IN_DOUBT_WAITS_S)
@@ -180,23 +176,22 @@ def _count_in(change: Change, request: str, instance: str) -> None:
         change.request(request, state=LaunchState.ANSWERED, retry_at=None)
 
 
-def _send(change: Change, seen: Census, market: Market, pools: tuple[Pool, ...], want: int) -> None:
-    count = min(want, _affordable(change.run, seen, market, pools, want))
-    if count > 0:
+def _send(change: Change, market: Market, pools: tuple[Pool, ...], count: int) -> None:
+    if pools:
         spec = LaunchSpec(id=f"r{len(change.run.requests) + 1}", count=count, pools=pools, market=market)
         change.add_request(LaunchRecord(spec=spec, sent=change.now))
         change.emit(ef.Launch(spec=spec))
-    elif not change.run.live and not seen.pending:
-        exhaust(change)
+    elif is_hopeless(change.run):
+        lose_queued(change, f"no pool can be used: {tried(change.run)}")
 
 
-def _affordable(run: Run, seen: Census, market: Market, pools: tuple[Pool, ...], want: int) -> int:
-    """Return for how many machines the first minute and the way home are within the budget, at the dearest pool's price."""
+def _affordable(run: Run, seen: Census, market: Market, pools: tuple[Pool, ...]) -> int:
+    """Return for how many more machines the budget has the first minute and the way home, at the dearest pool's price."""
     left = budget_left(run)
     if left is None:
-        return want
-    each = launch_reserve(run, max(price_of(run, pool, market) for pool in pools))
-    return int(max(0.0, left) / each) - seen.pending
+        return seen.unmet
+    each = launch_reserve(run, max((price_of(run, pool, market) for pool in pools or run.pools), default=0.0))
+    return max(0, int(max(0.0, left) / each) - seen.pending)
 
 
 def _is_wanted(run: Run) -> bool:
@@ -217,12 +212,12 @@ def _is_setup_broken(change: Change, seen: Census) -> bool:
     return True
 
 
-def _mark_starved(change: Change, seen: Census) -> None:
+def _mark_starved(change: Change, seen: Census, room: int) -> None:
     """Start the clock of the jobs that nothing was launched for, and stop the others'."""
     run = change.run
     covered = len(seen.idle) + len(seen.starting)
     has_to_queue = run.quota is not None and seen.counted > 0
-    names = () if has_to_queue else run.queued[covered : covered + seen.unmet]
+    names = () if has_to_queue else run.queued[covered : covered + room]
     if names == run.starved:
         return
     now_starved = set(names)

@@ -108,7 +108,8 @@ def instance_rate(run: Run, instance: InstanceRecord) -> float:
 
 def start_billing(change: Change, name: str) -> None:
     """Note that EC2 bills from now on."""
-    if change.run.instances[name].running is None:
+    instance = change.run.instances[name]
+    if instance.running is None and instance.ending is None:
         change.instance(name, running=change.now, priced_at=change.now)
 
 
@@ -124,15 +125,13 @@ def reprice(change: Change) -> None:
 
 def stop_billing(change: Change, name: str, reason: EndReason) -> None:
     """Note that EC2 bills no more, and what it does not charge."""
-    instance = change.run.instances[name]
-    if instance.ending is not None:
+    ending = change.run.instances[name].ending or change.now
+    instance = change.instance(name, ending=ending)
+    is_taken = instance.market is Market.SPOT and reason is EndReason.INTERRUPTED and not instance.refund_usd
+    if instance.running is None or not is_taken or _hours(instance.running, ending) * 3600 >= FREE_S:
         return
-    instance = change.instance(name, ending=change.now)
-    if instance.running is None or instance.market is Market.ON_DEMAND or reason is not EndReason.INTERRUPTED:
-        return
-    if _hours(instance.running, change.now) * 3600 < FREE_S:
-        extras = _hours(instance.running, change.now) * extras_per_hour(change.run)
-        change.instance(name, refund_usd=instance_cost(change.run, instance) - extras)
+    extras = _hours(instance.running, ending) * extras_per_hour(change.run)
+    change.instance(name, refund_usd=instance_cost(change.run, instance) - extras)
 
 
 def attribute(change: Change, name: str) -> float:

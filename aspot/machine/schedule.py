@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from aspot.errors import InternalError
 from aspot.machine import checkpoints
 from aspot.machine import events as ev
 from aspot.machine.attempts import ask_to_stop
@@ -35,7 +36,8 @@ def plan(change: Change) -> None:
 def submit(change: Change, event: ev.JobsSubmitted) -> None:
     """Let jobs wait for machines; once the run is stopping they get its verdict."""
     for spec in event.jobs:
-        assert spec.name not in change.run.jobs, spec.name
+        if spec.name in change.run.jobs:
+            raise InternalError(f"job {spec.name} was submitted twice")
         change.add_job(JobRecord(spec=spec, submitted=change.now, order=len(change.run.jobs)))
     if change.run.stop is None:
         change.set(queued=(*change.run.queued, *(spec.name for spec in event.jobs)))
@@ -93,13 +95,12 @@ def _hand_over(change: Change) -> None:
     if not change.run.idle or not change.run.leaving:
         return
     seen = census(change.run)
-    free = len(seen.idle) - seen.queued
-    free -= sum(not checkpoints.can_hand_over(change.run.jobs[name]) for name in seen.moving)
+    free = sum(change.run.instances[name].link_lost is None for name in seen.idle) - seen.queued
+    free -= sum(not checkpoints.can_hand_over(change.run, name) for name in seen.moving)
     for name in seen.moving:
-        job = change.run.jobs[name]
-        instance = change.run.instances[job.attempts[-1].instance]
+        instance = change.run.instances[change.run.jobs[name].attempts[-1].instance]
         is_noticed = instance.state is InstanceState.INTERRUPTED
-        if free > 0 and is_noticed and checkpoints.can_hand_over(job):
+        if free > 0 and is_noticed and checkpoints.can_hand_over(change.run, name):
             checkpoints.hand_over(change, instance)
             free -= 1
 

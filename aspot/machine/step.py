@@ -90,7 +90,7 @@ def _know(change: Change, instance: str) -> None:
 
 
 def _tick(change: Change, _event: ev.Ticked) -> None:
-    for when, act in list(timers(change.run)):
+    for when, act in list(timers(change.before)):
         if when <= change.now:
             act(change)
 

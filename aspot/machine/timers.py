@@ -55,8 +55,8 @@ def _leaving_timers(run: Run, instance: InstanceRecord) -> Iterator[Timer]:
     if is_left(instance):
         yield leave_until(run, instance), Change.plan
     elif instance.state is InstanceState.INTERRUPTED and instance.notice and instance.attempt:
-        job = run.jobs[instance.attempt[0]]
-        if job.spec.checkpoint and job.attempts[-1].state in (AttemptState.STARTING, AttemptState.RUNNING):
+        name = instance.attempt[0]
+        if run.jobs[name].spec.checkpoint and checkpoints.is_working(run, name):
             yield checkpoints.stop_time(instance.notice), partial(checkpoints.hand_over, instance=instance)
 
 
