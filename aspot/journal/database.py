@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aspot.errors import AspotError
@@ -44,30 +44,18 @@ def create(path: Path) -> sqlite3.Connection:
     with explained(path):
         refuse_network(path.parent)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        connection = _connect(path)
-        try:
-            connection.executescript(SCHEMA)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return _connected(path, _make_durable, lambda connection: connection.executescript(SCHEMA))
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """Open an existing journal after checking that it is whole.
+    """Open an existing journal after checking that it is whole; one that is not is not touched.
 
     Raises:
         AspotError: If it is missing, damaged, or from a newer aspot.
     """
     with explained(path):
         refuse_network(path.parent)
-        connection = _connect(_existing(path))
-        try:
-            _check(connection, path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        return _connected(_existing(path), lambda connection: _check(connection, path), _make_durable)
 
 
 @contextlib.contextmanager
@@ -90,25 +78,30 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    """Return a connection whose commits survive a power cut; used by one thread at a time."""
+def _connected(path: Path, *steps: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
+    """Return a connection, used by one thread at a time, after these steps; none is left open if one fails."""
     address = f"{path.absolute().as_uri()}?mode=rw"
     connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     try:
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-        connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose committed events when power fails
-        connection.execute("PRAGMA fullfsync = 1")  # macOS: to the disk, not to its cache
-        connection.execute("PRAGMA checkpoint_fullfsync = 1")
+        for step in steps:
+            step(connection)
     except BaseException:
         connection.close()
         raise
+    return connection
+
+
+def _make_durable(connection: sqlite3.Connection) -> None:
+    """Make commits survive a power cut."""
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
-        connection.close()
         raise AspotError(
-            f"{path} is on a file system that cannot hold a write-ahead log",
+            "the state folder is on a file system that cannot hold a write-ahead log",
             fix=f"set {STATE_VARIABLE} to a folder on a local disk",
         )
-    return connection
+    connection.execute("PRAGMA synchronous = FULL")  # NORMAL may lose committed events when power fails
+    connection.execute("PRAGMA fullfsync = 1")  # macOS: to the disk, not to its cache
+    connection.execute("PRAGMA checkpoint_fullfsync = 1")
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -135,7 +135,7 @@ class RunFolder:
             AspotError: If it cannot be made.
         """
         try:
-            for folder in (self.path, self.keys, self.scripts):
+            for folder in (self.path.parent, self.path, self.keys, self.scripts):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise AspotError(
