@@ -1,0 +1,72 @@
+"""Which EC2 actions the local cloud answers itself, and how; all others are moto's, with two corrections.
+
+May import: every module of actions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aspot.local import ends, fleet, launch, market, reads
+from aspot.local.cloud import Call
+from aspot.local.lifecycle import Lifecycle
+from aspot.local.refusal import Refusal
+
+__all__ = ["EC2_ACTIONS", "before_moto"]
+
+Read = Callable[[Call], Awaitable[dict[str, Any]]]
+Change = Callable[[Call, Lifecycle], Awaitable[dict[str, Any]]]
+
+
+def _reading(answer: Read) -> Change:
+    async def read(call: Call, _: Lifecycle) -> dict[str, Any]:
+        return await answer(call)
+
+    return read
+
+
+def _refusing(advice: str) -> Change:
+    async def refuse(call: Call, _: Lifecycle) -> dict[str, Any]:
+        raise Refusal("UnsupportedOperation", f"The local cloud has no {call.action}: {advice}.")
+
+    return refuse
+
+
+_LEGACY = "a legacy API that AWS discourages; use RunInstances or CreateFleet of type instant"
+EC2_ACTIONS: dict[str, Change] = {
+    "RunInstances": launch.run_instances,
+    "CreateFleet": fleet.create_fleet,
+    "TerminateInstances": ends.terminate_instances,
+    "StopInstances": ends.stop_instances,
+    "StartInstances": ends.start_instances,
+    "RebootInstances": ends.reboot_instances,
+    "CancelSpotInstanceRequests": ends.cancel_spot_instance_requests,
+    "DeleteFleets": ends.delete_fleets,
+    "DescribeInstances": _reading(reads.describe_instances),
+    "DescribeInstanceStatus": _reading(reads.describe_instance_status),
+    "DescribeSpotInstanceRequests": _reading(reads.describe_spot_instance_requests),
+    "DescribeFleets": _reading(reads.describe_fleets),
+    "DescribeFleetInstances": _reading(reads.describe_fleet_instances),
+    "GetConsoleOutput": _reading(reads.get_console_output),
+    "DescribeSpotPriceHistory": _reading(market.describe_spot_price_history),
+    "GetSpotPlacementScores": _reading(market.get_spot_placement_scores),
+    "DescribeInstanceTypeOfferings": _reading(market.describe_instance_type_offerings),
+    "RequestSpotInstances": _refusing(_LEGACY),
+    "RequestSpotFleet": _refusing(_LEGACY),
+    "ModifyFleet": _refusing("an instant fleet can't be changed"),
+}
+
+
+async def before_moto(call: Call) -> None:
+    """Refuse what EC2 refuses and moto does not.
+
+    Raises:
+        Refusal: the request deletes a security group that is in use.
+    """
+    if call.action != "DeleteSecurityGroup":
+        return
+    name = call.parameters.get("GroupId")
+    holders = await call.cloud.moto.call(call.region.moto.groups_holding, name) if name else []
+    if holders:
+        raise Refusal("DependencyViolation", f"resource {name} has a dependent object")

@@ -1,0 +1,276 @@
+"""The folder of a local cloud: who runs in it, how to reach it, and how to start and end it.
+
+One daemon per folder, held by a lock; the folder is 0700 because what is in it opens the cloud. Imports the standard
+library, platformdirs and aspot.errors.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from aspot.errors import CloudError, ConfigError, InternalError
+
+__all__ = ["ACCESS_KEY", "Control", "Home", "Settings", "default_folder"]
+
+ACCESS_KEY = "AKIAASPOTLOCALCLOUD0"
+_SECRET = "aspot-local-cloud-accepts-any-secret"  # noqa: S105  # says so itself
+_REGION = "us-east-1"
+_START_S = 30.0
+_STOP_S = 10.0
+_PAUSE_S = 0.02
+_LOOK_S = 0.3
+
+
+def default_folder() -> Path:
+    """Return the folder of the user's local cloud: ASPOT_LOCAL_DIR, or one in the user's state folder."""
+    named = os.environ.get("ASPOT_LOCAL_DIR")
+    if named:
+        return Path(named).absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("aspot")) / "local"
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """How to start a local cloud.
+
+    Args:
+        seed: Seed of prices, boot times and everything else that would be chance.
+        boot_s: Shortest and longest time from launch to an open SSH port, seconds.
+        port: Port of the AWS endpoint on 127.0.0.1; 0 for any free one.
+        ssh_port: Port of the machines; None for 22 where possible.
+        isolation: `sessions` to do without namespaces; None for the best the system allows.
+    """
+
+    seed: int = 0
+    boot_s: tuple[float, float] = (0.5, 2.0)
+    port: int = 0
+    ssh_port: int | None = None
+    isolation: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Control:
+    """How to reach a running daemon, as it wrote it down."""
+
+    pid: int
+    port: int
+    token: str
+    isolation: str
+    folder: Path
+
+    @property
+    def endpoint(self) -> str:
+        """The URL that speaks AWS."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point any AWS SDK, and `ssh -F`, at this cloud."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
+            "AWS_DEFAULT_REGION": _REGION,
+            "AWS_REGION": _REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "ASPOT_LOCAL_SSH_CONFIG": str(self.folder / "ssh_config"),
+            "ASPOT_LOCAL_DIR": str(self.folder),
+        }
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 30.0) -> Any:
+        """Ask the daemon something on its control side.
+
+        Raises:
+            ConfigError: it refused what was asked.
+            CloudError: it does not answer.
+        """
+        content = json.dumps(dict(body or {})).encode()
+        url = f"{self.endpoint}/_aspot/{path}"
+        headers = {"X-Aspot-Token": self.token, "Content-Type": "application/json"}
+        request = urllib.request.Request(url, method=method, data=content, headers=headers)  # noqa: S310  # loopback
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=timeout_s) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise ConfigError(json.load(error)["error"]) from error
+        except (OSError, ValueError) as error:
+            raise CloudError(f"the local cloud in {self.folder} does not answer: {error}") from error
+
+
+class Home:
+    """A local cloud's folder.
+
+    Args:
+        folder: Where it is; made when a cloud starts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def log(self) -> Path:
+        """What the daemon says."""
+        return self.folder / "daemon.log"
+
+    @property
+    def control_file(self) -> Path:
+        """Where the daemon writes how to reach it, once it answers."""
+        return self.folder / "daemon.json"
+
+    def make(self) -> None:
+        """Make the folder, private.
+
+        Raises:
+            ConfigError: it can't be made, or belongs to somebody else.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.chmod(0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"can't use {self.folder} for the local cloud: {error.strerror}", fix="set ASPOT_LOCAL_DIR"
+            ) from error
+
+    def lock(self) -> int | None:
+        """Take the folder for this process; return the lock's descriptor, or None if a daemon has it."""
+        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        return descriptor
+
+    def running(self) -> Control | None:
+        """Return how to reach the daemon that runs here, or None."""
+        if not self.folder.is_dir():
+            return None
+        held = self.lock()
+        if held is not None:
+            os.close(held)
+            return None
+        return self._control()
+
+    def _control(self) -> Control | None:
+        try:
+            said = json.loads(self.control_file.read_text())
+            return Control(**said, folder=self.folder)
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write_control(self, *, port: int, token: str, isolation: str) -> None:
+        """Write how to reach this process, which is the daemon."""
+        said = {"pid": os.getpid(), "port": port, "token": token, "isolation": isolation}
+        part = self.control_file.with_suffix(".part")
+        part.touch(mode=0o600)
+        part.write_text(json.dumps(said))
+        part.replace(self.control_file)
+
+    def start(self, settings: Settings) -> tuple[Control, bool]:
+        """Start a daemon in a session of its own, unless one runs; return how to reach it, and whether it is new.
+
+        Raises:
+            ConfigError: the folder can't be used.
+            InternalError: the daemon ended at once or did not answer in time.
+        """
+        self.make()
+        found = self.running()
+        if found is not None:
+            return found, False
+        if self._is_locked():
+            return self._wait(None), False
+        self.control_file.unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            daemon = subprocess.Popen(
+                [sys.executable, "-m", "aspot.local.daemon", json.dumps(attrs.asdict(settings)), str(self.folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                env=_clean_environment(),
+            )
+        return self._wait(daemon), True
+
+    def _is_locked(self) -> bool:
+        held = self.lock()
+        if held is not None:
+            os.close(held)
+        return held is None
+
+    def _wait(self, daemon: subprocess.Popen[bytes] | None) -> Control:
+        """Wait until the daemon has written how to reach it."""
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            found = self.running()
+            if found is not None and (daemon is None or found.pid == daemon.pid):
+                _forget(daemon)
+                return found
+            if daemon is not None and daemon.poll() is not None:
+                raise InternalError(
+                    f"the local cloud did not start (exit {daemon.returncode})", story=self._last_words()
+                )
+            time.sleep(_PAUSE_S)
+        if daemon is not None:
+            daemon.kill()
+            daemon.wait()
+        raise InternalError(f"the local cloud did not start within {_START_S:.0f} s", story=self._last_words())
+
+    def _last_words(self) -> list[str]:
+        try:
+            return self.log.read_text(errors="replace").splitlines()[-15:]
+        except OSError:
+            return []
+
+    def stop(self) -> bool:
+        """End the daemon and everything in it; return whether one ran. Kills it if it does not end in seconds."""
+        found = self.running()
+        if found is None:
+            return False
+        self._signal(found.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_S
+        while time.monotonic() < deadline:
+            if not self._is_locked():
+                return True
+            time.sleep(_PAUSE_S)
+        self._signal(found.pid, signal.SIGKILL)
+        return True
+
+    def wait_for_end(self) -> None:
+        """Wait until the daemon has ended by itself."""
+        while self._is_locked():
+            time.sleep(_LOOK_S)
+
+    def _signal(self, pid: int, number: signal.Signals) -> None:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+
+def _forget(daemon: subprocess.Popen[bytes] | None) -> None:
+    """Let a daemon live on that is meant to outlive us, without the warning that subprocess gives for it."""
+    if daemon is not None:
+        daemon.returncode = 0
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return our environment without what would send the daemon's own AWS libraries elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
