@@ -180,7 +180,7 @@ def test_status(scenes):
         train  running  m7g.large us-east-1c  1:03  $0.0010
         eval   queued
 
-        JOB    ATTEMPT  OUTCOME      MACHINE                          TIME     COST  SAVED  REDONE
+        JOB    ATTEMPT  OUTCOME      MACHINE                          TIME     COST  SAVED  LOST
         train        1  interrupted  lr-study_1 c6g.large us-east-1b  0:50  $0.0004  4 MB   5 s
         train        2  running      lr-study_2 m7g.large us-east-1c  0:10""")
 
