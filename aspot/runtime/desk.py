@@ -13,6 +13,7 @@ from aspot.jobs import Job
 from aspot.machine.effects import AcceptResult
 from aspot.machine.events import ResultAccepted
 from aspot.machine.model import JobSpec
+from aspot.machine.news import JobEnded
 from aspot.results import Result
 from aspot.runtime.outcomes import job_of, result_json, result_of
 from aspot.runtime.pauses import Pauses
@@ -72,8 +73,11 @@ class Desk:
         """Give a job's result, now durable, to those who wait."""
         if name in self._folders and name not in self.results:
             record = self.wiring.run.jobs[name]
-            self.results[name] = result_of(record, self._jobs[name], self._folders[name])
+            result = result_of(record, self._jobs[name], self._folders[name])
+            self.results[name] = result
             self._arrived[name].set()
+            message = f"{name}: {result.status}" + (f" ({result.reason})" if result.reason else "")
+            self.wiring.tell(JobEnded, job=name, status=result.status, result=result, message=message)
 
     async def wait(self, name: str) -> Result | None:
         """Return a job's result when it is there; None if the run ends without it."""

@@ -23,7 +23,6 @@ from aspot.machine.effects import (
 )
 from aspot.machine.events import LaunchAnswered, LaunchInDoubt
 from aspot.machine.model import InstanceState, LaunchSpec, Run
-from aspot.machine.news import JobEnded, News
 from aspot.machine.pool import Refusal, RefusalKind
 from aspot.ports import CloudUnavailable, CredentialsExpired, LaunchUnanswered
 from aspot.runtime.desk import Desk
@@ -66,7 +65,7 @@ class Dispatch:
                 self._close(instance)
                 self.reaper.end(instance)
             case Announce(news=news):
-                self.wiring.hub.publish(self._complete(news))
+                self.wiring.hub.publish(news)
             case _:
                 assert_never(effect)
 
@@ -99,11 +98,6 @@ class Dispatch:
         driver = self._drivers.pop(instance, None)
         if driver is not None:
             driver.close()
-
-    def _complete(self, news: News) -> News:
-        if isinstance(news, JobEnded) and news.result is None:
-            return attrs.evolve(news, result=self.desk.results.get(news.job))
-        return news
 
     async def _launch(self, spec: LaunchSpec) -> None:
         """Ask for instances; whatever is cancelled meanwhile, the answer becomes an event (FAULTS C3)."""

@@ -103,7 +103,7 @@ class MainLoop:
             self.wiring.post(LaunchAnswered(at=now, request=effect.spec.id, refusals=(refusal,)))
         if isinstance(effect, StartAttempt):
             refused = AttemptRefused(
-                at=now, instance=effect.instance, job=effect.job, attempt=effect.attempt, reason=reason, is_local=True
+                at=now, instance=effect.instance, job=effect.job, attempt=effect.attempt, reason=reason
             )
             self.wiring.post(refused)
         return not isinstance(effect, Launch | StartAttempt)

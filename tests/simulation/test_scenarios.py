@@ -1,11 +1,24 @@
 """Whole fleets on a simulated cloud: what must come out when this or that happens."""
 
+import anyio
+import pytest
+from simulated.cloud import POOLS
 from simulated.scripts import Script
-from simulated.world import World, simulate
+from simulated.world import Faults, World, simulate
+
+from aspot.errors import AspotError, AuthError, ConfigError
+from aspot.machine.model import EndReason, Outcome
+from aspot.machine.news import JobEnded, LaunchRefused, LogLine, NoticeReceived, Warned
+
+LONG = Script(work_s=60.0, checkpoint_s=5.0)
 
 
 def statuses(world: World) -> dict[str, str]:
     return {name: record.status.value for name, record in world.host.run.jobs.items()}
+
+
+def outcomes(world: World, job: str) -> list[Outcome | None]:
+    return [attempt.outcome for attempt in world.host.run.jobs[job].attempts]
 
 
 def test_eight_jobs_succeed_on_eight_machines():
@@ -18,3 +31,359 @@ def test_eight_jobs_succeed_on_eight_machines():
     assert world.host.left == ()
     assert world.host.error is None
     assert world.cloud.calls["launch"] == 1
+    ended = [news for news in world.news if isinstance(news, JobEnded)]
+    assert {news.result.name: news.result.ok for news in ended} == {f"j{n}": True for n in range(8)}
+    assert world.news[-1].name == "fleet_finished"
+    assert world.archive.summary is not None
+    assert len(world.archive.summary["results"]) == 8
+
+
+def test_results_are_handed_over_before_the_teardown():
+    async def story(world: World) -> None:
+        await world.host.start()
+        world.host.submit([world.add("a")])
+        world.host.close()
+        result = await world.host.wait_job("a")
+        assert result.ok
+        assert result.exit_code == 0
+        assert not world.host.is_done
+        await world.host.finished()
+
+    simulate(story)
+
+
+def test_one_job_fails_and_the_others_do_not():
+    async def story(world: World) -> None:
+        await world.run(world.add("good"), world.add("bad", Script(code=3)), world.add("slow", LONG))
+
+    world = simulate(story)
+    assert statuses(world) == {"good": "succeeded", "bad": "failed", "slow": "succeeded"}
+    assert world.host.results["bad"].exit_code == 3
+
+
+def test_a_failing_job_is_tried_again_if_asked():
+    async def story(world: World) -> None:
+        await world.run(world.add("flaky", Script(fails_first=2), attempts=3))
+
+    world = simulate(story)
+    assert outcomes(world, "flaky") == [Outcome.FAILED, Outcome.FAILED, Outcome.SUCCEEDED]
+
+
+def test_a_job_that_takes_too_long_is_timed_out():
+    async def story(world: World) -> None:
+        await world.run(world.add("slow", Script(work_s=500.0), timeout_s=30.0))
+
+    world = simulate(story)
+    assert statuses(world) == {"slow": "timed_out"}
+    assert world.host.results["slow"].exit_code is None
+
+
+@pytest.mark.parametrize("notice_s", [120.0, 20.0, 5.0])
+def test_an_interrupted_job_goes_on_elsewhere_from_its_checkpoint(notice_s: float):
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG), world.add("b", LONG))
+            await world.until(lambda: "a" in statuses(world) and world.host.run.jobs["a"].attempts != ())
+            await anyio.sleep(20.0)
+            world.running("a").warn(notice_s)
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded", "b": "succeeded"}
+    assert outcomes(world, "a")[-1] is Outcome.SUCCEEDED
+    assert outcomes(world, "a")[:-1] == [Outcome.INTERRUPTED]
+    first, second = world.host.run.jobs["a"].attempts
+    assert first.pool != second.pool
+    assert second.resumed_from > 0
+    assert any(isinstance(news, NoticeReceived) for news in world.news)
+    assert world.host.results["a"].redone < 30.0
+    assert world.host.run.jobs["a"].failures == 0
+
+
+def test_a_job_that_ends_within_its_notice_is_a_success():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", Script(work_s=60.0)))
+            await world.until(lambda: any(machine.facts or machine.folders for machine in machines(world)))
+            await anyio.sleep(20.0)
+            world.running("a").warn(120.0)
+
+    world = simulate(story)
+    assert outcomes(world, "a") == [Outcome.SUCCEEDED]
+
+
+def test_sudden_death_costs_what_was_not_synced():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG, checkpoint_every_s=10.0))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            await anyio.sleep(40.0)
+            world.running("a").interrupt()
+
+    world = simulate(story)
+    assert outcomes(world, "a") == [Outcome.INTERRUPTED, Outcome.SUCCEEDED]
+    assert world.host.run.jobs["a"].attempts[1].resumed_from > 0
+    assert 0 < world.host.results["a"].redone < 30
+
+
+def machines(world: World) -> list:
+    return list(world.cloud.machines.values())
+
+
+@pytest.mark.parametrize("fate", ["lost", "lost-undone", "throttle"])
+def test_a_launch_in_doubt_or_throttled_makes_no_second_machine(fate: str):
+    async def story(world: World) -> None:
+        world.cloud.scripted = [fate, fate]
+        await world.run(world.add("a"), world.add("b"))
+
+    world = simulate(story)
+    assert set(statuses(world).values()) == {"succeeded"}
+    assert len(world.cloud.machines) == 2
+
+
+def test_jobs_wait_while_no_pool_has_room():
+    async def story(world: World) -> None:
+        world.cloud.capacity = dict.fromkeys(POOLS, 0)
+        world.cloud.back_at(900.0, POOLS[2], 5)
+        await world.run(world.add("a"), world.add("b"))
+
+    world = simulate(story)
+    assert set(statuses(world).values()) == {"succeeded"}
+    assert {machine.pool for machine in machines(world)} == {POOLS[2]}
+    assert any(isinstance(news, LaunchRefused) for news in world.news)
+
+
+def test_jobs_are_lost_when_no_pool_has_room_for_too_long():
+    async def story(world: World) -> None:
+        world.cloud.capacity = dict.fromkeys(POOLS, 0)
+        await world.run(world.add("a"))
+
+    world = simulate(story, capacity_timeout_s=600.0)
+    assert statuses(world) == {"a": "lost"}
+    assert "InsufficientInstanceCapacity" in world.host.results["a"].reason
+    assert world.cloud.machines == {}
+
+
+def test_one_job_is_cancelled_and_the_others_go_on():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG), world.add("b", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            await anyio.sleep(10.0)
+            world.host.cancel(["a"])
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "cancelled", "b": "succeeded"}
+
+
+def test_cancelling_all_jobs_leaves_the_fleet_open_for_more():
+    async def story(world: World) -> None:
+        await world.host.start()
+        world.host.submit([world.add("a", LONG)])
+        await anyio.sleep(5.0)
+        world.host.cancel()
+        assert (await world.host.wait_job("a")).status == "cancelled"
+        world.host.submit([world.add("b")])
+        assert (await world.host.wait_job("b")).ok
+        world.host.close()
+        await world.host.finished()
+
+    simulate(story)
+
+
+def test_the_budget_stops_launching_and_brings_home_what_there_is():
+    async def story(world: World) -> None:
+        await world.run(*(world.add(f"j{n}", Script(work_s=4000.0)) for n in range(4)))
+
+    world = simulate(story, budget_usd=0.05)
+    assert set(statuses(world).values()) == {"budget"}
+    assert world.host.run.budget_reached
+
+
+def test_a_run_without_jobs_ends_at_once():
+    async def story(world: World) -> None:
+        await world.run()
+
+    world = simulate(story)
+    assert world.cloud.machines == {}
+    assert world.host.left == ()
+
+
+def test_a_partition_of_ten_minutes_costs_nothing():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", Script(work_s=400.0)))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            await anyio.sleep(10.0)
+            world.partition(machines(world)[0], 600.0)
+
+    world = simulate(story)
+    assert outcomes(world, "a") == [Outcome.SUCCEEDED]
+    assert len(world.cloud.machines) == 1
+
+
+def test_a_reboot_loses_the_attempt_but_not_the_job():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            await anyio.sleep(20.0)
+            machines(world)[0].reboot()
+
+    world = simulate(story)
+    assert outcomes(world, "a") == [Outcome.LOST, Outcome.SUCCEEDED]
+
+
+def test_two_hundred_jobs_share_twenty_machines():
+    async def story(world: World) -> None:
+        await world.run(*(world.add(f"j{n}", Script(work_s=5.0)) for n in range(200)))
+
+    world = simulate(story, limit=20)
+    assert set(statuses(world).values()) == {"succeeded"}
+    assert len(world.cloud.machines) == 20
+    assert world.loop.time() < 300
+
+
+def test_a_machine_terminated_by_someone_is_not_the_jobs_failure():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            machines(world)[0].end(EndReason.SOMEONE)
+
+    world = simulate(story)
+    assert outcomes(world, "a")[-1] is Outcome.SUCCEEDED
+    assert world.host.run.jobs["a"].interruptions == 0
+
+
+def test_a_failed_preparation_reaches_everybody_and_launches_nothing():
+    async def story(world: World) -> None:
+        world.cloud.prepare_error = AuthError("no credentials", code="AuthFailure", fix="aws configure")
+        world.host.submit([world.add("a")])
+        with pytest.raises(AuthError):
+            await world.host.start()
+        with pytest.raises(AuthError):
+            await world.host.wait_job("a")
+        with pytest.raises(AuthError):
+            world.host.submit([world.add("b")])
+        await world.host.finished()
+
+    world = simulate(story)
+    assert isinstance(world.host.error, AuthError)
+    assert world.cloud.calls["clean_up"] == 0
+    assert world.archive.accepted == {}
+
+
+def test_a_full_disk_under_the_journal_stops_the_run_and_leaves_nothing():
+    async def story(world: World) -> None:
+        world.journal.fails_after = 12
+        await world.run(*(world.add(f"j{n}", LONG) for n in range(4)))
+
+    world = simulate(story)
+    assert world.host.error is not None
+    assert "disk is full" in world.host.error.message
+    assert world.host.left == ()
+
+
+def test_results_that_cannot_be_placed_at_first_are_placed_later():
+    async def story(world: World) -> None:
+        world.archive.refusals = 3
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert sum(isinstance(news, Warned) for news in world.news) == 3
+
+
+def test_a_local_file_that_vanished_fails_its_job_alone():
+    async def story(world: World) -> None:
+        world.undeliverable.add("a")
+        await world.run(world.add("a"), world.add("b"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "failed", "b": "succeeded"}
+    assert "data.csv" in world.host.results["a"].reason
+
+
+def test_a_setup_that_fails_everywhere_ends_the_jobs():
+    async def story(world: World) -> None:
+        world.setup = "false"
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "lost"}
+    assert "set-up failed" in world.host.results["a"].reason
+
+
+def test_expired_credentials_pause_the_cloud_side_only():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            world.cloud.locked_until = world.loop.time() + 300.0
+            assert (await world.host.wait_job("a")).ok
+            assert world.loop.time() < world.cloud.locked_until
+
+    world = simulate(story, faults=Faults(until_s=1e9), budget_usd=None)
+    said = [news.message for news in world.news if isinstance(news, Warned)]
+    assert len([line for line in said if "no longer takes the credentials" in line]) == 1
+
+
+def test_what_ec2_refuses_to_end_is_named():
+    async def story(world: World) -> None:
+        world.cloud.protected.add("i-0000")
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert "i-0000" in " ".join(world.host.left)
+    assert "OperationNotPermitted" in " ".join(world.host.left)
+    assert "security group" in " ".join(world.host.left)
+    assert world.journal.left == world.host.left
+
+
+def test_another_process_can_stop_the_run():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            world.journal.asked.append("stop")
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "cancelled"}
+    assert world.loop.time() < 180
+
+
+def test_log_lines_reach_those_who_asked():
+    async def story(world: World) -> None:
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    lines = [news.line for news in world.news if isinstance(news, LogLine)]
+    assert lines == ["a a1 from 0.000", "end"]
+
+
+def test_jobs_are_refused_after_the_close():
+    async def story(world: World) -> None:
+        await world.host.start()
+        world.host.close()
+        with pytest.raises(ConfigError):
+            world.host.submit([world.add("a")])
+        await world.host.finished()
+
+    simulate(story)
+
+
+def test_a_job_of_a_run_that_was_left_says_so():
+    async def story(world: World) -> None:
+        await world.host.start()
+        world.host.submit([world.add("a", LONG)])
+        await anyio.sleep(40.0)
+        world.host.abandon()
+        with pytest.raises(AspotError, match="was left"):
+            await world.host.wait_job("a")
+        await world.host.finished()
+        assert "i-0000" in world.host.left[0]
+        world.oracle.is_left = True
+        await anyio.sleep(3 * 3600.0)  # the lease ends the machine: nobody comes back
+
+    world = simulate(story)
+    assert world.machine(0).end_reason is EndReason.ITSELF
