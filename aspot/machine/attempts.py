@@ -17,6 +17,9 @@ from aspot.machine.instance_table import attempt_cell, instance_cell
 from aspot.machine.model import AttemptState, Outcome, Run, StopWhy
 from aspot.machine.moves import end_instance
 
+STOP_GRACE_S = 10.0
+"""How long a cancelled script has to end after TERM."""
+
 STOP_PATIENCE_S = 60.0
 """A machine whose attempt was told to stop and says nothing for so long is ended."""
 

@@ -1,7 +1,7 @@
 """One step's workspace: what `step` turns the old run into the new one with, and the effects it gathers.
 
-Maps are copied at the first write, so the old run is never touched; after that `change.run` is always the run as
-it is so far, and any pure question (`money`, `placement`, `demand`) can be asked of it. It keeps the indexes of `Run`, too.
+Maps are copied at the first write, so the old run is never touched; `change.run` is always the run as it is so far, and
+any pure question (`money`, `placement`, `demand`) can be asked of it. It keeps the indexes of `Run`, too.
 """
 
 from __future__ import annotations

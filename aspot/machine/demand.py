@@ -16,7 +16,7 @@ class Census:
         idle: Instances that are ready and have no attempt, oldest first.
         starting: Instances on their way, oldest first.
         moving: Jobs whose attempt is on a machine that goes away: each wants a successor.
-        counted: Instances that count towards the limit. A machine that EC2 takes back does not: its successor may overlap it.
+        counted: Instances that count towards the limit; one that EC2 takes back does not: its successor may overlap it.
         queued: Jobs that wait.
         pending: Instances asked for, not yet heard of.
         limit: Most instances allowed.

@@ -178,7 +178,7 @@ class RebalanceAdvised(InstanceEvent):
     """EC2 sees an elevated risk of interruption."""
 
 
-# --- one instance: what its connection says ----------------------------------------------------------------------------
+# --- one instance: what its connection says --------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)

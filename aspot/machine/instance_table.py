@@ -72,7 +72,8 @@ _INSTANCE_ROWS: tuple[tuple[Trigger, Cell, Cell, Cell, Cell, Cell, Cell, Cell], 
 )
 
 _A = AttemptState
-_ATTEMPT_ROWS: tuple[tuple[type[ev.AttemptEvent], AttemptCell, AttemptCell, AttemptCell, AttemptCell, AttemptCell], ...] = (
+_AttemptRow = tuple[type[ev.AttemptEvent], AttemptCell, AttemptCell, AttemptCell, AttemptCell, AttemptCell]
+_ATTEMPT_ROWS: tuple[_AttemptRow, ...] = (
     # event               STARTING       RUNNING        STOPPING       COLLECTING ENDED
     (ev.AttemptStarted,   _A.RUNNING,    IGNORE,        STAY,          IGNORE,    IGNORE),
     (ev.AttemptRefused,   _A.ENDED,      ______,        _A.ENDED,      ______,    IGNORE),

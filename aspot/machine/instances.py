@@ -12,12 +12,13 @@ from aspot.machine import news as nw
 from aspot.machine.change import Change
 from aspot.machine.endings import is_taken, lose_machine
 from aspot.machine.instance_table import instance_cell
-from aspot.machine.launches import adopt, refuse_late
+from aspot.machine.launches import adopt
 from aspot.machine.model import EndReason, InstanceRecord, InstanceState, Notice
 from aspot.machine.money import instance_cost, start_billing, stop_billing
 from aspot.machine.moves import end_instance
 from aspot.machine.placement import remember_interruption, remember_unusable
 from aspot.machine.quantities import price, short_duration
+from aspot.machine.refusals import refuse_late
 
 UNUSABLE_ENDS = (EndReason.SOMEONE, EndReason.ITSELF, EndReason.HARDWARE, EndReason.UNKNOWN)
 """Ends of a machine that was never ready which speak against the set-up."""

@@ -10,12 +10,9 @@ from aspot.machine import events as ev
 from aspot.machine import news as nw
 from aspot.machine.change import Change
 from aspot.machine.demand import Census, census
-from aspot.machine.endings import finish
 from aspot.machine.model import (
-    EndReason,
     InstanceRecord,
     InstanceState,
-    JobStatus,
     LaunchRecord,
     LaunchSpec,
     LaunchState,
@@ -23,10 +20,11 @@ from aspot.machine.model import (
 )
 from aspot.machine.money import budget_left, launch_reserve, price_of
 from aspot.machine.moves import end_instance
-from aspot.machine.placement import choose, is_hopeless, memory_of, remember_refusal, remember_success, tried
-from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
-from aspot.machine.quantities import price, short_duration
-from aspot.machine.stopping import exhaust, stop
+from aspot.machine.placement import choose, is_hopeless, remember_success, tried
+from aspot.machine.pool import Market, Pool, RefusalKind
+from aspot.machine.quantities import price
+from aspot.machine.refusals import announce, learn, lose_queued
+from aspot.machine.stopping import exhaust
 
 IN_DOUBT_WAITS_S = (2.0, 5.0, 10.0, 20.0)
 """How long after each lost answer the same request is sent again."""
@@ -34,15 +32,8 @@ IN_DOUBT_WAITS_S = (2.0, 5.0, 10.0, 20.0)
 SETTLE_S = 30.0
 """How long instances of a request that nobody repeats may take to show up."""
 
-QUOTA_WAIT_S = 30.0
-QUOTA_REFUSALS = 3
-"""So many quota refusals in a row, with no machine of ours alive, and the jobs are lost."""
-
 BACKOFF_MOST_S = 60.0
 AUTH_WAIT_S = 15.0
-EMPTY_WAIT_S = 5.0
-"""How long to wait after an answer that brought nothing and says nothing about any pool."""
-
 UNUSABLE_MOST = 3
 """So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
 
@@ -65,19 +56,6 @@ def is_blocked(run: Run) -> bool:
     return run.launch_after is not None and run.launch_after > run.now
 
 
-def lose_queued(change: Change, reason: str) -> None:
-    """Give up every job that waits for a machine."""
-    for name in change.run.queued:
-        finish(change, name, JobStatus.LOST, reason)
-
-
-def starve(change: Change, name: str) -> None:
-    """Give up a job that waited for capacity for too long."""
-    waited = short_duration(change.run.spec.capacity_timeout_s)
-    codes = tried(change.run) or _open_codes(change.run) or "no pool may be used at this price"
-    finish(change, name, JobStatus.LOST, f"no capacity for {waited}; tried {codes}")
-
-
 def answered(change: Change, event: ev.LaunchAnswered) -> None:
     """Take in AWS's answer."""
     request = change.run.requests[event.request]
@@ -86,12 +64,12 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
     if request.state is LaunchState.ANSWERED:
         return
     kinds = {refusal.kind for refusal in event.refusals}
-    _announce(change, request, request.spec.market, event.refusals)
+    announce(change, request, request.spec.market, event.refusals)
     if not event.launched and kinds & {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED} and _is_wanted(change.run):
         _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
         return
     change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
-    _learn(change, request.spec, event)
+    learn(change, request.spec, event)
     change.plan()
 
 
@@ -120,16 +98,6 @@ def repeat(change: Change, name: str) -> None:
     else:
         change.request(name, state=LaunchState.ANSWERED, retry_at=None)
         change.plan()
-
-
-def refuse_late(change: Change, instance: InstanceRecord) -> None:
-    """A machine ended while it was starting, for a reason that would have refused its launch."""
-    is_account = instance.end_reason is EndReason.ACCOUNT
-    kind = RefusalKind.UNSUPPORTED if is_account else RefusalKind.NO_CAPACITY
-    assert instance.end_reason is not None
-    refusal = Refusal(kind=kind, code=instance.end_reason.value, pool=instance.pool)
-    _announce(change, change.run.requests.get(instance.request), instance.market, (refusal,))
-    remember_refusal(change, instance.pool, instance.market, refusal)
 
 
 def adopt(change: Change, instance: str, request: str, pool: Pool, market: Market) -> None:
@@ -186,7 +154,7 @@ def _send(change: Change, market: Market, pools: tuple[Pool, ...], count: int) -
 
 
 def _affordable(run: Run, seen: Census, market: Market, pools: tuple[Pool, ...]) -> int:
-    """Return for how many more machines the budget has the first minute and the way home, at the dearest pool's price."""
+    """Return for how many more machines the budget has the first minute and the way home, at the dearest price."""
     left = budget_left(run)
     if left is None:
         return seen.unmet
@@ -199,7 +167,7 @@ def _is_wanted(run: Run) -> bool:
 
 
 def _is_setup_broken(change: Change, seen: Census) -> bool:
-    """Tell whether to hold back because machine after machine is of no use; give up when nothing else is left to see."""
+    """Tell whether to hold back because machine after machine is of no use; give up when nothing else is left."""
     if change.run.unusable < UNUSABLE_MOST:
         return False
     if seen.starting:
@@ -237,90 +205,3 @@ def _retry_later(change: Change, event: ev.LaunchAnswered, *, is_auth: bool) -> 
     jitter = zlib.crc32(f"{change.run.spec.id} {event.request} {tries}".encode()) / 2**32
     wait_s = AUTH_WAIT_S if is_auth else most_s * (0.5 + jitter / 2)
     change.request(event.request, retry_at=change.now + timedelta(seconds=wait_s), refusals=event.refusals)
-
-
-def _learn(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered) -> None:
-    """Remember what the refusals say, and wait a little where they say nothing."""
-    has_learnt = bool(event.launched)
-    for refusal in event.refusals:
-        match refusal.kind:
-            case RefusalKind.FATAL:
-                stop(change, f"{describe(refusal)}", verdict=JobStatus.LOST)
-                has_learnt = True
-            case RefusalKind.QUOTA:
-                _quota(change, refusal)
-                has_learnt = True
-            case RefusalKind.NO_CAPACITY | RefusalKind.PRICE | RefusalKind.UNSUPPORTED:
-                _remember(change, spec, event, refusal)
-                has_learnt = True
-            case RefusalKind.NOT_TRIED | RefusalKind.THROTTLED | RefusalKind.AUTH_EXPIRED:
-                pass
-    if not has_learnt:
-        change.set(launch_after=change.now + timedelta(seconds=EMPTY_WAIT_S))
-
-
-def _remember(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered, refusal: Refusal) -> None:
-    gave = {launched.pool for launched in event.launched}
-    pools = (refusal.pool,) if refusal.pool else tuple(pool for pool in spec.pools if pool not in gave)
-    for pool in pools:
-        remember_refusal(change, pool, spec.market, refusal)
-
-
-def _quota(change: Change, refusal: Refusal) -> None:
-    change.set(quota=refusal, launch_after=change.now + timedelta(seconds=QUOTA_WAIT_S))
-    if change.run.counted:
-        return
-    change.set(quota_refusals=change.run.quota_refusals + 1)
-    if change.run.quota_refusals >= QUOTA_REFUSALS:
-        change.set(quota_refusals=0)
-        lose_queued(change, describe(refusal))
-
-
-def describe(refusal: Refusal) -> str:
-    """Return a refusal as text for people, with the fix."""
-    where = f" in {refusal.pool}" if refusal.pool else ""
-    said = f": {refusal.message}" if refusal.message else ""
-    return f"{refusal.code}{where}{said}" + (f" (fix: {refusal.fix})" if refusal.fix else "")
-
-
-_NEXT = {
-    RefusalKind.NO_CAPACITY: "trying other pools",
-    RefusalKind.PRICE: "trying other pools",
-    RefusalKind.UNSUPPORTED: "this pool is left out",
-    RefusalKind.QUOTA: "jobs wait for machines that run, or for the quota",
-    RefusalKind.THROTTLED: "trying again",
-    RefusalKind.AUTH_EXPIRED: "jobs go on; trying again when there are new ones",
-    RefusalKind.FATAL: "stopping",
-}
-
-
-def _announce(change: Change, request: LaunchRecord | None, market: Market, refusals: tuple[Refusal, ...]) -> None:
-    """Tell of each code once for an answer, unless the last refusal there was the same."""
-    by_code: dict[str, list[Refusal]] = {}
-    for refusal in refusals:
-        if refusal.kind is not RefusalKind.NOT_TRIED and not _is_told(change.run, request, market, refusal):
-            by_code.setdefault(refusal.code, []).append(refusal)
-    for code, alike in by_code.items():
-        pools = ", ".join(str(refusal.pool) for refusal in alike if refusal.pool)
-        more = f" and {len(alike) - 1} more pools" if len(alike) > 1 else ""
-        change.announce(
-            nw.LaunchRefused(
-                time=change.now,
-                fleet=change.run.spec.name,
-                message=f"{describe(alike[0])}{more}; {_NEXT[alike[0].kind]}",
-                code=code,
-                pool=pools,
-            )
-        )
-
-
-def _is_told(run: Run, request: LaunchRecord | None, market: Market, refusal: Refusal) -> bool:
-    if refusal.pool is not None:
-        memory = memory_of(run, market).get(refusal.pool)
-        return memory is not None and memory.last_code == refusal.code
-    is_repeat = request is not None and any(old.code == refusal.code for old in request.refusals)
-    return is_repeat or (run.quota is not None and run.quota.code == refusal.code)
-
-
-def _open_codes(run: Run) -> str:
-    return ", ".join(refusal.code for name in run.asked for refusal in run.requests[name].refusals)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from aspot.errors import InternalError
 from aspot.machine import checkpoints
 from aspot.machine import events as ev
-from aspot.machine.attempts import ask_to_stop
+from aspot.machine.attempts import STOP_GRACE_S, ask_to_stop
 from aspot.machine.change import Change
 from aspot.machine.demand import Census, census
 from aspot.machine.endings import finish
@@ -15,8 +15,6 @@ from aspot.machine.launches import ask
 from aspot.machine.model import InstanceRecord, InstanceState, JobRecord, JobStatus, Run, RunPhase, StopWhy
 from aspot.machine.money import FREE_S
 from aspot.machine.moves import end_instance, start_attempt
-
-CANCEL_GRACE_S = 10.0
 
 RECLAIM_S = 120.0
 """A noticed machine that EC2 has not taken back so long after its deadline is ended by us."""
@@ -56,7 +54,7 @@ def cancel(change: Change, name: str) -> None:
     if job.live is None:
         finish(change, name, JobStatus.CANCELLED, "cancelled")
     else:
-        ask_to_stop(change, name, StopWhy.CANCEL, grace_s=CANCEL_GRACE_S)
+        ask_to_stop(change, name, StopWhy.CANCEL, grace_s=STOP_GRACE_S)
     change.plan()
 
 

@@ -43,7 +43,7 @@ def step(run: Run, event: ev.Event) -> tuple[Run, tuple[Effect, ...]]:
         event: What happened.
 
     Raises:
-        InternalError: If the event cannot have happened; `IllegalTransition` with the instance's story where one is known.
+        InternalError: If the event cannot have happened (`IllegalTransition`, with the story of its instance).
     """
     change = Change(run, event.at)
     _take_in(change, event)
@@ -63,7 +63,7 @@ def wakeup(run: Run) -> datetime | None:
 
 
 def is_over(run: Run) -> bool:
-    """Tell whether every job is final and every machine gone (or kept by EC2 against our will), and no more jobs come."""
+    """Tell whether no more jobs come, all are final, and every machine is gone (or kept by EC2 against our will)."""
     if run.phase not in (RunPhase.CLOSED, RunPhase.STOPPING, RunPhase.ENDED) or run.unfinished or run.asked:
         return False
     return all(run.instances[name].kept for name in run.live)

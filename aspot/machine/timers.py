@@ -10,10 +10,11 @@ from aspot.machine import checkpoints
 from aspot.machine.attempts import STOP_PATIENCE_S
 from aspot.machine.change import Change
 from aspot.machine.demand import census
-from aspot.machine.launches import repeat, starve
+from aspot.machine.launches import repeat
 from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Run, RunPhase
 from aspot.machine.moves import end_instance
 from aspot.machine.placement import next_chance
+from aspot.machine.refusals import starve
 from aspot.machine.schedule import idle_until, is_left, leave_until
 from aspot.machine.stopping import force, pass_deadline, run_deadline, watch_budget
 

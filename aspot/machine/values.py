@@ -1,0 +1,201 @@
+"""What was asked for, and what was reported: plain values inside the records, events and effects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from aspot.machine.pool import Market, Pool
+from aspot.machine.states import JobStatus, StopWhy
+
+
+@attrs.frozen(kw_only=True)
+class ExitStatus:
+    """The runner's verified status line (RUNNER.md D1).
+
+    Args:
+        code: Exit code of the script; 128 + n when signal n ended it.
+        why: `exit`, `timeout`, `cancel`, `interrupt`, `budget`, `term`, `ttl` or `disk_full`.
+        ended: When, by the instance's clock.
+        out: Length of stdout in bytes.
+        err: Length of stderr in bytes.
+        boot_id: The boot it ran in.
+    """
+
+    code: int
+    why: str
+    ended: datetime
+    out: int
+    err: int
+    boot_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Checkpoint:
+    """A checkpoint that is here, whole and verified.
+
+    Args:
+        job: Job name.
+        attempt: The attempt that wrote it.
+        serial: Counts up with every checkpoint of the job; the newest wins.
+        files: How many files.
+        size: Bytes.
+        taken: When it was complete here.
+    """
+
+    job: str
+    attempt: int
+    serial: int
+    files: int
+    size: int
+    taken: datetime
+
+
+@attrs.frozen(kw_only=True)
+class Collected:
+    """What came home from an attempt, whole and verified, still in staging.
+
+    Args:
+        files: Names relative to the job's folder, sorted.
+        missing: What was asked for and isn't there, and what was not taken (links, special files), as text.
+        size: Bytes.
+    """
+
+    files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    size: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Notice:
+    """An interruption notice.
+
+    Args:
+        deadline: When EC2 takes the machine back.
+        received: When we heard.
+        channel: `runner`, `spot-request` or `events`.
+    """
+
+    deadline: datetime
+    received: datetime
+    channel: str
+
+
+@attrs.frozen(kw_only=True)
+class JobSpec:
+    """A job after every option was checked and resolved; what the journal keeps.
+
+    Args:
+        name: Unique in the run.
+        script: As the user gave it, for display (a path, or `<text>`), or the command.
+        source: Local file with the script's text; "" for a command.
+        remote_path: Where the script lies below `work/`; "" for a command.
+        command: The shell command; "" for a script.
+        interpreter: `("python3",)`, `("/bin/sh",)`, or the shebang's words; empty for a command.
+        args: Arguments for the script.
+        env: Environment beyond the runner's own.
+        secrets: Names of environment variables to be taken from the client at start; never written down.
+        params: What `to_dataframe` shows beside the result.
+        base: The local folder that relative upload paths are relative to.
+        upload: (local path or pattern, name below `work/` or "" for the usual rule).
+        download: Patterns relative to `work/`.
+        checkpoint: Paths relative to `work/`.
+        checkpoint_every_s: Seconds between syncs; None for none.
+        on_notice: Shell command to run on a notice; "" for none.
+        timeout_s: The script's own seconds per attempt; None for none.
+        attempts: How many own failures end the job (1: the first one does).
+        interruptions: How many interruptions end the job.
+    """
+
+    name: str
+    script: str
+    source: str = ""
+    remote_path: str = ""
+    command: str = ""
+    interpreter: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = attrs.field(factory=dict)
+    secrets: tuple[str, ...] = ()
+    params: Mapping[str, str | int | float | bool | None] = attrs.field(factory=dict)
+    base: str = "."
+    upload: tuple[tuple[str, str], ...] = ()
+    download: tuple[str, ...] = ("out",)
+    checkpoint: tuple[str, ...] = ()
+    checkpoint_every_s: float | None = None
+    on_notice: str = ""
+    timeout_s: float | None = None
+    attempts: int = 1
+    interruptions: int = 10
+
+
+@attrs.frozen(kw_only=True)
+class LaunchSpec:
+    """One launch call, whole: repeated after a lost answer with exactly these parameters, hence the same ClientToken.
+
+    Args:
+        id: `r1`, `r2`, … in the run; also the tag `aspot:request`.
+        count: How many instances.
+        pools: Where, in order of preference.
+        market: How they are bought.
+    """
+
+    id: str
+    count: int
+    pools: tuple[Pool, ...]
+    market: Market = Market.SPOT
+
+
+@attrs.frozen(kw_only=True)
+class RunSpec:
+    """What the user asked of the run, checked and resolved.
+
+    Args:
+        id: Unique; in tags and tokens.
+        name: The fleet's name.
+        region: AWS region.
+        limit: Most instances alive at once.
+        budget_usd: Most US dollars to spend; None for no limit.
+        deadline_s: Most seconds from start to the end of the run; None for none.
+        max_life_s: Each machine ends itself after this many seconds.
+        idle_s: A machine without work ends after this many seconds.
+        hold_s: Uncollected results hold a machine for at most this many seconds.
+        capacity_timeout_s: How long a job waits for capacity before it is `lost`.
+        market: `spot`, `on-demand` or `spot-first`.
+        max_price_usd: Most US dollars an hour per instance; None for no limit.
+        disk_gb: Root volume, for money.
+    """
+
+    id: str
+    name: str
+    region: str
+    limit: int = 50
+    budget_usd: float | None = None
+    deadline_s: float | None = None
+    max_life_s: float = 86400.0
+    idle_s: float = 60.0
+    hold_s: float = 7200.0
+    capacity_timeout_s: float = 3600.0
+    market: str = "spot"
+    max_price_usd: float | None = None
+    disk_gb: int = 8
+
+
+@attrs.frozen(kw_only=True)
+class Stop:
+    """The decision to stop the whole run.
+
+    Args:
+        at: When it was made.
+        reason: For people; becomes the reason of the jobs it ends.
+        verdict: Status of the jobs that it ends.
+        why: What attempts are told.
+        force_at: What has not come home by then is given up, and every machine ended.
+    """
+
+    at: datetime
+    reason: str
+    verdict: JobStatus
+    why: StopWhy
+    force_at: datetime
