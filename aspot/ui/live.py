@@ -39,6 +39,8 @@ class LiveView:
         now: The clock.
     """
 
+    wants_logs = True
+
     def __init__(
         self,
         *,

@@ -55,6 +55,8 @@ class NdjsonView:
         stream: Where lines go; standard output unless given.
     """
 
+    wants_logs = True
+
     def __init__(self, *, stream: TextIO | None = None) -> None:
         self._out = Out(stream or sys.stdout)
         self._results: dict[str, Result] = {}

@@ -58,8 +58,8 @@ class NotebookView:
     """
 
     def __init__(self, *, logs: bool = False, now: Callable[[], datetime] = utc_now) -> None:
-        self._logs = logs
         self._now = now
+        self.wants_logs = logs
         self._warnings: deque[str] = deque(maxlen=_RECENT_LINES)
         self._output: deque[str] = deque(maxlen=_RECENT_LINES)
         self._drawn: tuple[object, ...] = ()
@@ -75,7 +75,7 @@ class NotebookView:
     def take(self, news: News) -> None:
         """Remember what is to be shown below the table."""
         if isinstance(news, LogLine):
-            self._output.extend([log_text(news)] if self._logs else [])
+            self._output.extend([log_text(news)] if self.wants_logs else [])
         elif isinstance(news, Warned) or (isinstance(news, FleetFinished) and news.left):
             self._warnings.append(sentence(news))
 

@@ -35,6 +35,7 @@ class PlainView:
         self._out = Out(stream or sys.stderr)
         self._digest = Digest(logs=logs)
         self._now = now
+        self.wants_logs = logs
         self._spoke = now()
 
     async def watch(self, news: AsyncIterator[News], get_run: GetRun) -> None:

@@ -22,7 +22,14 @@ _LAST_WORDS_S = 2.0
 
 
 class Viewer(Protocol):
-    """Whatever shows a fleet to somebody: it takes all news until there are no more."""
+    """Whatever shows a fleet to somebody: it takes all news until there are no more.
+
+    `wants_logs` tells whether lines of output are of any use to it: where nobody wants them, they need not be cut.
+    """
+
+    @property
+    def wants_logs(self) -> bool:
+        """Tell whether it can show `LogLine`."""
 
     async def watch(self, news: AsyncIterator[News], get_run: GetRun) -> None:
         """Show the run until its news end; cancellation leaves the terminal as it was found."""

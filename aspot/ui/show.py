@@ -13,6 +13,8 @@ from aspot.ui.pump import GetRun, Viewer
 class SilentView:
     """Shows nothing."""
 
+    wants_logs = False
+
     async def watch(self, news: AsyncIterator[News], get_run: GetRun) -> None:  # noqa: ARG002 - the viewers' common shape
         """Take all news."""
         async for _ in news:

@@ -42,6 +42,7 @@ _ATTEMPT_RIGHT = frozenset((1, 4, 5))
 _TOLD_FAILURES = 5
 _TAIL_LINES = 5
 _TAIL_WIDTH = 100
+_NOTHING_LAUNCHED = "Nothing was launched."
 
 # --- results ---
 
@@ -203,13 +204,14 @@ def error_text(error: AspotError, *, launched: bool = True) -> str:
 
     Args:
         error: The error.
-        launched: Whether anything may have been launched; if not, that is said.
+        launched: Whether anything may have been launched; if not, that is said (a note on the error may say so, too).
     """
     lines = _labelled("error: ", error.message)
     lines += _labelled("fix:   ", error.fix) if error.fix else []
     if error.story:
         lines += ["before that:", *(f"  {one_line(step)}" for step in error.story)]
-    return "\n".join([*lines, *([] if launched else ["Nothing was launched."])])
+    said = dict.fromkeys((*getattr(error, "__notes__", ()), *([] if launched else [_NOTHING_LAUNCHED])))
+    return "\n".join([*lines, *(one_line(note) for note in said)])
 
 
 def _labelled(label: str, words: str) -> list[str]:

@@ -215,16 +215,9 @@ def _waiting(job: JobRecord, scene: Scene) -> tuple[str, str]:
     if job.spec.name in scene.asked:
         in_doubt = scene.asked[job.spec.name] is LaunchState.IN_DOUBT
         return ("asking EC2 again" if in_doubt else "asking EC2"), ""
-    if is_full(run):
-        return "queued", ""
     if run.quota is not None:
         return "waiting for quota", ""
     return ("waiting for capacity", _refused_where(run)) if job.waiting_since is not None else ("queued", "")
-
-
-def is_full(run: Run) -> bool:
-    """Tell whether as many machines are alive as the run may have."""
-    return len(run.live) >= run.spec.limit
 
 
 def newest_refusal(run: Run) -> Refusal | None:

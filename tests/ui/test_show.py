@@ -45,6 +45,15 @@ def test_a_terminal_gets_the_live_view(terminal):
     assert kind(None, json=True) == "NdjsonView"
 
 
+def test_who_wants_output(terminal):
+    terminal()
+    assert viewer(None).wants_logs
+    assert viewer(None, json=True).wants_logs
+    assert not viewer(False).wants_logs
+    terminal("dumb")
+    assert [viewer(True, logs=logs).wants_logs for logs in (False, True)] == [False, True]
+
+
 @pytest.mark.parametrize("term", ["dumb", "", "unknown"])
 def test_a_terminal_without_a_cursor_gets_plain_lines(terminal, term):
     terminal(term)

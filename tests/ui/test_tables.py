@@ -214,6 +214,12 @@ def test_hostile_errors(scenes):
         assert is_clean(ls_text([row]))
 
 
+def test_notes_on_an_error_are_its_last_lines_and_said_once():
+    error = ConfigError("no such file")
+    error.add_note("Nothing was launched.")
+    assert error_text(error, launched=False) == error_text(error) == "error: no such file\nNothing was launched."
+
+
 def test_an_empty_error_message():
     assert error_text(ConfigError("")) == "error: "
 
