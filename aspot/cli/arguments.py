@@ -27,7 +27,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         ConfigError: On wrong use.
     """
     before, after = _split(list(words))
-    parser = _build()
+    parser = build()
     args = parser.parse_args(before)
     args.after = after
     if after is not None and args.command != "run":
@@ -51,7 +51,8 @@ def _command(module: str, function: str = "main") -> Handler:
     return call
 
 
-def _build() -> argparse.ArgumentParser:
+def build() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
     parser = _Parser(
         prog="aspot",
         description="Run scripts on EC2 spot instances: launched together, watched, brought home, nothing left behind.",
