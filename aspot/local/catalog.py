@@ -1,7 +1,7 @@
 """Instance types: what they are, where they are offered, which quota they count against and what they cost on demand.
 
-Facts of types and offerings come from moto's copy of EC2's own answers; on-demand prices are a model fitted to public
-us-east-1 prices of 2026 (a few percent off), because no price list may be shipped. Imports attrs and the standard library.
+Facts of types and offerings come from moto's copy of EC2's own answers. On-demand prices are a model fitted to a few
+public us-east-1 prices (some percent off): no price list is shipped. Imports attrs and the standard library.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ _VCPU_USD, _GIB_USD = 0.0366, 0.0029
 _BURSTABLE_GIB_USD = {"t2": 0.0116, "t3": 0.0104, "t3a": 0.0094, "t4g": 0.0084}
 # Dollars an hour for one accelerator, by family.
 _GPU_USD = {
-    "g4dn": 0.35, "g4ad": 0.25, "g5": 0.75, "g5g": 0.30, "g6": 0.60, "g6e": 1.40, "gr6": 0.85,
-    "p2": 0.75, "p3": 2.70, "p3dn": 3.30, "p4d": 3.40, "p4de": 4.40, "p5": 6.20, "p5e": 7.00, "p5en": 7.40, "p6-b200": 12.0,
+    "g4dn": 0.35, "g4ad": 0.25, "g5": 0.75, "g5g": 0.30, "g6": 0.60, "g6e": 1.40, "gr6": 0.85, "p2": 0.75, "p3": 2.70,
+    "p3dn": 3.30, "p4d": 3.40, "p4de": 4.40, "p5": 6.20, "p5e": 7.00, "p5en": 7.40, "p6-b200": 12.0,
 }  # fmt: skip
 
 

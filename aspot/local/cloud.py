@@ -19,7 +19,8 @@ import attrs
 from aspot.local.catalog import Catalog, Offer, QuotaClass, quota_class
 from aspot.local.ec2_wire import Ec2Wire
 from aspot.local.faults import Faults
-from aspot.local.moto_seams import Moto, MotoRegion
+from aspot.local.moto_host import Moto
+from aspot.local.moto_seams import MotoRegion, ec2_model
 from aspot.local.prices import PriceBook, share
 from aspot.local.records import Fleet, Machine, Pool, SpotRequest, State
 from aspot.local.refusal import Refusal
@@ -156,7 +157,7 @@ class Cloud:
     @cached_property
     def wire(self) -> Ec2Wire:
         """EC2's wire."""
-        return Ec2Wire(self.moto.ec2_model())
+        return Ec2Wire(ec2_model())
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from aspot.local.cloud import Cloud
 from aspot.local.lifecycle import Lifecycle
-from aspot.local.records import Machine, State
+from aspot.local.records import Machine
 from aspot.local.refusal import Refusal
 
 __all__ = ["ControlSide"]
@@ -42,7 +42,7 @@ class ControlSide:
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
             ("GET", "calls"): lambda _: dict(self._cloud.calls),
-            ("DELETE", "calls"): lambda _: self._cloud.calls.clear() or {},
+            ("DELETE", "calls"): self._clear_calls,
         }
 
     def routes(self) -> list[web.RouteDef]:
@@ -113,6 +113,9 @@ class ControlSide:
         kind = asked.pop("kind")
         return self._cloud.faults.add(kind, now=now, **asked).as_dict(now)
 
+    def _clear_calls(self, _: dict[str, Any]) -> dict[str, Any]:
+        self._cloud.calls.clear()
+        return {}
+
     def _clear_faults(self, _: dict[str, Any]) -> dict[str, Any]:
         return {"cleared": self._cloud.faults.clear()}
-

@@ -24,7 +24,7 @@ from aspot.local.front import Front
 from aspot.local.guests.park import Park
 from aspot.local.home import Home, Settings
 from aspot.local.lifecycle import Lifecycle
-from aspot.local.moto_seams import Moto
+from aspot.local.moto_host import Moto
 from aspot.local.ssh_config import SshConfig
 
 __all__ = ["main", "serve"]
@@ -70,10 +70,14 @@ async def _serve(home: Home, settings: Settings) -> None:
     port = listener.getsockname()[1]
     moto = Moto(home.folder)
     lives: list[Lifecycle] = []
+
+    def shut_down(instance_id: str) -> None:
+        lives[0].shut_down(instance_id)
+
     park = Park(
         home.folder / "park",
         ssh_port=settings.ssh_port,
-        on_shutdown=lambda instance_id: lives[0].shut_down(instance_id),
+        on_shutdown=shut_down,
         guest_environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": _HOME_REGION},
         isolation=settings.isolation,
     )

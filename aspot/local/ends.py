@@ -46,8 +46,8 @@ async def terminate_instances(call: Call, life: Lifecycle) -> dict[str, Any]:
         if machine.state.is_live and call.region.moto.is_protected(machine.body):
             raise Refusal(
                 "OperationNotPermitted",
-                f"The instance '{machine.id}' may not be terminated. Modify its 'disableApiTermination' instance attribute "
-                "and try again.",
+                f"The instance '{machine.id}' may not be terminated. Modify its 'disableApiTermination' instance "
+                "attribute and try again.",
             )
     call.cloud.throttle.resources(call.region.name, "TerminateInstances", len(machines), now=call.cloud.now)
     changes = []
@@ -59,13 +59,13 @@ async def terminate_instances(call: Call, life: Lifecycle) -> dict[str, Any]:
 
 
 async def stop_instances(call: Call, _: Lifecycle) -> dict[str, Any]:
-    """Answer StopInstances, which EC2 refuses for one-time spot requests; the local cloud keeps no disks to start from."""
+    """Answer StopInstances, which EC2 refuses for one-time spot requests, and we for all: disks are not kept."""
     for machine in _machines(call):
         if machine.launch.spot:
             raise Refusal(
                 "UnsupportedOperation",
-                f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot Instance "
-                "request. You can only stop Spot Instances associated with persistent Spot Instance requests.",
+                f"You can't stop the Spot Instance '{machine.id}' because it is associated with a one-time Spot "
+                "Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.",
             )
     raise Refusal(
         "UnsupportedOperation", "The local cloud does not keep disks: instances can't be stopped, only terminated."
@@ -76,10 +76,13 @@ async def start_instances(call: Call, _: Lifecycle) -> dict[str, Any]:
     """Answer StartInstances."""
     for machine in _machines(call):
         if machine.state is not State.STOPPED:
-            raise Refusal(
-                "IncorrectInstanceState", f"The instance '{machine.id}' is not in a state from which it can be started."
-            )
+            raise _wrong_state(machine, "started")
     raise Refusal("UnsupportedOperation", "The local cloud does not keep disks: instances can't be started again.")
+
+
+def _wrong_state(machine: Machine, wanted: str) -> Refusal:
+    message = f"The instance '{machine.id}' is not in a state from which it can be {wanted}."
+    return Refusal("IncorrectInstanceState", message)
 
 
 async def reboot_instances(call: Call, life: Lifecycle) -> dict[str, Any]:

@@ -73,8 +73,8 @@ class Faults:
             now: Monotonic time, seconds.
             seconds: How long it lasts; None: until it is cleared.
             count: How often it strikes; None: once for faults of one machine or answer, always for the others.
-            **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity; `action` for throttle
-                and lose-answer; `delay_s` for late-sshd and lag; `code`, `number` for quota.
+            **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity; `action` for
+                throttle and lose-answer; `delay_s` for late-sshd and lag; `code`, `number` for quota.
 
         Raises:
             ValueError: there is no such fault.

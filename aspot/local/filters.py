@@ -1,6 +1,6 @@
 """EC2's filters and pages. Imports the standard library only.
 
-A filter matches if any of its values does; `*` stands for any text, `?` for one character; several filters must all match.
+A filter matches if any of its values does; `*` stands for any text, `?` for one character; all filters must match.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CreateFleet of type instant: the best pools tried, machines by pool, refusals told in a 200.
 
-Strings and the three pools that a fleet tries are as measured on real accounts (AWS.md 1.2). May import: launch, fleet_pools,
-cloud, records.
+Strings and the three pools that a fleet tries are as measured on real accounts (AWS.md 1.2). May import: launch,
+fleet_pools, cloud, records.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aspot.local.fleet_pools import STRATEGIES, Candidate, candidates, ranked
 from aspot.local.launch import check_pool, create, over_quota, room_in_quota
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.records import Fleet, Launch
-from aspot.local.refusal import Refusal
+from aspot.local.refusal import Refusal, token_mismatch
 
 __all__ = ["create_fleet"]
 
@@ -56,10 +56,7 @@ def _earlier(region: Region, key: tuple[str, ...], parameters: Mapping[str, Any]
     if seen is None:
         return None
     if seen[0] != _comparable(parameters):
-        raise Refusal(
-            "IdempotentParameterMismatch",
-            f"Arguments on this idempotent request are inconsistent with arguments used in previous request(s) ({key[1]}).",
-        )
+        raise token_mismatch(key[1])
     found: Fleet = seen[1]
     return found
 

@@ -21,8 +21,8 @@ from aspot.local.actions import EC2_ACTIONS, before_moto
 from aspot.local.cloud import Call, Cloud
 from aspot.local.ec2_wire import error_xml
 from aspot.local.lifecycle import Lifecycle
-from aspot.local.moto_seams import Answer
-from aspot.local.refusal import Refusal, status_of
+from aspot.local.moto_host import Answer
+from aspot.local.refusal import Refusal, status_of, token_mismatch
 from aspot.local.services import answer_json
 
 __all__ = ["Front"]
@@ -86,10 +86,10 @@ class Front:
             return await self._other(request)
         except Refusal as refused:
             return _error_answer(refused, request=request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever breaks, the client gets an answer
             _LOG.exception("%s failed", request.action)
-            refused = Refusal("InternalError", f"{request.action}: {type(error).__name__}: {error}")
-            return _error_answer(refused, request=request)
+            broken = Refusal("InternalError", f"{request.action}: {type(error).__name__}: {error}")
+            return _error_answer(broken, request=request)
 
     async def _ec2(self, request: _Request) -> Answer:
         region = await self._cloud.region(request.region)
@@ -118,10 +118,7 @@ class Front:
         if token and key in self._replies:
             form, answer = self._replies[key]
             if form != request.form:
-                raise Refusal(
-                    "IdempotentParameterMismatch",
-                    "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
-                )
+                raise token_mismatch(str(token))
             return answer
         answer = await self._forward(request)
         if not call.action.startswith(_READS):

@@ -26,7 +26,7 @@ from aspot.errors import CloudError, ConfigError, InternalError
 __all__ = ["ACCESS_KEY", "Control", "Home", "Settings", "default_folder"]
 
 ACCESS_KEY = "AKIAASPOTLOCALCLOUD0"
-_SECRET = "aspot-local-cloud-accepts-any-secret"  # noqa: S105  # says so itself
+_SECRET = "aspot-local-cloud-accepts-any-secret"  # says so itself
 _REGION = "us-east-1"
 _START_S = 30.0
 _STOP_S = 10.0

@@ -13,7 +13,7 @@ from aspot.local.lifecycle import Lifecycle
 from aspot.local.moto_seams import ACCOUNT
 from aspot.local.prices import share
 from aspot.local.records import Launch, Machine, Pool, SpotRequest, State, Subnet
-from aspot.local.refusal import Refusal
+from aspot.local.refusal import Refusal, token_mismatch
 from aspot.local.seam import Endpoint, Metadata
 from aspot.local.views import reservation_view
 from aspot.local.wishes import Wish, merged_with_template, read_wish
@@ -75,10 +75,7 @@ def _earlier(call: Call) -> tuple[tuple[str, ...], dict[str, Any] | None]:
         return key, None
     before, machines = seen
     if before != _comparable(parameters):
-        raise Refusal(
-            "IdempotentParameterMismatch",
-            f"Arguments on this idempotent request are inconsistent with arguments used in previous request(s) ({token}).",
-        )
+        raise token_mismatch(token)
     if all(machine.state is State.TERMINATED for machine in machines):
         raise Refusal(
             "IdempotentInstanceTerminated", "The instance launched with this client token has been terminated."
@@ -159,8 +156,8 @@ def _refusal(code: str, pool: Pool) -> Refusal:
 def _no_capacity(pool: Pool) -> Refusal:
     return Refusal(
         "InsufficientInstanceCapacity",
-        f"We currently do not have sufficient {pool.type} capacity in the Availability Zone you requested ({pool.zone}). "
-        "Our system will be working on provisioning additional capacity.",
+        f"We currently do not have sufficient {pool.type} capacity in the Availability Zone you requested "
+        f"({pool.zone}). Our system will be working on provisioning additional capacity.",
     )
 
 

@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from aspot.local.cloud import Cloud
 from aspot.local.records import Machine, Reason, State
@@ -52,14 +53,16 @@ class Lifecycle:
         self._running: set[asyncio.Task[None]] = set()
         self._waits: dict[str, asyncio.Task[None]] = {}
 
-    async def __aenter__(self) -> Lifecycle:
+    async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for task in list(self._running):
             task.cancel()
-        await self._tasks.__aexit__(*exc)
+        await self._tasks.__aexit__(kind, error, trace)
 
     def start(self, machine: Machine) -> None:
         """Let a new machine boot."""
@@ -75,7 +78,7 @@ class Lifecycle:
         """Run work of one machine; what goes wrong with it must not end the others."""
         try:
             await work
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged, and the other machines live on
             _LOG.exception("a machine's task failed")
 
     async def _boot(self, machine: Machine) -> None:
@@ -111,7 +114,7 @@ class Lifecycle:
         )
 
     def end(self, machine: Machine, reason: Reason) -> None:
-        """Terminate a machine: `shutting-down` at once, `terminated` a little later. Nothing happens to one that ends."""
+        """Terminate a machine: `shutting-down` at once, `terminated` a little later; again is no harm."""
         if machine.state in (State.SHUTTING_DOWN, State.TERMINATED):
             return
         machine.state, machine.reason = State.SHUTTING_DOWN, reason

@@ -5,7 +5,7 @@ Imports the standard library only.
 
 from __future__ import annotations
 
-__all__ = ["Refusal", "status_of"]
+__all__ = ["Refusal", "status_of", "token_mismatch"]
 
 # EC2 API reference, "Error codes": server errors are 5xx, the named client errors below are not 400 (AWS.md 1.6).
 _STATUS = {
@@ -41,3 +41,12 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.status = status_of(code) if status is None else status
+
+
+def token_mismatch(token: str) -> Refusal:
+    """Return the refusal of a request that uses an earlier request's client token for something else."""
+    return Refusal(
+        "IdempotentParameterMismatch",
+        "Arguments on this idempotent request are inconsistent with arguments used in previous request(s): "
+        f"client token {token}.",
+    )

@@ -1,12 +1,10 @@
-"""What RunInstances and CreateFleet ask for: templates merged, every name looked up, everything refused that EC2 refuses.
+"""What RunInstances and CreateFleet ask for: templates merged, every name looked up, what EC2 refuses refused.
 
 Runs on moto's thread. May import: cloud's types, moto_seams, records, refusal.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,12 +15,9 @@ from aspot.local.images import Image, public_parameters
 from aspot.local.moto_seams import MotoRegion
 from aspot.local.records import Launch, Subnet
 from aspot.local.refusal import Refusal
+from aspot.local.wish_fields import disks, market, shutdown_behavior, tag_lists, tags, user_data
 
 __all__ = ["Wish", "merged_with_template", "read_wish"]
-
-_MOST_USER_DATA = 16_384  # bytes before base64: EC2 user guide, "Work with instance user data"
-_MOST_ENCODED = 25_600
-_SHUTDOWN = ("stop", "terminate")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,14 +91,10 @@ def merged_with_template(moto: MotoRegion, parameters: Mapping[str, Any]) -> dic
     if data.get("UserData") is not None:
         data["UserData"] = str(data["UserData"])
     merged = {**data, **{name: value for name, value in parameters.items() if value is not None}}
-    merged["TagSpecifications"] = _tag_lists(data) + _tag_lists(parameters)
+    merged["TagSpecifications"] = tag_lists(data) + tag_lists(parameters)
     origin = {"aws:ec2launchtemplate:id": template_id, "aws:ec2launchtemplate:version": number}
     merged["TemplateTags"] = origin
     return merged
-
-
-def _tag_lists(parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return list(parameters.get("TagSpecifications") or ())
 
 
 def read_wish(moto: MotoRegion, catalog: Catalog, parameters: Mapping[str, Any]) -> Wish:
@@ -116,7 +107,7 @@ def read_wish(moto: MotoRegion, catalog: Catalog, parameters: Mapping[str, Any])
     image = _image(moto, parameters.get("ImageId"))
     instance_type = parameters.get("InstanceType") or "m1.small"
     _check_type(catalog, instance_type, image)
-    spot, max_price, behavior = _market(parameters.get("InstanceMarketOptions") or {})
+    spot, max_price, behavior = market(parameters.get("InstanceMarketOptions") or {})
     profile, role = _profile(moto, parameters.get("IamInstanceProfile") or {})
     return Wish(
         image=image,
@@ -125,15 +116,15 @@ def read_wish(moto: MotoRegion, catalog: Catalog, parameters: Mapping[str, Any])
             moto, interface.get("SubnetId") or parameters.get("SubnetId"), parameters.get("Placement") or {}
         ),
         key_name=_key(moto, parameters.get("KeyName")),
-        user_data=_user_data(parameters.get("UserData")),
+        user_data=user_data(parameters.get("UserData")),
         profile=profile,
         role=role,
         spot=spot,
         max_price=max_price,
         behavior=behavior,
-        shutdown=_shutdown(parameters.get("InstanceInitiatedShutdownBehavior")),
-        tags=_tags(parameters),
-        disks=_disks(image, parameters.get("BlockDeviceMappings") or ()),
+        shutdown=shutdown_behavior(parameters.get("InstanceInitiatedShutdownBehavior")),
+        tags=tags(parameters),
+        disks=disks(image, parameters.get("BlockDeviceMappings") or ()),
         public_ip=interface.get("AssociatePublicIpAddress"),
         group_names=tuple(interface.get("Groups") or _group_names(parameters)),
         metadata_options=dict(parameters.get("MetadataOptions") or {}),
@@ -185,42 +176,8 @@ def _check_type(catalog: Catalog, instance_type: str, image: Image) -> None:
             "InvalidParameterValue",
             f"The architecture '{','.join(offer.architectures)}' of the specified instance type does not match the "
             f"architecture '{image.architecture}' of the specified AMI. Specify an instance type and an AMI that have "
-            "matching architectures, and try again. You can use 'describe-instance-types' or 'describe-images' to discover "
-            "the architecture of the instance type or AMI.",
+            "matching architectures, and try again.",
         )
-
-
-def _market(options: Mapping[str, Any]) -> tuple[bool, float | None, str]:
-    """Return whether spot is wanted, its maximum price and what an interruption does."""
-    kind = options.get("MarketType")
-    if kind is None or kind == "on-demand":
-        return False, None, "terminate"
-    if kind != "spot":
-        raise Refusal("InvalidParameterValue", f"Value ({kind}) for parameter marketType is invalid.")
-    spot = options.get("SpotOptions") or {}
-    if spot.get("SpotInstanceType", "one-time") != "one-time":
-        raise Refusal("UnsupportedOperation", "The local cloud has one-time Spot requests only.")
-    behavior = spot.get("InstanceInterruptionBehavior") or "terminate"
-    if behavior != "terminate":
-        raise Refusal(
-            "InvalidParameterCombination",
-            f"The instance interruption behavior '{behavior}' is not supported with a one-time Spot request.",
-        )
-    return True, _max_price(spot.get("MaxPrice")), behavior
-
-
-def _max_price(text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        price = float(text)
-    except ValueError:
-        price = 0.0
-    if not price > 0.001:  # BM: "must be more than USD $0.001"
-        raise Refusal(
-            "InvalidParameterValue", f"Value ({text}) for parameter price is invalid. {text} is an invalid price."
-        )
-    return price
 
 
 def _profile(moto: MotoRegion, wanted: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -230,10 +187,8 @@ def _profile(moto: MotoRegion, wanted: Mapping[str, Any]) -> tuple[str | None, s
     found = moto.instance_profile(name=name, arn=arn)
     field, value = ("name", name) if name else ("arn", arn)
     if found is None:
-        raise Refusal(
-            "InvalidParameterValue",
-            f"Value ({value}) for parameter iamInstanceProfile.{field} is invalid. Invalid IAM Instance Profile {field}",
-        )
+        problem = f"Value ({value}) for parameter iamInstanceProfile.{field} is invalid."
+        raise Refusal("InvalidParameterValue", f"{problem} Invalid IAM Instance Profile {field}")
     if found[1] is None:
         raise Refusal("InvalidParameterValue", f"IAM Instance Profile '{found[0]}' has no associated IAM Roles")
     return found
@@ -260,56 +215,6 @@ def _key(moto: MotoRegion, name: str | None) -> str | None:
     if name and moto.public_key(name) is None:
         raise Refusal("InvalidKeyPair.NotFound", f"The key pair '{name}' does not exist")
     return name or None
-
-
-def _user_data(encoded: str | None) -> bytes:
-    if not encoded:
-        return b""
-    if len(encoded) > _MOST_ENCODED:
-        raise Refusal("InvalidParameterValue", f"Encoded User data is limited to {_MOST_ENCODED} bytes")
-    try:
-        data = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        raise Refusal("InvalidUserData.Malformed", "Invalid BASE64 encoding of user data.") from None
-    if len(data) > _MOST_USER_DATA:
-        raise Refusal("InvalidParameterValue", f"User data is limited to {_MOST_USER_DATA} bytes")
-    return data
-
-
-def _shutdown(behavior: str | None) -> str:
-    if behavior is None:
-        return "stop"
-    if behavior not in _SHUTDOWN:
-        raise Refusal(
-            "InvalidParameterValue",
-            f"Value ({behavior}) for parameter instanceInitiatedShutdownBehavior is invalid. {behavior} is not a valid value.",
-        )
-    return behavior
-
-
-def _tags(parameters: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    tags: dict[str, dict[str, str]] = {}
-    for specification in _tag_lists(parameters):
-        kind = specification.get("ResourceType")
-        wanted = {tag["Key"]: tag.get("Value") or "" for tag in specification.get("Tags") or ()}
-        if any(name.startswith("aws:") for name in wanted):
-            raise Refusal("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
-        tags.setdefault(str(kind), {}).update(wanted)
-    if any(len(found) > 50 for found in tags.values()):  # EC2: 50 tags a resource
-        raise Refusal("TagLimitExceeded", "More than 50 tags specified")
-    tags.setdefault("instance", {}).update(parameters.get("TemplateTags") or {})
-    return tags
-
-
-def _disks(image: Image, wanted: Any) -> tuple[dict[str, Any], ...]:
-    """Return the disks: the root disk as the image has it unless the request changes it, then the others."""
-    asked = {disk.get("DeviceName"): disk for disk in wanted if disk.get("Ebs") is not None}
-    root = {"VolumeSize": 8, "VolumeType": "gp3", "DeleteOnTermination": True}
-    root.update(asked.pop(image.root_device, {}).get("Ebs", {}))
-    disks = [{"DeviceName": image.root_device, "Ebs": root}]
-    for name, disk in asked.items():
-        disks.append({"DeviceName": name, "Ebs": {"VolumeSize": 8, "VolumeType": "gp3", **disk["Ebs"]}})
-    return tuple(disks)
 
 
 def _group_names(parameters: Mapping[str, Any]) -> list[str]:
