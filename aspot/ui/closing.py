@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from aspot.machine.model import Run
 from aspot.machine.money import cost_per_hour, on_demand_cost
@@ -26,8 +27,14 @@ def closing_lines(run: Run, results: Results, left: Sequence[str]) -> tuple[str,
     """
     lines = [", ".join(_summary(run, results))]
     if results:
-        lines.append(f"Results: {one_line(str(results[0].dir.parent))}/")
+        lines.append(f"Results: {one_line(_shown(results[0].dir.parent))}/")
     return (*lines, *_left(run, left))
+
+
+def _shown(folder: Path) -> str:
+    """Return a path as short as it can be typed from here."""
+    here = Path.cwd()
+    return str(folder.relative_to(here) if folder.is_relative_to(here) else folder)
 
 
 def _summary(run: Run, results: Results) -> Iterator[str]:

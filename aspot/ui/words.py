@@ -168,6 +168,8 @@ def _live(job: JobRecord, attempt: AttemptRecord, scene: Scene) -> tuple[str, st
         if not job.spec.checkpoint:
             return f"notice: {left} s to finish", str(attempt.pool), Tone.MOVING
         return f"moving: {left} s{_saved(attempt)}", _journey(job, attempt, scene), Tone.MOVING
+    if attempt.stop_why is StopWhy.INTERRUPT:
+        return f"moving{_saved(attempt)}", _journey(job, attempt, scene), Tone.MOVING
     return _at_work(job, attempt, instance), str(attempt.pool), Tone.BUSY
 
 
@@ -185,7 +187,7 @@ def _at_work(job: JobRecord, attempt: AttemptRecord, instance: InstanceRecord | 
         case AttemptState.STARTING:
             return "sending files"
         case AttemptState.STOPPING:
-            return "moving: saving" if attempt.stop_why is StopWhy.INTERRUPT else "stopping"
+            return "stopping"
         case AttemptState.COLLECTING:
             return "collecting"
         case _ if job.cancel_asked:

@@ -194,7 +194,6 @@ def test_queued_behind_the_limit(scenes, screen):
         (AttemptState.RUNNING, {"cancel_asked": True}, {}, {}, "stopping"),
         (AttemptState.RUNNING, {}, {}, {"link_lost": True}, "running, reconnecting"),
         (AttemptState.STOPPING, {}, {"stop_why": StopWhy.CANCEL}, {}, "stopping"),
-        (AttemptState.STOPPING, {}, {"stop_why": StopWhy.INTERRUPT}, {}, "moving: saving"),
         (AttemptState.COLLECTING, {}, {}, {}, "collecting"),
     ],
 )
@@ -222,6 +221,14 @@ def test_a_deadline_that_has_passed_is_not_negative(scenes, row):
     machine = scenes.instance(1, state=InstanceState.INTERRUPTED, notice=scenes.notice(at=0, seconds=5))
     run = scenes.run([scenes.job("train", scenes.attempt("train", machine))], [machine])
     assert row(run)[:2] == ("moving: 0 s", "c7g.large 1a → …")
+
+
+@pytest.mark.parametrize("state", [AttemptState.STOPPING, AttemptState.COLLECTING])
+def test_an_attempt_that_was_stopped_to_move_is_moving_until_it_has_ended(scenes, row, state):
+    machine = scenes.instance(1)
+    attempt = scenes.attempt("train", machine, state=state, stop_why=StopWhy.INTERRUPT)
+    run = scenes.run([scenes.job("train", attempt)], [machine])
+    assert row(run)[:2] == ("moving", "c7g.large 1a → …")
 
 
 def test_between_two_machines(scenes, row):

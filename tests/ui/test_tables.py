@@ -114,6 +114,12 @@ def test_closing_lines(scenes, tmp_path):
     )
 
 
+def test_the_folder_is_shown_as_seen_from_here(scenes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = scenes.results(scenes.result("train", tmp_path / "aspot-results"))
+    assert closing_lines(scenes.run(), found, ())[1] == "Results: aspot-results/lr-study/"
+
+
 def test_closing_lines_of_a_mixed_run_with_something_left(scenes, tmp_path):
     kinds = ("failed", "timed_out", "cancelled", "lost", "budget")
     found = scenes.results(*(scenes.result(kind, tmp_path, status=kind) for kind in kinds), cost=0.5)
