@@ -144,8 +144,16 @@ class RunHost:
             self._wiring.post(SubmissionClosed(at=self._wiring.now()))
 
     def cancel(self, jobs: Sequence[str] | None = None) -> None:
-        """Cancel these jobs; None for all that were submitted so far."""
-        names = self._supervisor.desk.names if jobs is None else tuple(jobs)
+        """Cancel these jobs; None for all that were submitted so far.
+
+        Raises:
+            ConfigError: If there is no such job.
+        """
+        known = self._supervisor.desk.names
+        names = known if jobs is None else tuple(jobs)
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"there is no job {name!r}", fix=f"jobs: {', '.join(known)}")
         self._wiring.post(JobsCancelled(at=self._wiring.now(), jobs=names))
 
     def scale(self, limit: int) -> None:

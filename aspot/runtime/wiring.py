@@ -75,9 +75,12 @@ class Wiring:
     def bug(self, error: Exception) -> None:
         """Report an exception that nobody expected: the run is stopped in order."""
         logger.error("unexpected exception", exc_info=error, extra={"run": self.spec.id})
-        story = tuple(traceback.format_exception(error))
-        found = InternalError(f"a bug of aspot: {type(error).__name__}: {error}", fix="please report it", story=story)
-        found.__cause__ = error
+        first: BaseException = error
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        story = (*getattr(first, "story", ()), *traceback.format_exception(first))
+        found = InternalError(f"a bug of aspot: {type(first).__name__}: {first}", fix="please report it", story=story)
+        found.__cause__ = first
         self.fail(found)
 
     @contextlib.contextmanager

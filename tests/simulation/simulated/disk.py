@@ -11,6 +11,7 @@ import attrs
 
 from aspot.errors import AspotError
 from aspot.machine.events import Event
+from aspot.machine.invariants import violations
 from aspot.machine.model import Checkpoint, Run
 from aspot.machine.step import start_run, step
 
@@ -38,6 +39,8 @@ class SimJournal:
         shadow = self.shadow
         for event in events:
             shadow, _ = step(shadow, event)
+            for text in violations(shadow):
+                self.world.oracle.check(False, f"after {type(event).__name__}: {text}")
         self._shadow = shadow
 
     @property
