@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -116,12 +116,13 @@ class Fleet:
         self._session = await Session.open(self._options, jobs, defaults, watchers=self._listeners())
 
     def _listeners(self) -> tuple[Watcher, ...]:
+        from aspot.session import Watcher
         from aspot.ui.show import viewer
 
         shown = viewer(self._show) if self._show is None or isinstance(self._show, bool) else self._show
-        found: list[Watcher] = [shown.watch]
+        found = [Watcher(shown.watch, wants_logs=shown.wants_logs)]
         if self._on_event is not None:
-            found.append(_caller(self._on_event))
+            found.append(Watcher(_caller(self._on_event), wants_logs=True))
         return tuple(found)
 
     async def aclose(self) -> None:
@@ -299,7 +300,7 @@ def _name_of(job: str | Job | JobHandle) -> str:
     return job if isinstance(job, str) else job.name or ""
 
 
-def _caller(listener: Listener) -> Watcher:
+def _caller(listener: Listener) -> Callable[[AsyncIterator[News], Callable[[], Run]], Awaitable[None]]:
     import logging
 
     logger = logging.getLogger(__name__)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
+
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, new_run_id, owner
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from aspot.journal.folders import RunFolder
     from aspot.runtime.host import RunHost
 
-Watcher = Callable[[AsyncIterator[News], Callable[[], Run]], Awaitable[None]]
 Given = str | Path | Job
 Resolved = Sequence[ResolvedJob]
 
@@ -33,6 +34,19 @@ LEASE_TERM_S = 900.0
 """A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
 
 NOTHING = "Nothing was launched."
+
+
+@attrs.frozen
+class Watcher:
+    """Somebody who follows a run: a viewer, or the user's own listener.
+
+    Args:
+        watch: Given the news and a way to see the run; served in the host's task group.
+        wants_logs: Whether it hears the jobs' output line by line (it costs time).
+    """
+
+    watch: Callable[[AsyncIterator[News], Callable[[], Run]], Awaitable[None]]
+    wants_logs: bool
 
 
 class SystemClock:
@@ -108,7 +122,7 @@ class Session:
     async def _start(self, resolved: Resolved, watchers: Sequence[Watcher]) -> None:
         host = self._host
         for watcher in watchers:
-            host.listen(partial(watcher, host.subscribe(logs=True), lambda: host.run))
+            host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
         self.hand_in(resolved)
         try:
             await host.start()
@@ -276,7 +290,7 @@ def _host(spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalA
     from aspot.runtime.host import RunHost
     from aspot.ssh.boot import user_data
     from aspot.ssh.keys import RunKeys
-    from aspot.ssh.remote import SshRemote
+    from aspot.ssh.connect import SshRemote
 
     clock = SystemClock()
     lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
@@ -285,11 +299,11 @@ def _host(spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalA
     host = RunHost(
         spec,
         cloud=cloud,
-        remote=SshRemote(keys, run=spec.id),
+        remote=SshRemote(keys, spec.id, skip=(options.results,)),
         journal=journal,
         archive=archive,
         clock=clock,
-        plan=_plan(spec, options, user_data(keys, lease)),
+        plan=_plan(spec, options, user_data(keys, max_life_s=spec.max_life_s)),
         lease=lease,
         setup=options.profile.setup or "",
         secrets=lambda job: {key: os.environ[key] for key in host.run.jobs[job].spec.secrets if key in os.environ},

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aspot.local import LocalCloud
     from aspot.results import Result, Results
 
-AXES = {"lr": [0.3, 0.1, 0.03, 0.01], "hidden": [8, 16]}
+AXES = {"lr": [0.003, 0.01, 0.05, 0.3], "hidden": [4, 16]}
 EPOCHS = 30
 NOTICE_S = 10
 """EC2 gives 120 s; the demo has no patience for that, and says so."""
@@ -74,7 +74,7 @@ class Demo:
 
     async def sweep_on(self, cloud: LocalCloud) -> Results:
         """Run the eight jobs, and interrupt one half-way."""
-        shown = viewer(None, json=self.args.json, quiet=self.args.quiet)
+        shown = viewer(True, json=self.args.json, quiet=self.args.quiet)
         results_dir = self.args.keep or "aspot-results"
         self.fleet = Fleet("demo", results=results_dir, existing="replace", show=shown)
         self.say(

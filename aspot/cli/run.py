@@ -26,7 +26,7 @@ ASK_ABOVE = 50
 def main(args: argparse.Namespace) -> int:
     """Run the jobs; return 0 if all succeeded, 1 if one did not, 3 if something is left, 130 on Ctrl-C."""
     jobs = jobs_of(args)
-    fleet = Fleet(args.name, **fleet_options(args), show=viewer(None, json=args.json, quiet=args.quiet))
+    fleet = Fleet(args.name, **fleet_options(args), show=viewer(True, json=args.json, quiet=args.quiet))
     _confirm(args)
     return drive(fleet, jobs, args)
 
