@@ -1,1 +1,1 @@
-"""The runtime: carries a run out on whatever cloud it is given. Imports machine, ports and results, never an adapter."""
+"""The runtime: carries a run out on whatever cloud it is given. Imports machine and ports, never an adapter."""

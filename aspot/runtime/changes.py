@@ -8,7 +8,7 @@ from datetime import datetime
 import attrs
 
 from aspot.machine.events import Event, InstanceEnded, InstanceEnding, InstanceFound, InstanceRan, NoticeReceived
-from aspot.machine.model import EndReason, InstanceState, LaunchState, Run
+from aspot.machine.model import EndReason, LaunchState, Run
 from aspot.ports import Sighting
 
 SETTLE_S = 120.0
@@ -67,8 +67,8 @@ class Changes:
         yield from _news_of(sighting, seen, at)
 
     def _of_missing(self, shown: set[str], run: Run, at: datetime, elapsed_s: float) -> Iterator[Event]:
-        for instance, record in run.instances.items():
-            if instance in shown or record.state is InstanceState.TERMINATED:
+        for instance in run.live:
+            if instance in shown:
                 continue
             seen = self._seen.setdefault(instance, _Seen())
             if seen.missing_since is None:

@@ -6,7 +6,7 @@ import anyio
 import attrs
 
 from aspot.machine.events import PricesSeen, RunStopped
-from aspot.machine.model import InstanceState, LaunchState, Run
+from aspot.machine.model import InstanceRecord, InstanceState, LaunchState, Run
 from aspot.ports import CloudUnavailable, CredentialsExpired
 from aspot.runtime.changes import Changes
 from aspot.runtime.pauses import Pauses
@@ -26,20 +26,20 @@ _MOVING = (InstanceState.REQUESTED, InstanceState.TERMINATING, InstanceState.INT
 
 def has_machines(run: Run) -> bool:
     """Tell whether EC2 may show anything of the run that matters."""
-    return any(record.state is not InstanceState.TERMINATED for record in run.instances.values()) or _is_unsure(run)
+    return bool(run.live) or _is_unsure(run)
 
 
 def is_moving(run: Run) -> bool:
     """Tell whether EC2 is likely to have news within seconds."""
-    return _is_unsure(run) or any(
-        record.state in _MOVING
-        or (record.state is not InstanceState.TERMINATED and (record.terminate_asked or record.link_lost is not None))
-        for record in run.instances.values()
-    )
+    return _is_unsure(run) or any(_is_in_transition(run.instances[name]) for name in run.live)
+
+
+def _is_in_transition(record: InstanceRecord) -> bool:
+    return record.state in _MOVING or record.link_lost is not None
 
 
 def _is_unsure(run: Run) -> bool:
-    return any(request.state is LaunchState.IN_DOUBT for request in run.requests.values())
+    return any(run.requests[name].state is LaunchState.IN_DOUBT for name in run.asked)
 
 
 @attrs.define

@@ -13,6 +13,9 @@ from aspot.runtime.wiring import Wiring
 GATHER_S = 0.05
 """Machines told to end within this time share a call."""
 
+SPACING_S = 2.0
+"""Calls are so far apart while jobs go on: fewer calls than machines, for seconds of a machine's price."""
+
 REPEAT_S = 10.0
 """A machine that EC2 still shows as alive after this long is ended again."""
 
@@ -32,6 +35,7 @@ class Reaper:
     wiring: Wiring
     _doomed: dict[str, _Doomed] = attrs.field(init=False, factory=dict)
     _more: anyio.Event = attrs.field(init=False, factory=anyio.Event)
+    _not_before: float = attrs.field(init=False, default=0.0)
     _pauses: Pauses = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -50,7 +54,7 @@ class Reaper:
         """End machines until cancelled."""
         while True:
             await self._wait()
-            await anyio.sleep(GATHER_S)
+            await self._gather()
             await self._end_due()
 
     async def _wait(self) -> None:
@@ -60,6 +64,18 @@ class Reaper:
                 await self._more.wait()
         else:
             await self._more.wait()
+
+    async def _gather(self) -> None:
+        """Let more machines join the next call; not for long once the run is ending."""
+        await anyio.sleep(GATHER_S)
+        while self._may_wait() and anyio.current_time() < self._not_before:
+            self._more = anyio.Event()
+            with anyio.CancelScope(deadline=self._not_before):
+                await self._more.wait()
+        self._not_before = anyio.current_time() + SPACING_S
+
+    def _may_wait(self) -> bool:
+        return bool(self.wiring.run.unfinished) and self.wiring.run.stop is None
 
     async def _end_due(self) -> None:
         now = anyio.current_time()

@@ -1,4 +1,4 @@
-"""Cancel the caller at every stage of a run: machines end, nothing of ours stays, and a second cancel leaves at once."""
+"""Cancel the caller at every stage of a run: machines end, nothing of ours stays; a second cancel leaves at once."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def turns_of_a_run() -> int:
 
 async def cancelled_at(world: World, turn: int, *, twice_after_s: float | None = None) -> bool:
     """Cancel a caller in the loop's n-th turn, natively; tell whether it was still at it."""
-    caller = asyncio.ensure_future(world.run(world.add("a", WORK), world.add("b", WORK)))
+    caller = asyncio.get_running_loop().create_task(world.run(world.add("a", WORK), world.add("b", WORK)))
     while world.loop.turns < turn and not caller.done():
         await anyio.sleep(0)
     was_running = caller.cancel()

@@ -1,1 +1,1 @@
-"""A cloud, its machines and the disk, simulated on a virtual clock: the runtime's real code runs on them in milliseconds."""
+"""A cloud, its machines and the disk, simulated on a virtual clock: the real runtime runs on them in milliseconds."""
