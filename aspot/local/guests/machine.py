@@ -21,10 +21,11 @@ from aspot.local.guests.cloud_init import OUTPUT_LOG, CloudInit
 from aspot.local.guests.crew import Crew
 from aspot.local.guests.endpoints import Endpoints
 from aspot.local.guests.host_keys import HostKey
-from aspot.local.guests.layout import Layout, Owner, remove_tree
+from aspot.local.guests.layout import Layout, remove_tree
 from aspot.local.guests.leftovers import kill_marked
 from aspot.local.guests.link import Link, MachineGone
 from aspot.local.guests.metadata_server import MetadataServer
+from aspot.local.guests.shared import Owner
 from aspot.local.guests.ssh_server import SSHDoor
 from aspot.local.guests.user_data import Plan, parse
 from aspot.local.guests.zygote import Zygote
@@ -70,7 +71,7 @@ class Machine:
         self._door = SSHDoor(user=spec.user, disable_root=self._plan.disable_root)
         self._metadata = MetadataServer(spec.metadata, user_data=spec.user_data, public_key=spec.key_pair)
         self._link: Link | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._console: list[str] = []
         self._environment: dict[str, str] = {}
 
@@ -118,8 +119,8 @@ class Machine:
         """End every process, close the port, and come back with a new boot id."""
         async with self._turn:
             if self._power is Power.ON:
-                await self._stop(grace_s=0.0)
-                self._layout.renew()
+                await self._stop(grace_s=_GRACE_S)
+                await asyncio.to_thread(self._layout.renew)
                 await self._start(first=False)
 
     async def terminate(self) -> None:
@@ -197,21 +198,20 @@ class Machine:
         link, self._power = self._link, Power.ENDING
         for task in self._tasks:
             task.cancel()
-        self._tasks.clear()
+        self._door.shut()
         if grace_s:
             link.tell({"op": "shutdown", "grace_s": grace_s})
         else:
             self._door.close()
             link.close()
-        buried = await self._ground.zygote.bury(self._key)
+        in_order = await self._ground.zygote.bury(self._key)
         link.close()
         self._link, self._power = None, Power.OFF
         self._door.close()
         self._ground.endpoints.hold(self._endpoint)
-        if not self._layout.namespaces:
-            await asyncio.to_thread(kill_marked, self._layout.mark)
-        if not buried:
-            _logger.error("a machine's processes did not end", extra={"instance": self._spec.metadata.instance_id})
+        if not in_order and not self._layout.namespaces:
+            left = await asyncio.to_thread(kill_marked, self._layout.mark)
+            _logger.warning("a machine's init was killed", extra={"instance": self._key, "processes_left": left})
 
     def _obey(self, line: str) -> None:
         """Do what the machine's shims ask for: `verb [reply path]`."""
@@ -256,7 +256,9 @@ class Machine:
         return f"{self._spec.metadata.instance_id}#{self._boots}"
 
     def _soon(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self._tasks.append(self._ground.crew.start_soon(work, name=name))
+        task = self._ground.crew.start_soon(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _say(self, line: str) -> None:
         self._console.append(line + "\n")

@@ -20,9 +20,9 @@ from aspot.local.seam import Metadata
 __all__ = ["MetadataServer"]
 
 _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
-_TOKEN_HEADER = "X-aws-ec2-metadata-token"  # noqa: S105 - a header's name
+_TOKEN_HEADER = "X-aws-ec2-metadata-token"
 _MAX_TTL_S = 21600
-_TOKEN_PATH = "/latest/api/token"  # noqa: S105 - a path
+_TOKEN_PATH = "/latest/api/token"
 _CREDENTIALS_LIFE = timedelta(hours=6)
 _NOT_FOUND = '<?xml version="1.0" encoding="iso-8859-1"?>\n<html><head><title>404 - Not Found</title></head></html>\n'
 

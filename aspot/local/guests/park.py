@@ -13,10 +13,11 @@ from pathlib import Path
 
 from aspot.local.guests.crew import Crew
 from aspot.local.guests.endpoints import Endpoints
-from aspot.local.guests.layout import Layout, Owner, remove_tree
+from aspot.local.guests.layout import Layout, remove_tree
 from aspot.local.guests.leftovers import kill_marked
 from aspot.local.guests.link import MachineGone
 from aspot.local.guests.machine import Ground, Machine
+from aspot.local.guests.shared import Owner, Shared
 from aspot.local.guests.zygote import Zygote
 from aspot.local.seam import Endpoint, MachineSpec, Metadata
 
@@ -45,6 +46,9 @@ class Park:
         on_shutdown: called with the instance id of a machine that powered itself off.
         guest_environment: put into the environment of every guest process.
         isolation: "sessions" to do without namespaces where they would be allowed; None for the best there is.
+
+    After `start`, `isolation` is what machines have: "namespaces" (their own processes, files, host name) or "sessions"
+    (process trees in folders of their own, which see the host as their user does); `refusal` says why not the former.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Park:
         self._machines: dict[str, Machine] = {}
         self._owner = _GUEST if os.geteuid() == 0 else None
         self.isolation = isolation or "namespaces"
+        self.refusal = ""
 
     async def start(self) -> None:
         """Find out what this host allows, and clean up after a predecessor that crashed."""
@@ -74,9 +79,11 @@ class Park:
         await self._crew.start()
         self._endpoints.probe()
         _raise_open_files()
+        self._share(self._folder / "machines")
         if self.isolation == "namespaces" and not await self._allows_namespaces():
             self.isolation = "sessions"
-        self._machines_folder = self._reachable_folder()
+        if self.isolation == "sessions" and self._owner and not _open_to_all(self._folder):
+            self._share(self._elsewhere())
         self._ground = Ground(
             zygote=self._zygote,
             crew=self._crew,
@@ -106,7 +113,7 @@ class Park:
     async def boot(self, spec: MachineSpec, endpoint: Endpoint) -> None:
         """Boot a machine at a reserved endpoint; returns when it answers, or will late, or never will."""
         instance_id = spec.metadata.instance_id
-        layout = self._layout(self._machines_folder, spec)
+        layout = self._layout(spec)
         machine = self._machines[instance_id] = Machine(spec, endpoint, layout=layout, ground=self._ground)
         await machine.boot()
 
@@ -129,18 +136,23 @@ class Park:
         """Return the URL of a machine's metadata service."""
         return self._machines[instance_id].metadata_endpoint
 
-    def _layout(self, folder: Path, spec: MachineSpec) -> Layout:
+    def _share(self, folder: Path) -> None:
+        self._shared = Shared(folder / "shared")
+        self._shared.create()
+
+    def _layout(self, spec: MachineSpec) -> Layout:
         return Layout(
-            folder=folder / spec.metadata.instance_id,
+            folder=self._shared.folder.parent / spec.metadata.instance_id,
             spec=spec,
             namespaces=self.isolation == "namespaces",
             owner=self._owner,
             cookie=self._cookie,
+            shared=self._shared,
         )
 
     async def _allows_namespaces(self) -> bool:
         """Boot the world of a machine that nobody will see."""
-        layout = self._layout(self._folder / "probe", _PROBE)
+        layout = self._layout(_PROBE)
         layout.create()
         try:
             link = await self._zygote.boot("probe", layout.world(), on_control=_ignore, on_end=lambda: None)
@@ -152,10 +164,8 @@ class Park:
         remove_tree(layout.folder)
         return True
 
-    def _reachable_folder(self) -> Path:
-        """Return where machines' folders go: elsewhere, if guests of another user couldn't enter the park's."""
-        if self.isolation == "namespaces" or self._owner is None or _open_to_all(self._folder):
-            return self._folder / "machines"
+    def _elsewhere(self) -> Path:
+        """Return a folder for machines where guests, who are another user, could not enter the park's."""
         elsewhere = Path(tempfile.mkdtemp(prefix="aspot-park-"))
         elsewhere.chmod(0o711)
         (self._folder / "elsewhere").write_text(str(elsewhere))
@@ -163,8 +173,7 @@ class Park:
 
     def _clean(self) -> None:
         kill_marked("=".join(next(iter(self._cookie.items()))))
-        for name in ("machines", "probe"):
-            remove_tree(self._folder / name)
+        remove_tree(self._folder / "machines")
         pointer = self._folder / "elsewhere"
         with contextlib.suppress(FileNotFoundError):
             remove_tree(Path(pointer.read_text()))

@@ -1,7 +1,7 @@
 """Sessions of a machine's SSH server: commands and shells, with or without a terminal, and SFTP.
 
 Owns what lies between an SSH channel and a guest process: every byte read is written to the channel before the exit
-status ends it, and nothing is read while the other side is full. May import: `layout`, `link`, `pumps`, `sftp`,
+status ends it, and nothing is read while the other side is full. May import: `link`, `pumps`, `sftp`, `shared`,
 `terminal`.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 from collections.abc import Mapping
 from typing import Protocol
@@ -17,10 +16,10 @@ from typing import Protocol
 import asyncssh
 from asyncssh.stream import SSHServerStreamSession
 
-from aspot.local.guests.layout import Owner, shell
-from aspot.local.guests.link import Command, Link
+from aspot.local.guests.link import Command, Link, MachineGone
 from aspot.local.guests.pumps import Drain, Feed
 from aspot.local.guests.sftp import GuestFiles
+from aspot.local.guests.shared import Owner, find_tool, shell
 from aspot.local.guests.terminal import Terminal
 
 __all__ = ["GuestSession", "Host"]
@@ -76,7 +75,7 @@ class GuestSession(asyncssh.SSHServerSession[bytes]):
 
     def exec_requested(self, command: str) -> bool:
         """Take a command line, which the login shell runs as sshd has it do."""
-        if command.startswith("scp ") and not shutil.which("scp"):
+        if command.startswith("scp ") and not find_tool("scp"):
             self._serve_files(scp=True)
         self._argv = [os.path.basename(shell()), "-c", command]
         return True
@@ -95,12 +94,15 @@ class GuestSession(asyncssh.SSHServerSession[bytes]):
 
     def session_started(self) -> None:
         """Start what was asked for."""
-        if self._files:
-            self._files.session_started()
-        elif self._terminal:
-            self._start_on(self._terminal)
-        else:
-            self._start_on_pipes()
+        try:
+            if self._files:
+                self._files.session_started()
+            elif self._terminal:
+                self._start_on(self._terminal)
+            else:
+                self._start_on_pipes()
+        except MachineGone:
+            self._chan.close()
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Pass input on."""

@@ -4,6 +4,7 @@
 name=${0##*/}
 case $0 in */aspot/bin/*) base=${0%/bin/*} ;; *) base=/run/aspot ;; esac
 units=$base/units
+command -v setsid >/dev/null || setsid() { "$@"; } # macOS has none
 
 tell() { printf '%s\n' "$1" >"$base/control"; }
 
@@ -231,7 +232,7 @@ run_unit() {
         --working-directory=*) folder=${1#*=} ;;
         -d | --same-dir) folder=$PWD ;;
         --on-active=* | --on-startup=*) delay=$(seconds "${1#*=}") || exit 1 ;;
-        --on-boot=*) delay=$(seconds "${1#*=}") && delay=$((delay - ($(date +%s) - $(cat "$base/booted")))) ;;
+        --on-boot=*) delay=$(seconds "${1#*=}") && delay=$((delay - ($(date +%s) - ASPOT_BOOTED))) ;;
         --wait) waiting=1 ;;
         -P | --pipe | -t | --pty) piped=1 ;;
         -q | --quiet) quiet=1 ;;

@@ -11,7 +11,7 @@ import socket
 
 import asyncssh
 
-from aspot.local.guests.link import Link, MachineGone
+from aspot.local.guests.link import MachineGone
 from aspot.local.guests.session import GuestSession, Host
 
 __all__ = ["GuestServer", "SSHDoor"]
@@ -80,7 +80,7 @@ class GuestServer(asyncssh.SSHServer):
         """Load the keys the machine accepts for a user, as they are now."""
         self._user = username
         if username in (self._door.user, "root"):
-            await self._trust(self._host.link)
+            await self._trust()
         return True
 
     def public_key_auth_supported(self) -> bool:
@@ -101,9 +101,9 @@ class GuestServer(asyncssh.SSHServer):
         """Allow listening for the client (`ssh -R`), where any user may."""
         return listen_port not in _PRIVILEGED_PORTS
 
-    async def _trust(self, link: Link) -> None:
+    async def _trust(self) -> None:
         try:
-            text = await link.file("read", ".ssh/authorized_keys")
+            text = await self._host.link.file("read", ".ssh/authorized_keys")
             self._conn.set_authorized_keys(_authorized(text))
         except (OSError, MachineGone, ValueError):  # no such file, or none that is a key: nobody may log in
             return
@@ -132,11 +132,15 @@ class SSHDoor:
         if self._acceptor:
             self._acceptor.update(server_host_keys=[key])
 
-    def close(self) -> None:
-        """Close the port and cut every connection."""
+    def shut(self) -> None:
+        """Close the port; connections live on."""
         if self._acceptor:
             self._acceptor.close()
             self._acceptor = None
+
+    def close(self) -> None:
+        """Close the port and cut every connection."""
+        self.shut()
         for connection in list(self.connections):
             connection.abort()
         self.connections.clear()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import attrs
 from asyncssh import constants
 
-from aspot.local.guests.layout import Owner
+from aspot.local.guests.shared import Owner
 
 __all__ = ["Terminal"]
 

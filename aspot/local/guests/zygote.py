@@ -37,7 +37,7 @@ class Zygote:
     def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
         self._process = process
         self._socket = MessageSocket(sock, on_message=self._take, on_end=self._ended)
-        self._alive: dict[str, asyncio.Future[None]] = {}
+        self._alive: dict[str, asyncio.Future[int]] = {}
 
     @classmethod
     def spawn(cls, *, cookie: dict[str, str], log: Path) -> Zygote:
@@ -84,18 +84,17 @@ class Zygote:
         return link
 
     async def bury(self, key: str) -> bool:
-        """Kill a machine's first process and wait until it, and so all that lived under it, is gone.
+        """Wait until a machine's first process is gone; kill it if it doesn't go by itself.
 
         Returns:
-            False if that took too long: something of it may be left.
+            Whether it ended the machine in order. If not, a machine without namespaces may have left processes.
         """
         gone = self._alive.get(key)
         if gone is None:
             return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DEATH_S):
-                await asyncio.shield(gone)
-            return True
+                return await asyncio.shield(gone) == 0
         self._socket.send({"op": "kill", "id": key})
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DEATH_S):
@@ -117,12 +116,12 @@ class Zygote:
 
     def _take(self, message: Message, _fds: list[int]) -> None:
         if message["event"] == "gone" and (gone := self._alive.pop(message["id"], None)):
-            gone.set_result(None)
+            gone.set_result(message["status"])
 
     def _ended(self) -> None:
         for gone in self._alive.values():
             if not gone.done():
-                gone.set_result(None)
+                gone.set_result(-1)
         self._alive.clear()
 
 

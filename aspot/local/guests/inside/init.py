@@ -7,10 +7,10 @@ ends with every process in it. May import: the standard library and this package
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import select
 import signal
-import sys
 import time
 from typing import NoReturn
 
@@ -21,6 +21,7 @@ from aspot.local.guests.inside.world import World
 __all__ = ["Init"]
 
 _TICK_S = 0.01
+_HAS_PROC = os.path.isdir("/proc/self/task")
 # What is ignored here (SIGPIPE by the interpreter, SIGHUP under nohup) must not be inherited by commands.
 _SPAWN_DEFAULTS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
 
@@ -135,70 +136,63 @@ class Init:
     def _reap(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup, 4096)
-        for pid, status in _dead_children():
+        for pid, status in _reaped()[0]:
             if (number := self._commands.pop(pid, None)) is not None:
                 self._wire.send({"event": "exited", "id": number, "status": status})
 
     def _shut_down(self, grace_s: float) -> NoReturn:
         """Ask everything to end, wait up to `grace_s` seconds, then end it."""
-        for pid in self._others():
-            _kill(pid, signal.SIGTERM)
+        self._signal_all(signal.SIGTERM)
         deadline = time.monotonic() + grace_s
-        while time.monotonic() < deadline and self._others():
+        while time.monotonic() < deadline and _reaped()[1]:
             time.sleep(_TICK_S)
-            list(_dead_children())
         self._end()
 
     def _end(self) -> NoReturn:
-        """End the machine: the kernel ends a pid namespace with its init; a process tree is ended by hand."""
-        while not self._namespaces and (others := self._others()):
-            for pid in others:
-                _kill(pid, signal.SIGKILL)
-            list(_dead_children())
+        """End the machine: the kernel ends a pid namespace with its init; a process tree is ended by hand.
+
+        Orphans come to this process, so nothing is left once it has no children.
+        """
+        while not self._namespaces and _reaped()[1]:
+            self._signal_all(signal.SIGKILL)
             time.sleep(_TICK_S / 10)
         os._exit(0)
 
-    def _others(self) -> list[int]:
-        """Return the machine's live processes, without this one."""
-        parents = _parents()
-        if self._namespaces:
-            return [pid for pid in parents if pid != os.getpid()]
-        found = {os.getpid()}
-        grown = True
-        while grown:
-            more = {pid for pid, parent in parents.items() if parent in found} - found
-            grown = bool(more)
-            found |= more
-        return sorted(found - {os.getpid()})
+    def _signal_all(self, signum: int) -> None:
+        for pid in [-1] if self._namespaces else _descendants(os.getpid()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signum)
 
 
-def _kill(pid: int, signum: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, signum)
-
-
-def _dead_children() -> list[tuple[int, int]]:
+def _reaped() -> tuple[list[tuple[int, int]], bool]:
+    """Reap what has died; return pids with wait statuses, and whether children are left."""
     dead = []
-    with contextlib.suppress(ChildProcessError):
+    try:
         while (found := os.waitpid(-1, os.WNOHANG))[0]:
             dead.append(found)
-    return dead
+    except ChildProcessError:
+        return dead, False
+    return dead, True
 
 
-def _parents() -> dict[int, int]:
-    """Return the parent of each process in sight that is not a zombie."""
-    if not sys.platform.startswith("linux"):
-        listing = os.popen("ps -axo pid=,ppid=,stat=").read()  # noqa: S605 - a constant; there is no /proc
-        rows = [line.split() for line in listing.splitlines()]
-        return {int(pid): int(parent) for pid, parent, state in rows if not state.startswith("Z")}
-    parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as entry:
-                state, parent = entry.read().rpartition(b") ")[2].split()[:2]
-                if state not in (b"Z", b"X"):
-                    parents[int(name)] = int(parent)
-    return parents
+def _descendants(root: int) -> list[int]:
+    """Return the processes under `root`, as far as they hold still; the caller looks again until none is left."""
+    found = [root]
+    for pid in found:
+        found += _children(pid)
+    return found[1:]
+
+
+def _children(pid: int) -> list[int]:
+    if _HAS_PROC:
+        children = []
+        for path in glob.glob(f"/proc/{pid}/task/*/children"):
+            with contextlib.suppress(OSError), open(path) as entry:
+                children += [int(word) for word in entry.read().split()]
+        return children
+    listing = os.popen("ps -axo pid=,ppid=").read()  # noqa: S605 - a constant
+    rows = [line.split() for line in listing.splitlines()]
+    return [int(child) for child, parent in rows if int(parent) == pid]
 
 
 def _answer(path: str, text: str) -> None:

@@ -51,7 +51,7 @@ class Zygote:
                 if pid:
                     self._machines[pid] = message["id"]
                 else:
-                    self._wire.send({"event": "gone", "id": message["id"]})
+                    self._wire.send({"event": "gone", "id": message["id"], "status": 0})
             elif message["op"] == "kill":
                 self._kill(message["id"])
 
@@ -98,9 +98,9 @@ class Zygote:
         with contextlib.suppress(BlockingIOError):
             os.read(self._wakeup, 4096)
         with contextlib.suppress(ChildProcessError):
-            while (pid := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-                if machine := self._machines.pop(pid, None):
-                    self._wire.send({"event": "gone", "id": machine})
+            while (found := os.waitpid(-1, os.WNOHANG))[0] != 0:
+                if machine := self._machines.pop(found[0], None):
+                    self._wire.send({"event": "gone", "id": machine, "status": found[1]})
 
 
 def main(fd: int) -> None:
