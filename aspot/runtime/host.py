@@ -205,7 +205,8 @@ class RunHost:
 
     async def finished(self) -> None:
         """Wait until the run is over and cleaned up; a cancelled caller stops the run and waits all the same."""
-        await self._outlast(self._supervisor.done)
+        if self._task is not None:
+            await self._outlast(self._supervisor.done)
 
     async def _outlast(self, event: anyio.Event) -> None:
         try:

@@ -314,6 +314,52 @@ def test_a_setup_that_fails_everywhere_ends_the_jobs():
     assert "set-up failed" in world.host.results["a"].reason
 
 
+def first_is(world: World, **qualities: bool) -> None:
+    """Give the first machine qualities, from its birth."""
+    plan = world.plan_fate
+
+    def fate(machine) -> None:
+        for name, value in qualities.items():
+            setattr(machine, name, value and len(world.cloud.machines) == 1)
+        plan(machine)
+
+    world.plan_fate = fate  # type: ignore[method-assign]
+
+
+def test_a_machine_that_never_answers_is_replaced():
+    async def story(world: World) -> None:
+        first_is(world, is_mute=True)
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert len(world.cloud.machines) == 2
+    assert 300 < world.loop.time() < 450
+
+
+def test_a_machine_that_is_somebody_else_is_replaced_and_gets_nothing():
+    async def story(world: World) -> None:
+        first_is(world, is_foreign=True)
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert world.machine(0).folders == {}
+    assert world.loop.time() < 180
+
+
+def test_a_machine_that_ends_while_it_starts_is_replaced():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a"))
+            await world.until(lambda: bool(world.cloud.machines))
+            world.machine(0).end(EndReason.NO_CAPACITY)
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert world.host.run.jobs["a"].losses == 0
+
+
 def test_expired_credentials_pause_the_cloud_side_only():
     async def story(world: World) -> None:
         async with anyio.create_task_group() as group:

@@ -66,6 +66,8 @@ class Machine:
     end_reason: EndReason | None = None
     notice: datetime | None = None
     is_interrupted: bool = False
+    is_mute: bool = False  # its sshd never answers
+    is_foreign: bool = False  # somebody else answers in its place
     partition_until: float = -1.0
     folders: dict[tuple[str, int], Folder] = attrs.Factory(dict)
     facts: list[RunnerFact] = attrs.Factory(list)
@@ -106,7 +108,8 @@ class Machine:
                 self._set("running")
                 self.running_since = self.now
                 self.address = f"10.0.0.{len(self.world.cloud.machines)}"
-                self.boots, self.opens_at = 1, self.now + ssh_s
+                self.boots = 1
+                self.opens_at = math.inf if self.is_mute else self.now + ssh_s
                 self.renewed = self.now
 
         self.at(self.now + boot_s, runs)

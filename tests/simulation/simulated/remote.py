@@ -15,6 +15,7 @@ from aspot.ports import (
     AttemptOrder,
     Delivered,
     Gone,
+    HostKeyMismatch,
     Lease,
     Link,
     LinkDropped,
@@ -51,6 +52,8 @@ class SimRemote:
             raise NotReady("timed out")
         if not machine.is_up or now < machine.opens_at:
             raise NotReady("connection refused")
+        if machine.is_foreign:
+            raise HostKeyMismatch("another host key")
         link = SimLink(self.world, machine)
         self.world.links.append(link)
         return link

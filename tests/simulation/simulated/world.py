@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import attrs
 
-from aspot.machine.model import JobSpec, RunSpec
+from aspot.machine.model import EndReason, JobSpec, RunSpec
 from aspot.machine.news import News
 from aspot.ports import CloudPlan, Lease
 from aspot.runtime.host import RunHost
@@ -45,6 +45,9 @@ class Faults:
     sudden: float = 0.0
     reboot: float = 0.0
     someone: float = 0.0
+    mute: float = 0.0  # sshd never answers
+    foreign: float = 0.0  # somebody else's does
+    stillborn: float = 0.0  # ends while pending: no capacity after all
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -70,6 +73,9 @@ class Faults:
             sudden=rate(0.4),
             reboot=rate(0.2),
             someone=rate(0.2),
+            mute=rate(0.2),
+            foreign=rate(0.1),
+            stillborn=rate(0.2),
         )
 
 
@@ -169,7 +175,13 @@ class World:
         elif self.strikes(faults.reboot):
             self.loop.call_later(after + 30.0, machine.reboot)
         elif self.strikes(faults.someone):
-            self.loop.call_later(after, machine.end, _someone())
+            self.loop.call_later(after, machine.end, EndReason.SOMEONE)
+        elif self.strikes(faults.mute):
+            machine.is_mute = True
+        elif self.strikes(faults.foreign):
+            machine.is_foreign = True
+        elif self.strikes(faults.stillborn):
+            machine.end(EndReason.NO_CAPACITY)
 
     def machine(self, number: int) -> Machine:
         """Return the n-th machine ever made."""
@@ -196,12 +208,6 @@ class World:
         self.host.submit(specs)
         self.host.close()
         await self.host.finished()
-
-
-def _someone():  # type: ignore[no-untyped-def]
-    from aspot.machine.model import EndReason
-
-    return EndReason.SOMEONE
 
 
 def simulate(story: Story, *, seed: int = 0, faults: Faults | None = None, **options: object) -> World:
