@@ -1,13 +1,14 @@
 """How a job's result is published: its folder is made whole where nobody looks, then appears by one rename.
 
-Every step may have been done already by a process that died: each looks before it acts.
+Every step may have been done already by a process that died: each looks before it acts. What came home was made durable
+when it landed (`aspot.files.landing`); here, outputs, the result and the new names are.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ class Acceptance:
         final = self.layout.job(self.job)
         if stored(final).get("run") != self.run:
             built = self._built()
-            disk.sync_tree(built)
             self._make_way(final)
             built.rename(final)
             disk.sync(final.parent)
@@ -57,6 +57,7 @@ class Acceptance:
         content = {**self.result, "files": _files(folder), "run": self.run, "attempt": attempt}
         text = json.dumps(content, indent=1, default=str)
         disk.write_durably(folder / RESULT, text.encode())
+        disk.sync(folder)
         return folder
 
     def _move_logs(self, folder: Path) -> int:
@@ -76,6 +77,7 @@ class Acceptance:
         if serials and self.result.get("status") != "succeeded" and not kept.exists():
             kept.parent.mkdir(exist_ok=True)
             (found / str(max(serials))).rename(kept)
+            disk.sync(kept.parent)
 
     def _make_way(self, final: Path) -> None:
         """Move what an earlier run left under this name out of the way; it goes with the rest of staging."""
@@ -85,17 +87,17 @@ class Acceptance:
 
 
 def _move_in(folder: Path, files: Path) -> None:
-    """Move what came home into the folder, under other names where they would hide ours or each other."""
+    """Move what came home into the folder, under other names where they would hide ours or each other.
+
+    Names that differ by case only count as equal: macOS makes no difference.
+    """
+    taken = {name.casefold() for name in (*OURS, *(item.name for item in folder.iterdir()))}
     for item in sorted(files.iterdir()) if files.is_dir() else ():
-        item.rename(folder / _name_for(item.name, (*OURS, *(other.name for other in folder.iterdir()))))
-
-
-def _name_for(name: str, taken: Iterable[str]) -> str:
-    """Return a name that no other equals, not even where case makes no difference (macOS)."""
-    lower = {other.casefold() for other in taken}
-    while name.casefold() in lower:
-        name += ".job"
-    return name
+        name = item.name
+        while name.casefold() in taken:
+            name += ".job"
+        taken.add(name.casefold())
+        item.rename(folder / name)
 
 
 def _files(folder: Path) -> list[str]:
@@ -108,4 +110,6 @@ def _move_streams(source: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for stream in STREAMS:
         if (source / stream).exists():
+            disk.sync(source / stream)
             (source / stream).replace(into / stream)
+    disk.sync(into)

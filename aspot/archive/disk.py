@@ -1,4 +1,4 @@
-"""Small, safe steps on the local disk: durable writes, whole folders made durable, fresh folders, moves aside."""
+"""Small, safe steps on the local disk: durable writes, fresh folders, moves aside."""
 
 from __future__ import annotations
 
@@ -6,14 +6,10 @@ import contextlib
 import errno
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from aspot.errors import AspotError, ConfigError
-
-SYNC_ONE_BY_ONE = 64
-"""More files than this are made durable by one sync of everything: cheaper than thousands of single ones."""
 
 
 @contextlib.contextmanager
@@ -71,27 +67,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def sync_tree(folder: Path) -> None:
-    """Wait until everything in a folder is on the disk."""
-    found = list(_everything(folder, SYNC_ONE_BY_ONE + 1))
-    if len(found) > SYNC_ONE_BY_ONE and sys.platform == "linux":
-        os.sync()  # waits for the writing on Linux, not elsewhere (sync(2))
-        return
-    for path in _everything(folder, sys.maxsize):
-        sync(path)
-
-
-def _everything(folder: Path, most: int) -> Iterator[Path]:
-    """Yield files, then the folders that hold them, at most so many; links are not followed."""
-    for here, _, names in os.walk(folder, topdown=False):
-        for path in (*(Path(here, name) for name in names), Path(here)):
-            if most <= 0:
-                return
-            if not path.is_symlink():
-                most -= 1
-                yield path
 
 
 def fresh(folder: Path) -> Path:

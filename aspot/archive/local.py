@@ -150,7 +150,6 @@ class LocalArchive(Archive):
 def _keep(folder: Path, serial: int) -> None:
     staged, kept = folder / f"{serial}.part", folder / str(serial)
     if staged.exists():
-        disk.sync_tree(staged)
         if kept.exists():
             disk.remove(kept)
         staged.rename(kept)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,9 +12,9 @@ from typing import Any
 import attrs
 
 from aspot.errors import ConfigError
-from aspot.intake.digest import input_digest
-from aspot.intake.paths import check_uploads, inside
+from aspot.intake.paths import inside, upload_pairs
 from aspot.intake.scripts import Script, find_script, script_stem
+from aspot.intake.uploads import Uploads
 from aspot.jobs import Job, Param
 from aspot.machine.model import JobSpec
 from aspot.machine.names import job_name
@@ -28,7 +30,7 @@ class ResolvedJob:
     Args:
         job: As given, with its final name.
         spec: What the machine and the journal take.
-        digest: SHA-256 of its inputs: equal digests, equal script, arguments, environment and files. "" for unknown.
+        digest: SHA-256 of its inputs: equal digests, equal script, arguments, environment and files.
     """
 
     job: Job
@@ -58,14 +60,15 @@ def resolve_jobs(
         environ: Where secrets are looked up; None for the environment.
 
     Raises:
-        ConfigError: If one of them could not run; the message names the job and the fix.
+        ConfigError: If one of them could not run.
     """
     given = [_with_defaults(item, defaults or {}) for item in as_list(jobs)]
     names = _Names(taken)
     for job in given:
         if job.name is not None:
             names.claim(job.name)
-    resolver = _Resolver(base.absolute(), texts, skip, names, os.environ if environ is None else environ)
+    uploads = Uploads(base.absolute(), skip)
+    resolver = _Resolver(base.absolute(), texts, uploads, names, os.environ if environ is None else environ)
     return [resolver.resolve(job) for job in given]
 
 
@@ -126,7 +129,7 @@ class _Names:
 class _Resolver:
     base: Path
     texts: Path
-    skip: Path | None
+    uploads: Uploads
     names: _Names
     environ: Mapping[str, str]
 
@@ -138,8 +141,14 @@ class _Resolver:
             if key not in self.environ:
                 raise ConfigError(f"job {name}: the secret {key} is not set here", fix=f"export {key}=...")
         spec = _spec(job, name, script, self.base, params)
-        digest = input_digest(spec, script.digest if script else "", self.skip)
-        return ResolvedJob(job=attrs.evolve(job, name=name), spec=spec, digest=digest)
+        return ResolvedJob(job=attrs.evolve(job, name=name), spec=spec, digest=self._digest(spec, script))
+
+    def _digest(self, spec: JobSpec, script: Script | None) -> str:
+        """Return the digest of everything a job's result may depend on; values of secrets are not in it."""
+        inputs: list[object] = [script.digest if script else "", spec.remote_path, spec.interpreter, spec.command]
+        inputs += [spec.args, sorted(spec.env.items()), sorted(spec.secrets), sorted(spec.download)]
+        inputs.append(self.uploads.digest(spec.upload))
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
 
 def _spec(job: Job, name: str, script: Script | None, base: Path, params: Mapping[str, Param]) -> JobSpec:
@@ -155,7 +164,7 @@ def _spec(job: Job, name: str, script: Script | None, base: Path, params: Mappin
         secrets=job.secrets,
         params=params,
         base=str(base),
-        upload=check_uploads(job.upload, base),
+        upload=upload_pairs(job.upload),
         download=inside(job.download, "download"),
         checkpoint=inside(job.checkpoint, "checkpoint"),
         checkpoint_every_s=job.checkpoint_every,
