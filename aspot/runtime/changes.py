@@ -7,7 +7,15 @@ from datetime import datetime
 
 import attrs
 
-from aspot.machine.events import Event, InstanceEnded, InstanceEnding, InstanceFound, InstanceRan, NoticeReceived
+from aspot.machine.events import (
+    Event,
+    InstanceEnded,
+    InstanceEnding,
+    InstanceFound,
+    InstanceRan,
+    InstanceUnusable,
+    NoticeReceived,
+)
 from aspot.machine.model import EndReason, LaunchState, Run
 from aspot.ports import Sighting
 
@@ -16,6 +24,9 @@ SETTLE_S = 120.0
 
 SETTLE_LISTINGS = 3
 """And it must be missing in at least so many listings in a row."""
+
+PENDING_MOST_S = 600.0
+"""EC2 starts a machine, or gives up, long before this; one that stays pending is replaced."""
 
 _ORDER = {"": 0, "pending": 0, "running": 1, "shutting-down": 2, "stopping": 2, "terminated": 3, "stopped": 3}
 
@@ -28,6 +39,8 @@ class _Seen:
     is_noticed: bool = False
     missing_since: float | None = None
     missing: int = 0
+    pending_since: float | None = None
+    is_overdue: bool = False
 
 
 @attrs.define
@@ -45,11 +58,11 @@ class Changes:
             at: The time, for the events.
             elapsed_s: The same by a clock that only goes forward.
         """
-        events = [event for sighting in sightings for event in self._of(sighting, run, at)]
+        events = [event for sighting in sightings for event in self._of(sighting, run, at, elapsed_s)]
         shown = {sighting.instance for sighting in sightings}
         return [*events, *self._of_missing(shown, run, at, elapsed_s)]
 
-    def _of(self, sighting: Sighting, run: Run, at: datetime) -> Iterator[Event]:
+    def _of(self, sighting: Sighting, run: Run, at: datetime, elapsed_s: float) -> Iterator[Event]:
         seen = self._seen.get(sighting.instance)
         if seen is None:
             if _answer_is_coming(sighting, run):
@@ -65,6 +78,10 @@ class Changes:
                 )
         seen.missing_since, seen.missing = None, 0
         yield from _news_of(sighting, seen, at)
+        if _is_overdue(sighting, seen, elapsed_s):
+            seen.is_overdue = True
+            reason = f"EC2 kept it pending for {PENDING_MOST_S:.0f} s"
+            yield InstanceUnusable(at=at, instance=sighting.instance, reason=reason)
 
     def _of_missing(self, shown: set[str], run: Run, at: datetime, elapsed_s: float) -> Iterator[Event]:
         for instance in run.live:
@@ -78,6 +95,15 @@ class Changes:
             if is_settled and seen.told < 3:
                 seen.told = 3
                 yield InstanceEnded(at=at, instance=instance, reason=EndReason.UNKNOWN)
+
+
+def _is_overdue(sighting: Sighting, seen: _Seen, elapsed_s: float) -> bool:
+    """Tell, once, that a machine has been pending for too long."""
+    if sighting.state != "pending" or seen.is_overdue:
+        return False
+    if seen.pending_since is None:
+        seen.pending_since = elapsed_s
+    return elapsed_s - seen.pending_since >= PENDING_MOST_S
 
 
 def _answer_is_coming(sighting: Sighting, run: Run) -> bool:

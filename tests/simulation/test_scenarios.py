@@ -337,6 +337,16 @@ def test_a_machine_that_never_answers_is_replaced():
     assert 300 < world.loop.time() < 450
 
 
+def test_a_machine_that_stays_pending_is_replaced():
+    async def story(world: World) -> None:
+        first_is(world, is_stuck=True)
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert 600 < world.loop.time() < 750
+
+
 def test_a_machine_that_is_somebody_else_is_replaced_and_gets_nothing():
     async def story(world: World) -> None:
         first_is(world, is_foreign=True)

@@ -66,6 +66,7 @@ class Machine:
     end_reason: EndReason | None = None
     notice: datetime | None = None
     is_interrupted: bool = False
+    is_stuck: bool = False  # EC2 never gets it running
     is_mute: bool = False  # its sshd never answers
     is_foreign: bool = False  # somebody else answers in its place
     partition_until: float = -1.0
@@ -104,7 +105,7 @@ class Machine:
 
     def boot(self, boot_s: float, ssh_s: float) -> None:
         def runs() -> None:
-            if self.state == "pending":
+            if self.state == "pending" and not self.is_stuck:
                 self._set("running")
                 self.running_since = self.now
                 self.address = f"10.0.0.{len(self.world.cloud.machines)}"
