@@ -25,9 +25,10 @@ _MOST_IDS = 1000
 
 
 def _machines(call: Call) -> list[Machine]:
-    """Return the machines that a request names: all of them, or none if one does not exist.
+    """Return the machines that a request names.
 
-    An ended machine that a caller has just launched may not be seen by reads yet, but can always be ended.
+    Raises:
+        Refusal: one of them does not exist, or is not seen yet; then nothing happens to the others.
     """
     ids = call.parameters.get("InstanceIds") or ()
     if not ids:
