@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,31 +97,25 @@ def _usual_value(option: str) -> Any:
     return getattr(Job("usual"), option)
 
 
-class _Names:
-    """Names that are taken; where case makes no difference on disk, none does here."""
+class _Names(set[str]):
+    """Names that are taken, in lower case: where case makes no difference on disk, none does here."""
 
     def __init__(self, taken: Iterable[str]) -> None:
-        self._lower = {name.casefold() for name in (*taken, *OURS)}
+        super().__init__(name.casefold() for name in (*taken, *OURS))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.casefold() in self._lower
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._lower)
-
-    def __len__(self) -> int:
-        return len(self._lower)
+        return isinstance(name, str) and super().__contains__(name.casefold())
 
     def claim(self, name: str) -> None:
         """Take a name that the user chose."""
         if name in self:
             raise ConfigError(f"the job name {name!r} is taken", fix="give each job a name of its own, or none")
-        self._lower.add(name.casefold())
+        self.add(name.casefold())
 
     def make(self, stem: str, params: Mapping[str, object]) -> str:
         """Make a name that is not taken, and take it."""
         name = job_name(stem, params, self)
-        self._lower.add(name.casefold())
+        self.add(name.casefold())
         return name
 
 

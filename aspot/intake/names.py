@@ -26,7 +26,7 @@ def run_id(at: datetime, randomness: bytes) -> str:
     """Return the run id of a moment and 10 random bytes.
 
     >>> run_id(datetime(2026, 11, 23, tzinfo=UTC), bytes(10))
-    '01kybb68000000000000000000'
+    '01m82v7m000000000000000000'
     """
     number = int(at.timestamp() * 1000) << 80 | int.from_bytes(randomness[:_RANDOM_BYTES])
     return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sized
 from pathlib import Path
 from typing import Any, Self
@@ -49,7 +50,7 @@ def _some_seconds(value: Any, what: str) -> float:
 def _folder(value: Any, what: str) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
         raise ConfigError(f"{what} must be a folder's path, not {value!r}", fix=f"leave {what} out for aspot-results")
-    return Path(value).expanduser().absolute()
+    return Path(os.path.expanduser(value)).absolute()
 
 
 def _existing(value: Any, what: str) -> str:

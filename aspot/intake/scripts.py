@@ -67,7 +67,7 @@ def _from_text(text: str, texts: Path) -> Script:
 
 
 def _from_file(given: str, base: Path) -> Script:
-    source = base / Path(given).expanduser()
+    source = base / os.path.expanduser(given)
     data = _read(source, given)
     plain = shlex.quote(given)
     fix = f"sed -i 's/\\r$//' {plain}"
