@@ -24,21 +24,26 @@ class Existing(enum.Enum):
     REPLACE = "replace"
 
 
-def prepare(layout: Layout, existing: Existing) -> None:
+def prepare(layout: Layout, existing: Existing) -> Path | None:
     """Make the fleet's results folder ready, and prove that it can be written to.
+
+    Returns:
+        Where earlier results were moved to; None if there were none.
 
     Raises:
         ConfigError: If there are results already and they are to stay, or the folder cannot be written to.
     """
+    moved = None
     if existing is not Existing.RESUME and _is_used(layout):
         if existing is Existing.REFUSE:
             raise _refusal(layout)
         with explained(layout.root, ConfigError):
-            layout.root.rename(free_name(layout.root))
+            moved = layout.root.rename(free_name(layout.root))
     if not is_empty(layout.staging):  # of a run that died: its logs and checkpoints stay, apart from this run's
         with explained(layout.root, ConfigError):
             layout.staging.rename(free_name(layout.staging))
     check_writable(layout.root)
+    return moved
 
 
 def _is_used(layout: Layout) -> bool:

@@ -44,6 +44,7 @@ class LocalArchive(Archive):
         self._run = run
         self._inputs: dict[str, str] = {}
         self._reused: dict[str, Result] = {}
+        self._moved: Path | None = None
         self._threads = anyio.CapacityLimiter(AT_ONCE)
 
     def prepare(self, existing: str = "refuse") -> None:
@@ -59,7 +60,7 @@ class LocalArchive(Archive):
             wanted = Existing(existing)
         except ValueError:
             raise ConfigError(f"existing must be refuse, resume or replace, not {existing!r}") from None
-        earlier.prepare(self.layout, wanted)
+        self._moved = earlier.prepare(self.layout, wanted)
 
     def expect(self, inputs: Mapping[str, str]) -> None:
         """Take note of the jobs' input digests, by name: they go into `result.json`, for a later `resume`."""
@@ -135,9 +136,13 @@ class LocalArchive(Archive):
         disk.remove(self.layout.staging)
 
     def abandon(self) -> None:
-        """Remove the folder again if nothing came into it: the run was refused before it began."""
-        if disk.is_empty(self.layout.root):
-            disk.remove(self.layout.root)
+        """Undo `prepare` if nothing came into the folder: the run was refused before it began."""
+        if not disk.is_empty(self.layout.root):
+            return
+        disk.remove(self.layout.root)
+        if self._moved is not None:
+            self._moved.rename(self.layout.root)
+            self._moved = None
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         def explained() -> _T:

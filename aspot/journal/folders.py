@@ -137,6 +137,7 @@ class RunFolder:
         try:
             for folder in (self.path.parent, self.path, self.keys, self.scripts):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
         except OSError as error:
             raise AspotError(
                 f"cannot make {self.path}: {error.strerror}", fix=f"set {STATE_VARIABLE} to a folder with room"

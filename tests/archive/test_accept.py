@@ -223,10 +223,11 @@ async def test_ten_thousand_small_files_are_published(archive):
     assert len(json.loads((folder / "result.json").read_text())["files"]) == 10_000
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
 async def test_a_read_only_folder_is_said(archive):
     bring_home(archive)
     archive.layout.root.chmod(0o500)
+    if os.access(archive.layout.root, os.W_OK):
+        pytest.skip("nothing is read-only to root")
     try:
         with pytest.raises(AspotError, match="Permission denied") as caught:
             await archive.accept("train", 1, result())

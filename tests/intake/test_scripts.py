@@ -173,10 +173,11 @@ def test_a_name_that_no_file_can_have_is_refused(here):
     assert "cannot read" in str(refusal("a\0b", here))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_an_unreadable_script_is_refused(here):
     (here / "x.sh").write_text("ls\n")
     (here / "x.sh").chmod(0)
+    if os.access(here / "x.sh", os.R_OK):
+        pytest.skip("root reads everything")
     assert "cannot read" in str(refusal("x.sh", here))
 
 
