@@ -1,1 +1,1 @@
-"""Local files on their way to and from instances: what is sent, which names may come back, how they are written."""
+"""Local files: what is uploaded, and how what instances send is written down safely."""

@@ -1,214 +1,289 @@
-"""What a job's uploads are, file by file. Nothing is read here but folders; links are sent as what they point to."""
+"""What a job uploads: local files by API.md's rules, as entries below `work/`.
+
+May import: the standard library, `aspot.files`, `aspot.ports` for the exception that means "the user's files".
+"""
 
 from __future__ import annotations
 
+import enum
+import errno
 import glob
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import attrs
 
-from aspot.errors import ConfigError
+from aspot.files.ignore import Ignore
+from aspot.ports import Undeliverable
 
 SKIPPED = frozenset({".git", ".venv", "__pycache__", "node_modules"})
-IGNORE_FILE = ".aspotignore"
-_CHUNK = 1 << 20
+"""Never uploaded from within a folder (API.md); naming one as the upload itself is a wish, and honoured."""
 
-Ignore = Callable[[str, bool], bool]
+
+class Kind(enum.Enum):
+    """What an entry is."""
+
+    FILE = "f"
+    FOLDER = "d"
+    LINK = "l"
 
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """One file to send.
+    """One file, folder or link that travels.
 
     Args:
-        source: Where it is here.
-        name: Where it goes, below the working directory.
-        size: Bytes.
-        is_executable: Whether its owner may execute it.
+        name: Below `work/`, with `/` between parts.
+        kind: What it is.
+        source: Where it lies here.
+        size: Bytes, of a file.
+        is_executable: Whether a file is executable for its owner.
+        target: Of a link, relative.
+        stamp: Device, inode, size and time of a file: while it is the same, so is the content.
     """
 
-    source: Path
     name: str
-    size: int
-    is_executable: bool
+    kind: Kind
+    source: str
+    size: int = 0
+    is_executable: bool = False
+    target: str = ""
+    stamp: tuple[int, int, int, int] = (0, 0, 0, 0)
 
-
-@attrs.frozen(kw_only=True)
-class Scan:
-    """What is sent, sorted by name, and what is not, in words for the user."""
-
-    entries: tuple[Entry, ...]
-    notes: tuple[str, ...]
-
-
-def scan(pairs: Iterable[tuple[str, str]], *, base: Path, skip: Path | None = None) -> Scan:
-    """Return every file that the uploads stand for (API.md, "Files").
-
-    Args:
-        pairs: (local path or pattern, name below the working directory or "" for the usual one).
-        base: The folder that relative paths are relative to.
-        skip: The folder of results: never sent.
-
-    Raises:
-        ConfigError: If nothing is there, a link leads nowhere or round in circles, something is neither file nor
-            folder, or two files would get one name.
-    """
-    walk = _Walk(base.absolute(), None if skip is None else Path(os.path.abspath(skip)))
-    for local, remote in pairs:
-        for path, name in _roots(local, remote, walk.base):
-            walk.add(path, name)
-    entries = tuple(sorted(walk.found.values(), key=lambda entry: entry.name))
-    _refuse_clashes(entries)
-    return Scan(entries=entries, notes=tuple(dict.fromkeys(walk.notes)))
-
-
-def hashed(entries: Sequence[Entry]) -> list[tuple[Entry, str]]:
-    """Return each file with the SHA-256 of its contents, in hexadecimal. Reads every file: call it in a thread.
-
-    Raises:
-        ConfigError: If one cannot be read.
-    """
-    return [(entry, digest(entry)) for entry in entries]
-
-
-def digest(entry: Entry) -> str:
-    """Return the SHA-256 of a file's contents.
-
-    Raises:
-        ConfigError: If it cannot be read.
-    """
-    found = hashlib.sha256()
-    try:
-        with entry.source.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                found.update(chunk)
-    except OSError as error:
-        raise ConfigError(
-            f"upload {entry.source}: {error.strerror}", fix="make it readable, or leave it out"
-        ) from error
-    return found.hexdigest()
-
-
-def _roots(local: str, remote: str, base: Path) -> Iterator[tuple[Path, str]]:
-    """Yield (path, name below the working directory); the name "" stands for that directory itself."""
-    given = os.path.expanduser(local)
-    path = base / given
-    if not os.path.lexists(path) and glob.has_magic(given):
-        matches = sorted(glob.glob(given, root_dir=base, recursive=True, include_hidden=False))
-        if not matches:
-            raise ConfigError(
-                f"upload {local!r} matches nothing in {base}", fix="name files or folders that exist here"
-            )
-        for match in matches:
-            yield base / match, _name(match, f"{remote}/{PurePosixPath(match).name}" if remote else "")
-    else:
-        yield path, _name(given, remote)
-
-
-def _name(given: str, remote: str) -> str:
-    plain = os.path.normpath(remote or given)
-    if plain == ".":
-        return ""
-    if remote:
-        return PurePosixPath(plain).as_posix()
-    if os.path.isabs(plain) or ".." in Path(plain).parts:
-        return os.path.basename(os.path.abspath(plain)) or "root"
-    return Path(plain).as_posix()
+    @property
+    def changed_s(self) -> int:
+        """Return when a file was changed, epoch seconds."""
+        return self.stamp[3] // 1_000_000_000
 
 
 @attrs.define
-class _Walk:
-    base: Path
-    skip: Path | None
-    found: dict[str, Entry] = attrs.field(init=False, factory=dict)
-    notes: list[str] = attrs.field(init=False, factory=list)
+class Scan:
+    """Entries by name, and what was left out."""
 
-    def add(self, path: Path, name: str) -> None:
-        """Add what lies at a path the user named: even if its name is among those usually skipped."""
-        kind = self._look(path)
-        if stat.S_ISDIR(kind.st_mode):
-            self._folder(path, name, _ignore_rules(path), (_identity(kind),), "")
-        else:
-            self._file(path, name or path.name, kind)
+    entries: dict[str, Entry] = attrs.field(factory=dict)
+    left_out: list[str] = attrs.field(factory=list)
 
-    def _look(self, path: Path) -> os.stat_result:
-        try:
-            return path.stat()
-        except OSError as error:
-            if path.is_symlink():
-                fix = "repair or remove the link, or name it in .aspotignore"
-                raise ConfigError(f"upload {self._shown(path)} is a link that leads nowhere", fix=fix) from error
-            raise ConfigError(f"upload {self._shown(path)}: {error.strerror}", fix="name what exists here") from error
+    def add(self, entry: Entry) -> None:
+        """Take an entry in, with the folders above it.
 
-    def _file(self, path: Path, name: str, kind: os.stat_result) -> None:
-        if not stat.S_ISREG(kind.st_mode):
-            fix = "leave it out, or name it in .aspotignore"
-            raise ConfigError(f"upload {self._shown(path)} is neither a file nor a folder", fix=fix)
-        entry = Entry(source=path, name=name, size=kind.st_size, is_executable=bool(kind.st_mode & stat.S_IXUSR))
-        other = self.found.setdefault(name, entry)
-        if not os.path.samefile(other.source, path):
-            fix = "rename one of them with a mapping: {'a/x': 'x1'}"
-            raise ConfigError(f"uploads {self._shown(other.source)} and {self._shown(path)} are both {name!r}", fix=fix)
+        Raises:
+            Undeliverable: If its name cannot travel, or another thing of that name is there.
+        """
+        if not entry.name.isprintable() and any(
+            ord(character) < 32 or ord(character) == 127 for character in entry.name
+        ):
+            raise Undeliverable(f"{entry.source!r} has a control character in its name", is_local=True)
+        for above in _above(entry.name):
+            self._put(Entry(name=above, kind=Kind.FOLDER, source=os.path.dirname(entry.source)))
+        self._put(entry)
 
-    def _folder(self, path: Path, name: str, ignore: Ignore, above: tuple[tuple[int, int], ...], inner: str) -> None:
-        """Add a folder's files; `inner` is its path below the folder whose ignore rules hold."""
-        for item in sorted(os.scandir(path), key=lambda item: item.name):
-            below = f"{inner}{item.name}"
-            if self._is_skipped(item, below, ignore):
-                continue
-            there = Path(item.path)
-            kind = self._look(there)
-            named = f"{name}/{item.name}" if name else item.name
-            if not stat.S_ISDIR(kind.st_mode):
-                self._file(there, named, kind)
-            elif _identity(kind) in above:
-                raise ConfigError(f"upload {self._shown(there)} is a link that leads round in circles", fix="remove it")
+    def _put(self, entry: Entry) -> None:
+        there = self.entries.get(entry.name)
+        if there is None:
+            self.entries[entry.name] = entry
+        elif (there.kind, entry.kind) != (Kind.FOLDER, Kind.FOLDER) and there.source != entry.source:
+            raise Undeliverable(f"both {there.source} and {entry.source} would be work/{entry.name}", is_local=True)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what was left out, as a sentence; empty if nothing was."""
+        if not self.left_out:
+            return ()
+        shown = sorted(self.left_out)[:5]
+        more = len(self.left_out) - len(shown)
+        return (f"not uploaded: {', '.join(shown)}{f' and {more} more' if more else ''}",)
+
+
+def scan_uploads(base: Path, uploads: Iterable[tuple[str, str]], *, skip: Sequence[Path] = ()) -> Scan:
+    """Return what these uploads mean.
+
+    Args:
+        base: The local folder that relative paths are relative to.
+        uploads: (path or pattern, name below `work/` or "" for the usual one).
+        skip: Local folders that never travel (the results folder).
+
+    Raises:
+        Undeliverable: If one is not there, cannot be read, or cannot travel (`is_local`).
+    """
+    scan = Scan()
+    base = Path(os.path.realpath(base))
+    walker = _Walker(scan, str(base), frozenset(os.path.realpath(folder) for folder in skip))
+    for local, remote in uploads:
+        for path in _expand(base, local):
+            walker.take(path, _name(base, path, local, remote))
+    return scan
+
+
+def scan_folder(folder: Path) -> Scan:
+    """Return everything in a folder of ours (a checkpoint), nothing left out."""
+    scan = Scan()
+    _Walker(scan, os.path.realpath(folder), frozenset(), everything=True).take(str(folder), "")
+    return scan
+
+
+def scan_script(scan: Scan, source: Path, name: str) -> None:
+    """Add a script under the name it will be run by, unless the uploads hold it already."""
+    there = scan.entries.get(name)
+    if there is None or os.path.realpath(there.source) != os.path.realpath(source):
+        with _readable(str(source)):
+            scan.add(_file(str(source), name, os.stat(source)))
+
+
+def _expand(base: Path, local: str) -> list[str]:
+    """Return the paths that an upload names: itself if it is there, else what its wildcards match."""
+    path = os.path.normpath(os.path.join(base, os.path.expanduser(local)))
+    if os.path.lexists(path):
+        return [path]
+    found = sorted(glob.glob(path, recursive=True)) if glob.has_magic(local) else []
+    if not found:
+        what = "matches nothing" if glob.has_magic(local) else "is not there"
+        raise Undeliverable(f"the upload {local!r} {what} (in {base})", is_local=True)
+    return found
+
+
+def _name(base: Path, path: str, local: str, remote: str) -> str:
+    """Return where below `work/` it lands; "" is `work/` itself."""
+    if remote:
+        name = os.path.normpath(remote)
+        if name.startswith(("/", "..")):
+            raise Undeliverable(f"the upload {local!r} cannot land at {remote!r}, outside work/", is_local=True)
+        if name == "." and not os.path.isdir(path):
+            return os.path.basename(path)
+        return "" if name == "." else name
+    inside = os.path.relpath(path, os.path.normpath(base))
+    if os.path.isabs(os.path.expanduser(local)) or inside.startswith(".."):
+        return os.path.basename(os.path.realpath(path) if os.path.basename(path) in ("", "..") else path)
+    return "" if inside == "." else inside
+
+
+def _above(name: str) -> Iterator[str]:
+    at = name.find("/")
+    while at >= 0:
+        yield name[:at]
+        at = name.find("/", at + 1)
+
+
+@attrs.define
+class _Walker:
+    """Walks what is uploaded.
+
+    Args:
+        scan: Where entries go.
+        base: Real path of the folder whose `.aspotignore` holds for everything below it.
+        skip: Real paths that never travel.
+        everything: Leave nothing out.
+    """
+
+    scan: Scan
+    base: str
+    skip: frozenset[str]
+    everything: bool = False
+    _root: str = ""
+    _root_name: str = ""
+    _ignore: Ignore = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._ignore = Ignore(self.base, is_off=self.everything)
+
+    def take(self, path: str, name: str) -> None:
+        """Take one upload in: a file, or a folder with all that is in it."""
+        with _readable(path):
+            found = os.stat(path)
+            if stat.S_ISDIR(found.st_mode):
+                self._root, self._root_name = os.path.realpath(path), name
+                if name:
+                    self.scan.add(Entry(name=name, kind=Kind.FOLDER, source=path))
+                self._walk(path, name, (self._root,))
+            elif stat.S_ISREG(found.st_mode):
+                self.scan.add(_file(path, name, found))
             else:
-                self._folder(there, named, ignore, (*above, _identity(kind)), f"{below}/")
+                raise Undeliverable(f"{path} is neither a file nor a folder", is_local=True)
 
-    def _is_skipped(self, item: os.DirEntry[str], below: str, ignore: Ignore) -> bool:
-        is_results = self.skip is not None and os.path.abspath(item.path) == str(self.skip)
-        is_folder = item.is_dir()
-        if item.name in SKIPPED or is_results:
-            self.notes.append(f"not sent: {self._shown(Path(item.path))}")
+    def _walk(self, folder: str, name: str, inside: tuple[str, ...]) -> None:
+        self._ignore.enter(folder)
+        with os.scandir(folder) as found:
+            children = sorted(found, key=lambda child: child.name)
+        for child in children:
+            below = f"{name}/{child.name}" if name else child.name
+            if self._is_left_out(child):
+                self.scan.left_out.append(below)
+            else:
+                self._child(child, below, inside)
+
+    def _is_left_out(self, child: os.DirEntry[str]) -> bool:
+        if self.everything:
+            return False
+        is_folder = child.is_dir(follow_symlinks=False)
+        if child.name in SKIPPED or self._ignore.holds(child.path, is_folder=is_folder):
             return True
-        if item.name == IGNORE_FILE or ignore(below, is_folder):
-            if item.name != IGNORE_FILE:
-                self.notes.append(f"not sent: {self._shown(Path(item.path))} ({IGNORE_FILE})")
-            return True
-        return False
+        return is_folder and bool(self.skip) and os.path.realpath(child.path) in self.skip
 
-    def _shown(self, path: Path) -> str:
-        return str(path.relative_to(self.base) if path.is_relative_to(self.base) else path)
+    def _child(self, child: os.DirEntry[str], name: str, inside: tuple[str, ...]) -> None:
+        with _readable(child.path):
+            if child.is_symlink():
+                self._link(child, name, inside)
+            elif child.is_dir():
+                self.scan.add(Entry(name=name, kind=Kind.FOLDER, source=child.path))
+                self._walk(child.path, name, inside)
+            elif child.is_file():
+                self.scan.add(_file(child.path, name, child.stat()))
+            else:
+                self.scan.left_out.append(f"{name} (neither a file nor a folder)")
+
+    def _link(self, child: os.DirEntry[str], name: str, inside: tuple[str, ...]) -> None:
+        """A link within the upload travels as a link, one that leaves it as what it leads to."""
+        real = os.path.realpath(child.path)
+        if not os.path.exists(real):
+            raise Undeliverable(
+                f"{child.path} is a link to {os.readlink(child.path)!r}, which is not there", is_local=True
+            )
+        if target := self._inner_target(child.path, real):
+            self.scan.add(Entry(name=name, kind=Kind.LINK, source=child.path, target=target))
+        elif not os.path.isdir(real):
+            self.scan.add(_file(child.path, name, os.stat(real)))
+        elif any(real == folder or folder.startswith(real + os.sep) for folder in inside):
+            raise Undeliverable(f"{child.path} is a link to a folder that it lies in", is_local=True)
+        else:
+            self.scan.add(Entry(name=name, kind=Kind.FOLDER, source=child.path))
+            self._walk(child.path, name, (*inside, real))
+
+    def _inner_target(self, path: str, real: str) -> str:
+        """Return the relative target of a link whose target travels, too; "" for others."""
+        here = os.path.realpath(os.path.dirname(path))
+        if not (_is_below(here, self._root) and _is_below(real, self._root) and real != self._root):
+            return ""
+        inside = os.path.relpath(real, self._root)
+        if not self.everything and (set(inside.split(os.sep)) & SKIPPED or self._ignore.holds_any(self._root, inside)):
+            return ""
+        return os.path.relpath(real, here)
 
 
-def _identity(kind: os.stat_result) -> tuple[int, int]:
-    return kind.st_dev, kind.st_ino
+def _is_below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
 
 
-def _ignore_rules(folder: Path) -> Ignore:
-    """Return the rules of a folder's `.aspotignore`, which are written as in `.gitignore`."""
-    try:
-        lines = (folder / IGNORE_FILE).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return lambda *_: False
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder / IGNORE_FILE} cannot be read: {error}", fix="write it as .gitignore") from error
-    import pathspec
-
-    rules = pathspec.GitIgnoreSpec.from_lines(lines)
-    return lambda below, is_folder: rules.match_file(f"{below}/" if is_folder else below)
+def _file(path: str, name: str, found: os.stat_result) -> Entry:
+    return Entry(
+        name=name,
+        kind=Kind.FILE,
+        source=path,
+        size=found.st_size,
+        is_executable=bool(found.st_mode & stat.S_IXUSR),
+        stamp=(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns),
+    )
 
 
-def _refuse_clashes(entries: Sequence[Entry]) -> None:
-    files = {entry.name for entry in entries}
-    for entry in entries:
-        for parent in PurePosixPath(entry.name).parents:
-            if str(parent) in files:
-                raise ConfigError(
-                    f"uploads: {str(parent)!r} would be a file and a folder", fix="rename one by a mapping"
-                )
+@attrs.frozen
+class _readable:  # noqa: N801 - reads as a verb
+    """Turns what the system refuses into a sentence about the user's file."""
+
+    path: str
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError):
+            reason = "too many links" if error.errno == errno.ELOOP else error.strerror
+            raise Undeliverable(f"{self.path} cannot be read: {reason}", is_local=True) from error

@@ -1,0 +1,210 @@
+"""One command on an instance over one SSH channel: bytes in, bytes out, an exit code, and a limit on every wait.
+
+A thin session on asyncssh's callbacks in place of its process objects, which cost twice the CPU.
+May import: asyncssh, anyio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+import asyncssh
+
+from aspot.ports import LinkDropped
+
+OPEN_S = 20.0
+"""To open a channel and have the command started."""
+
+PATIENCE_S = 60.0
+"""Without a byte, in either direction, while something is awaited."""
+
+MOST_HELD = 4 << 20
+"""Bytes held here before the other side is made to wait."""
+
+MOST_ERROR = 64 << 10
+"""Bytes of stderr kept."""
+
+GREETING = b"@aspot\n"
+"""What the runner says first: a shell's start-up files may say something before it."""
+
+
+class CommandRefused(Exception):
+    """The command ended with a code other than 0."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason or f"exit code {code}")
+        self.code = code
+
+
+class Exchange(asyncssh.SSHClientSession[bytes]):
+    """The client's side of one command.
+
+    Args:
+        patience_s: Limit on every wait; None for a command that may be silent for ever.
+    """
+
+    def __init__(self, *, patience_s: float | None = PATIENCE_S) -> None:
+        self.patience_s = patience_s
+        self.error = bytearray()
+        self._held = bytearray()
+        self._channel: asyncssh.SSHClientChannel[bytes]
+        self._code: int | None = None
+        self._is_ended = False
+        self._is_closed = False
+        self._is_paused = False
+        self._is_full = False
+        self._news = anyio.Event()
+
+    # --- asyncssh's side ----------------------------------------------------------------------------------------------
+
+    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
+        """Keep the channel."""
+        self._channel = chan
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        """Keep what came; make the other side wait when it is too much."""
+        if datatype == asyncssh.EXTENDED_DATA_STDERR:
+            self.error += data[: MOST_ERROR - len(self.error)]
+            return
+        self._held += data
+        if len(self._held) > MOST_HELD and not self._is_paused:
+            self._is_paused = True
+            self._channel.pause_reading()
+        self._news.set()
+
+    def eof_received(self) -> bool:
+        """Note the end of the output; the input stays open."""
+        self._is_ended = True
+        self._news.set()
+        return True
+
+    def exit_status_received(self, status: int) -> None:
+        """Note the exit code."""
+        self._code = status
+
+    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: ARG002
+        """Note the signal that ended the command; its number does not travel."""
+        self._code = 255
+        self.error += f"ended by signal {signal}".encode()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Note the end of the channel."""
+        self._is_ended = self._is_closed = True
+        self._is_full = False
+        self._news.set()
+
+    def pause_writing(self) -> None:
+        """Note that the send buffer is full."""
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        """Note that there is room again."""
+        self._is_full = False
+        self._news.set()
+
+    # --- our side -----------------------------------------------------------------------------------------------------
+
+    async def send(self, content: bytes | bytearray | memoryview) -> None:
+        """Send input; returns when there is room for more. Raises `LinkDropped`."""
+        try:
+            self._channel.write(bytes(content))
+        except OSError as error:
+            if self._is_closed and self._code is not None:
+                return  # it ended before it read everything: its exit code says why
+            raise LinkDropped("the connection broke while sending") from error
+        while self._is_full:
+            await self._wait()
+
+    def end_input(self) -> None:
+        """Say that no more input comes."""
+        if not self._is_closed:
+            self._channel.write_eof()
+
+    async def read(self, *, least: int = 1) -> bytes:
+        """Return what has come, at least so many bytes unless it ends before; b"" at the end. Raises `LinkDropped`."""
+        while len(self._held) < least and not self._is_ended:
+            await self._wait()
+        taken = bytes(self._held)
+        self._held.clear()
+        if self._is_paused:
+            self._is_paused = False
+            self._channel.resume_reading()
+        return taken
+
+    async def read_until(self, mark: bytes, *, most: int = 1 << 16) -> bytes:
+        """Return bytes up to and with the mark. Raises `LinkDropped`, `CommandRefused` when it ends before."""
+        taken, start = bytearray(), 0
+        while (at := taken.find(mark, start)) < 0:
+            if len(taken) > most:
+                raise LinkDropped("the machine's answer makes no sense")
+            start = max(0, len(taken) - len(mark) + 1)
+            if not (chunk := await self.read()):
+                await self._refuse()
+            taken += chunk
+        self.put_back(bytes(taken[at + len(mark) :]))
+        return bytes(taken[: at + len(mark)])
+
+    def put_back(self, content: bytes) -> None:
+        """Hand back what was read too much."""
+        self._held[:0] = content
+
+    async def greeted(self) -> None:
+        """Wait for the runner's greeting; what a start-up file said before it is dropped."""
+        await self.read_until(GREETING)
+
+    async def line(self) -> str:
+        """Return the next line, without its end."""
+        return (await self.read_until(b"\n")).decode("utf-8", "replace").rstrip("\n")
+
+    async def ended(self) -> bytes:
+        """Wait for the end; return the rest of the output. Raises `LinkDropped`, `CommandRefused`."""
+        rest = bytearray()
+        while chunk := await self.read():
+            rest += chunk
+            if len(rest) > MOST_HELD:
+                raise LinkDropped("the machine's answer makes no sense")
+        if await self._exit_code() != 0:
+            await self._refuse()
+        return bytes(rest)
+
+    async def _exit_code(self) -> int:
+        while not self._is_closed:
+            await self._wait()
+        if self._code is None:
+            raise LinkDropped("the connection broke")
+        return self._code
+
+    async def _refuse(self) -> None:
+        code = await self._exit_code()
+        raise CommandRefused(code, bytes(self.error).decode("utf-8", "replace").strip()[-2000:])
+
+    async def _wait(self) -> None:
+        self._news = anyio.Event()
+        try:
+            with anyio.fail_after(self.patience_s):
+                await self._news.wait()
+        except TimeoutError as error:
+            raise LinkDropped(f"nothing came for {self.patience_s:.0f} s") from error
+
+
+@asynccontextmanager
+async def exchange(
+    connection: asyncssh.SSHClientConnection, command: str, make: Callable[[], Exchange] = Exchange
+) -> AsyncIterator[Exchange]:
+    """Run a command for the length of the block. Leaving early closes the channel; the command may run on.
+
+    Raises:
+        LinkDropped: If the channel cannot be opened.
+    """
+    try:
+        with anyio.fail_after(OPEN_S):
+            channel, made = await connection.create_session(make, command, encoding=None)
+    except (asyncssh.Error, OSError) as error:  # TimeoutError is an OSError
+        raise LinkDropped(f"no channel: {error or type(error).__name__}") from error
+    try:
+        assert isinstance(made, Exchange)
+        yield made
+    finally:
+        channel.close()

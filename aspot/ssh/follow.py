@@ -1,0 +1,68 @@
+"""The output of a running attempt, straight from the channel into the sink: no task, no copy, no line is looked at."""
+
+from __future__ import annotations
+
+import asyncssh
+import attrs
+
+from aspot.ports import LogSink
+from aspot.ssh.exchange import GREETING, Exchange
+
+MOST_NOISE = 1 << 16
+"""Bytes that a start-up file may say before the runner does."""
+
+
+@attrs.define
+class _Stream:
+    """One of the two files: greeting, where it starts, then the bytes."""
+
+    name: str
+    sink: LogSink
+    head: bytearray = attrs.field(factory=bytearray)
+    is_open: bool = False
+
+    def take(self, chunk: bytes) -> None:
+        if self.is_open:
+            self.sink.write(self.name, chunk)
+            return
+        self.head += chunk
+        greeting = self.head.find(GREETING)
+        end = self.head.find(b"\n", greeting + len(GREETING)) if greeting >= 0 else -1
+        if end >= 0:
+            self._begin(int(self.head[greeting + len(GREETING) : end]), bytes(self.head[end + 1 :]))
+        elif len(self.head) > MOST_NOISE:
+            raise ValueError("the machine's answer makes no sense")
+
+    def _begin(self, start: int, rest: bytes) -> None:
+        here = self.sink.offsets()[self.name == "stderr"]
+        if start != here:
+            if start != 0:
+                raise ValueError(f"{self.name} starts at {start} in place of {here}")
+            self.sink.restart(self.name)
+        self.is_open = True
+        if rest:
+            self.sink.write(self.name, rest)
+
+
+class Following(Exchange):
+    """A command whose stdout and stderr are the job's.
+
+    Args:
+        sink: Where they go.
+    """
+
+    def __init__(self, sink: LogSink) -> None:
+        super().__init__(patience_s=None)
+        self._streams = (_Stream("stdout", sink), _Stream("stderr", sink))
+        self.trouble: Exception | None = None
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        """Pass output on; trouble of the sink (a full disk here) ends the command and is kept."""
+        if self.trouble is not None:
+            return
+        stream = self._streams[datatype == asyncssh.EXTENDED_DATA_STDERR]
+        try:
+            stream.take(data)
+        except Exception as error:  # noqa: BLE001 - asyncssh would swallow it; `follow` raises it
+            self.trouble = error
+            self._channel.close()

@@ -1,0 +1,697 @@
+#!/bin/sh
+# aspot's runner: owns the attempts on this machine, so that no connection does. POSIX sh (dash, bash, busybox ash).
+# Layout: $HOME/.aspot/{run,events,notice,.machine/} and one folder an attempt, $HOME/.aspot/RUN/JOB/aN/
+#   {work/,stdout,stderr,status,pid,lock/,ready,released}. Words on the command line are safe names and numbers only;
+#   everything else comes on stdin. Replies begin after a line "@aspot", so that a noisy .bashrc does no harm.
+# Rules: a special builtin (":", ".") never gets a redirection that may fail, for dash would exit;
+#   a group is signalled as `kill -TERM -PG`, the only form that all three shells take.
+set -uf
+umask 077
+SH=${ASPOT_SH:-/bin/sh}
+case $0 in /*) SELF=$0 ;; *) SELF=$PWD/$0 ;; esac
+A=$HOME/.aspot
+M=$A/.machine
+IFS= read -r BOOT 2>/dev/null <"${ASPOT_BOOT_ID_FILE:-/proc/sys/kernel/random/boot_id}" || BOOT=none
+
+# --- small things ---------------------------------------------------------------------------------------------------
+
+reply() { printf '@aspot\n'; }
+die() { printf '%s\n' "$2" >&2; exit "$1"; } # die CODE WHY
+
+uptime_cs() { # UP: hundredths of a second since boot; no step of the wall clock can touch it
+  read -r u _ </proc/uptime
+  f=${u#*.}
+  UP=$((${u%.*} * 100 + 1$f - 100)); }
+
+nap() { # nap HUNDREDTHS; a TERM trap can end it, and takes the sleep along (NAP)
+  [ "$1" -gt 0 ] || return 0
+  sleep "$(($1 / 100)).$(($1 % 100 / 10))$(($1 % 10))" & NAP=$!
+  wait "$NAP"; }
+
+put() { # put FILE TEXT: all or nothing; what a full disk cut short never gets the name
+  printf '%s\n' "$2" 2>/dev/null >"$1.$$" && IFS= read -r got <"$1.$$" && [ "$got" = "$2" ] && mv -f "$1.$$" "$1" && return 0
+  rm -f "$1.$$"
+  return 1; }
+
+start_time() { # BORN: start time of process $1, which with its id and the boot names it; fails for none and zombies
+  IFS= read -r l 2>/dev/null <"/proc/$1/stat" || return 1
+  set -- ${l##*) }
+  case $1 in Z | X) return 1 ;; esac
+  shift 19
+  BORN=$1; }
+
+me() { start_time $$ && put "$1" "$$ $BORN $BOOT"; } # me FILE: write down who I am
+
+alive() { # alive FILE: the process it names still runs (never signal one without this: ids are reused)
+  read -r P s b 2>/dev/null <"$1" || return 1
+  [ "$b" = "$BOOT" ] && start_time "$P" && [ "$BORN" = "$s" ]; }
+
+valid() { # valid FOLDER: it has a whole status (STATUS)
+  IFS= read -r STATUS 2>/dev/null <"$1/status" || return 1
+  case $STATUS in 'v1 '*' ok') return 0 ;; esac
+  return 1; }
+
+say() { printf '%s\n' "$1" 2>/dev/null >>"$A/events"; }
+
+is_name() { case $1 in '' | .* | -* | *[!A-Za-z0-9._-]*) return 1 ;; esac; }
+
+attempt() { # attempt RUN JOB N: D, its folder
+  is_name "$1" && is_name "$2" && is_name "$3" || die 120 "bad name"
+  JOB=$2 N=$3 D=$A/$1/$2/a$3
+  COOKIE="ASPOT_COOKIE=$1/$2/a$3;"; }
+
+is_ec2() { # only DMI says so; a guest of the local cloud never is
+  [ -z "${ASPOT_LOCAL_GUEST:-}" ] || return 1
+  IFS= read -r v 2>/dev/null </sys/class/dmi/id/sys_vendor && [ "$v" = "Amazon EC2" ] && return 0
+  IFS= read -r v 2>/dev/null </sys/class/dmi/id/bios_version && case $v in *amazon*) return 0 ;; esac
+  return 1; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+
+tool() { # tool NAME: its path (TOOL); in a guest only a shim will do, never the host's own
+  TOOL=$(command -v "$1") || return 1
+  [ -n "${ASPOT_LOCAL_GUEST:-}" ] || return 0
+  case $TOOL in /bin/* | /sbin/* | /usr/bin/* | /usr/sbin/*) return 1 ;; esac; }
+
+detach() { # detach NAME WORD...: run a daemon of ours outside every session; under systemd where this is EC2
+  name=$1
+  shift
+  is_ec2 && command -v systemd-run >/dev/null && as_root systemd-run --quiet --system --unit="aspot-$name" --collect \
+    -p Restart=always -p RestartSec=10 -p OOMScoreAdjust=-900 --uid="$(id -u)" --setenv=HOME="$HOME" \
+    --setenv=PATH="$PATH" "$SH" "$SELF" "$@" 2>/dev/null && { nap 50; alive "$M/$name.pid" || nap 200; return 0; }
+  setsid $SH "$SELF" "$@" </dev/null >/dev/null 2>&1 &
+  start_time $! && put "$M/$name.pid" "$! $BORN $BOOT"; }
+
+# --- processes of an attempt ------------------------------------------------------------------------------------------
+
+members() { # ids of processes that carry the attempt's cookie: those that left its group and session, too
+  set +f
+  set -- /proc/[0-9]*/environ
+  set -f
+  found=$(grep -lF "$COOKIE" "$@" 2>/dev/null)
+  MEMBERS=
+  for f in $found; do f=${f#/proc/}; MEMBERS="$MEMBERS ${f%/environ}"; done
+  [ -n "$MEMBERS" ]; }
+
+leader() { # PG: the attempt's process group, while it is certain that it is still that one
+  read -r PG s b 2>/dev/null <"$D/.pg" || return 1
+  [ "$b" = "$BOOT" ] || return 1
+  alive "$D/pid" || { start_time "$PG" && [ "$BORN" = "$s" ]; }; }
+
+signal_all() { # signal_all SIGNAL: to the group and to whoever left it; fails if there is nobody
+  any=1
+  leader && kill -"$1" -"$PG" 2>/dev/null && any=0
+  members && kill -"$1" $MEMBERS 2>/dev/null && any=0
+  return $any; }
+
+is_gone() { ! { leader && kill -0 -"$PG" 2>/dev/null; } && ! members; }
+
+wait_gone() { # wait_gone HUNDREDTHS
+  uptime_cs
+  end=$((UP + $1)) gap=5
+  until is_gone; do
+    uptime_cs
+    [ "$UP" -lt "$end" ] || return 1
+    nap $gap
+    [ $gap -ge 40 ] || gap=$((gap * 2))
+  done; }
+
+end_all() { # end_all HUNDREDTHS: TERM, grace, KILL; what is a zombie for want of a reaper does not hold us up
+  signal_all TERM || return 0
+  wait_gone "$1" || { signal_all KILL; wait_gone 200; }
+  return 0; }
+
+because() { ln -s "$1" "$D/.why" 2>/dev/null; } # the first reason wins; a link needs no disk block
+
+# --- an attempt from outside: deliver, start, status, stop, release ----------------------------------------------------
+
+copy() { cp -a --reflink=auto "$@" 2>/dev/null || cp -a "$@"; }
+
+unpack() { # stdin -> the current folder
+  if command -v tar >/dev/null; then tar -xof - 2>/dev/null; else
+    python3 -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode="r|").extractall()' 2>/dev/null
+  fi; }
+
+cmd_deliver() { # RUN JOB N SET full|known|delta BASE STREAM?; stdin: a tar of t/ (files), c/ (checkpoint), sums, gone
+  attempt "$1" "$2" "$3"
+  set_id=$4 how=$5 base=$6 sets=$A/$1/.sets
+  is_name "$set_id" && is_name "$base" || die 120 "bad name"
+  reply
+  [ ! -d "$D/lock" ] || { echo started; exit 0; }
+  case $how in
+    known) [ -d "$sets/$set_id/t" ] || { echo need; exit 0; } ;;
+    delta) [ -d "$sets/$base/t" ] || { echo need; exit 0; } ;;
+  esac
+  new=$sets/.new.$$
+  trap 'rm -rf "$new"' EXIT
+  mkdir -p "$D" "$new/t" "$new/c" && cd "$new" || die 125 "no room"
+  [ "$how" != delta ] || copy "$sets/$base/t/." t/ || die 125 "no room"
+  [ "$7" = no ] || receive
+  [ "$how" = known ] || keep_set
+  [ ! -e "$D/work" ] || rm -rf "$D/work" "$D/ready"
+  mkdir "$D/work" "$D/work/out" && copy "$sets/$set_id/t/." "$D/work/" || die 125 "no room"
+  [ "$7" = no ] || copy c/. "$D/work/" || die 125 "no room"
+  put "$D/ready" "$set_id" || die 125 "no room"
+  echo ready; }
+
+receive() { # the stream, every file checked
+  unpack || die 122 "the stream was cut short, or there is no room"
+  [ ! -f gone ] || (cd t && xargs -0 rm -rf --) <gone
+  [ ! -s sums ] || sha256sum -c sums >.check 2>&1 || die 122 "damaged: $(grep -v ': OK$' .check | head -n 3)"; }
+
+keep_set() { # later attempts here need not be sent what this one was
+  [ ! -e "$sets/$set_id" ] || rm -rf "${sets:?}/$set_id"
+  mkdir "$sets/$set_id" && mv t "$sets/$set_id/t" || die 125 "no room"; }
+
+cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
+  attempt "$1" "$2" "$3"
+  reply
+  begin; }
+
+begin() { # start what is ready in D; the order comes on stdin
+  valid "$D" && { echo started; exit 0; }
+  [ -f "$D/ready" ] && cd "$D" || die 122 "not delivered"
+  order=.order.$$
+  cat >$order && [ "$(tail -n 1 $order)" = '#whole' ] || { rm -f $order; die 122 "the order was cut short"; }
+  mkdir lock 2>/dev/null || { rm -f $order; begun; }
+  printf '%65536s' '' 2>/dev/null >.reserve && true >>stdout && true >>stderr || { rm -f .reserve $order; rmdir lock; die 125 "no room"; }
+  mv $order env
+  launch
+  [ -f pid ] || die 123 "the supervisor did not come up: $(head -c 300 super.err)"
+  echo started
+  exit 0; }
+
+begun() { # another start was first: all is well if that one lives or has ended in order
+  i=0
+  until [ -f pid ] || [ $i -ge 100 ]; do nap 5; i=$((i + 1)); done
+  alive pid || valid . || die 121 "it was started here before, and is gone"
+  echo started
+  exit 0; }
+
+launch() { # the supervisor, outside this session; returns when its pid is written
+  if is_ec2 && command -v systemd-run >/dev/null && as_root systemd-run --quiet --system --collect \
+    --unit="aspot-$JOB-a$N" -p Type=exec -p KillMode=control-group -p OOMPolicy=continue -p TasksMax=infinity \
+    -p LimitNOFILE="$(ulimit -Hn)" --uid="$(id -u)" --gid="$(id -g)" --setenv=HOME="$HOME" --setenv=PATH="$PATH" \
+    --setenv=USER="${USER:-}" --setenv=LOGNAME="${LOGNAME:-}" --setenv=LANG="${LANG:-C.UTF-8}" \
+    --setenv=SHELL="${SHELL:-/bin/sh}" "$SH" "$SELF" _super "$D" "$COOKIE" "$JOB" "$N" 2>super.err; then
+    i=0
+    until [ -f pid ] || [ $i -ge 200 ]; do nap 5; i=$((i + 1)); done
+  else # it holds fd 3 until its pid is written: no polling
+    up=$(setsid $SH "$SELF" _super "$D" "$COOKIE" "$JOB" "$N" 3>&1 >/dev/null 2>super.err </dev/null &)
+  fi; }
+
+cmd_status() { # RUN JOB N: the status line, "running", or "gone WHY"; what lost its supervisor is ended first
+  attempt "$1" "$2" "$3"
+  reply
+  state; }
+
+state() {
+  if valid "$D"; then echo "$STATUS"; elif alive "$D/pid"; then echo running; elif [ ! -d "$D/lock" ]; then
+    echo gone it was never started
+  elif [ ! -f "$D/pid" ] && [ ! -L "$D/.why" ] && is_young "$D/lock"; then
+    echo running
+  else
+    end_all 200
+    if valid "$D"; then echo "$STATUS"; else echo gone "$(epitaph)"; fi
+  fi; }
+
+is_young() { [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; } # a start may still be under way
+
+epitaph() {
+  [ ! -L "$D/.why" ] || { echo it was told to stop; return; }
+  [ -f "$D/pid" ] || { echo it never came up; return; }
+  read -r _ _ b <"$D/pid"
+  if [ "$b" = "$BOOT" ]; then echo its supervisor was killed; else echo the machine was rebooted; fi; }
+
+cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start that comes later does nothing
+  attempt "$1" "$2" "$3"
+  is_name "$4" || die 120 "bad name"
+  reply
+  valid "$D" && { echo stopped; exit 0; }
+  mkdir -p "$D"
+  because "$4"
+  mkdir "$D/lock" 2>/dev/null && { echo stopped; exit 0; }
+  i=0
+  until [ -f "$D/.pg" ] || [ $i -ge 100 ]; do
+    alive "$D/pid" || { [ ! -f "$D/pid" ] && is_young "$D/lock"; } || break
+    nap 5
+    i=$((i + 1))
+  done
+  end_all "$5"
+  i=0
+  while alive "$D/pid" && ! valid "$D" && [ $i -lt 100 ]; do nap 10; i=$((i + 1)); done
+  echo stopped; }
+
+cmd_release() { # RUN JOB N: its results are home
+  attempt "$1" "$2" "$3"
+  [ ! -d "$D" ] || put "$D/released" yes
+  reply
+  echo released; }
+
+# --- an attempt from inside: the supervisor ----------------------------------------------------------------------------
+
+cmd__super() { # FOLDER COOKIE JOB N
+  D=$1 COOKIE=$2 JOB=$3 N=$4
+  cd "$D" && [ -f env ] || exit 124
+  hook='' timeout=0 grace=1000 checkpoint='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
+  trap : HUP
+  trap 'because term; signal_all TERM' TERM
+  trap on_notice USR1
+  . ./env # sets what is above, job_env, and the job's words as "$@"
+  rm -f env
+  [ "$whole" = yes ] && me pid || exit 124
+  [ -z "$checkpoint" ] || mkdir -p "$checkpoint"
+  run_job "$@"
+  [ "$timeout" = 0 ] || run_timer
+  while :; do # a trap ends `wait` early
+    wait "$JOBPID"
+    rc=$?
+    kill -0 "$JOBPID" 2>/dev/null || break
+  done
+  finish; }
+
+in_work() { # WORD...: become it, in work/ and in the job's own environment, which may have any name of ours: last
+  export "$COOKIE" "ASPOT_NOTICE_FILE=$A/notice"
+  [ ! -f "$A/notice" ] || { IFS= read -r ASPOT_DEADLINE <"$A/notice" && export ASPOT_DEADLINE; }
+  cd work || exit 126
+  job_env
+  exec "$@"; }
+
+run_job() { # as the leader of a session and group of its own, with its identity in .pg before it does anything
+  IFS= read -r clean 2>/dev/null <"$M/clean_env" || clean=
+  (in_work setsid /bin/sh -c '
+    start() { shift 19; echo "$$ $1 $boot" >../.pg; }
+    boot=$1 clean=$2; shift 2
+    IFS= read -r l </proc/$$/stat; start ${l##*) }
+    [ ! -L ../.why ] || exit 143
+    exec $clean "$@"' sh "$BOOT" "$clean" "$@" </dev/null >>stdout 2>>stderr 3>&-) &
+  JOBPID=$!
+  { echo up >&3; } 2>/dev/null
+  exec 3>&-; }
+
+run_timer() {
+  (
+    trap 'kill "$NAP" 2>/dev/null; exit 0' TERM
+    uptime_cs
+    until=$((UP + timeout))
+    while uptime_cs && [ "$UP" -lt $until ]; do nap $((until - UP)); done
+    because timeout
+    end_all "$grace"
+  ) &
+  TIMER=$!; }
+
+on_notice() { # the watch saw a notice: run the hook, once, in the first four fifths of the time left
+  [ -n "$hook" ] && [ -z "$HOOKED" ] && IFS= read -r when <"$A/notice" || return 0
+  HOOKED=yes
+  epoch "$when"
+  limit=$(((EPOCH - $(date +%s)) * 4 / 5))
+  [ $limit -ge 1 ] || limit=1
+  (
+    (in_work timeout -k 2 $limit /bin/sh -c "$hook" </dev/null >>stderr 2>&1)
+    say "hook $JOB $N $?"
+  ) &
+  HOOK=$!; }
+
+finish() { # nothing of the job may write any more; then the status
+  [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null
+  i=0
+  while [ -n "$HOOK" ] && kill -0 "$HOOK" 2>/dev/null && [ $i -lt 20 ]; do nap 25; i=$((i + 1)); done
+  end_all 500
+  why=exit
+  printf '%8192s' '' 2>/dev/null >.probe || why=disk_full
+  rm -f .probe .reserve # space kept since the start, so that a full disk cannot eat the exit code
+  [ ! -L .why ] || why=$(readlink .why)
+  set -- $(stat -c %s stdout stderr)
+  i=0
+  until put status "v1 rc=$rc why=$why end=$(date +%s) boot=$BOOT out=${1:-0} err=${2:-0} ok" || [ $i -ge 60 ]; do
+    nap 100
+    i=$((i + 1))
+  done
+  sync status . 2>/dev/null || sync
+  say "exited $JOB $N"; }
+
+epoch() { # EPOCH of YYYY-MM-DDThh:mm:ssZ (busybox date can't)
+  y=${1%%-*} r=${1#*-}
+  m=$((1${r%%-*} - 100)) r=${r#*-}
+  d=$((1${r%%T*} - 100)) r=${r#*T}
+  h=$((1${r%%:*} - 100)) r=${r#*:}
+  i=$((1${r%%:*} - 100)) r=${r#*:}
+  s=${r%%[!0-9]*}
+  s=$((1$s - 100))
+  if [ $m -gt 2 ]; then m=$((m - 3)); else m=$((m + 9)) y=$((y - 1)); fi
+  EPOCH=$((y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + d - 719469))
+  EPOCH=$((((EPOCH * 24 + h) * 60 + i) * 60 + s)); }
+
+# --- what comes home: output, files, checkpoints -------------------------------------------------------------------------
+
+cmd_follow() { # RUN JOB N OUT ERR: both files from these offsets on, as they grow; ends when the supervisor has
+  attempt "$1" "$2" "$3"
+  cd "$D" || die 121 "no such attempt"
+  out=$4 err=$5
+  set -- $(stat -c %s stdout stderr) 0 0
+  [ "$out" -le "$1" ] || out=0 # the job truncated it
+  [ "$err" -le "$2" ] || err=0
+  reply
+  echo "$out"
+  { reply; echo "$err"; } >&2
+  if ! alive pid; then
+    tail -c +$((out + 1)) stdout 2>/dev/null
+    tail -c +$((err + 1)) stderr 2>/dev/null >&2
+  elif [ -f "$M/tail_pid" ]; then
+    tail -c +$((out + 1)) -f --pid="$P" stdout 2>/dev/null &
+    tail -c +$((err + 1)) -f --pid="$P" stderr >&2 2>/dev/null &
+    wait
+  else
+    tail -c +$((out + 1)) -f stdout 2>/dev/null & one=$!
+    tail -c +$((err + 1)) -f stderr >&2 2>/dev/null & two=$!
+    while alive pid; do nap 500; done
+    nap 200
+    kill $one $two
+  fi; }
+
+cmd_collect() { # RUN JOB N result|checkpoint OUT ERR; stdin: roots, one a line, an empty line; then the names chosen, by NUL
+  attempt "$1" "$2" "$3"
+  what=$4 out=$5 err=$6
+  set --
+  while IFS= read -r root && [ -n "$root" ]; do set -- "$@" "$root"; done
+  cd "$D/work" || die 121 "no such attempt"
+  if valid "$D"; then frozen=yes; else frozen=; fi
+  [ "$what" != result ] || [ $frozen ] || die 121 "it has not ended"
+  [ "$what" = result ] || [ $frozen ] || snapshot "$@" || die 126 "the checkpoint kept changing while it was copied"
+  reply
+  if [ "$what" = result ]; then
+    echo "$STATUS"
+    lengths
+    rest stdout "$out" "$OUT"
+    rest stderr "$err" "$ERR"
+  fi
+  for root in "$@"; do
+    shift
+    [ ! -e "$root" ] && [ ! -L "$root" ] || set -- "$@" "$root"
+  done
+  list "$@"
+  xargs -0 /bin/sh -c '[ $# -gt 0 ] || exit 0; echo $#; cat "$@"; sha256sum "$@"' sh
+  echo end; }
+
+lengths() { # OUT and ERR, of STATUS
+  OUT=${STATUS#* out=} ERR=${STATUS#* err=}
+  OUT=${OUT%% *} ERR=${ERR%% *}; }
+
+rest() { # FILE OFFSET LENGTH: "start length" and the bytes
+  at=$2
+  [ "$at" -le "$3" ] || at=0
+  echo "$at $(($3 - at))"
+  [ "$at" = "$3" ] || tail -c +$((at + 1)) "$D/$1" | head -c $(($3 - at)); }
+
+list() { # everything below the roots: one record each, ended by an empty one
+  if [ $# = 0 ]; then
+    printf 'G\n\0\0'
+  elif [ -f "$M/gnu_find" ]; then
+    echo G
+    find "$@" \( -readable -printf r -o -printf - \) -printf '%y%m %s %p\0'
+    printf '\0'
+  else
+    echo B
+    find "$@" -print0
+    printf '\0'
+    find "$@" -print0 | xargs -0 stat -c '%f %s'
+    echo
+  fi; }
+
+snapshot() { # copy the roots and go there; a copy during which nothing changed is whole
+  set +f
+  rm -rf "$D"/.snap.*
+  set -f
+  snap=$D/.snap.$$
+  trap 'rm -rf "$snap"' EXIT
+  for try in 1 2 3 4 5; do
+    before=$(look "$@")
+    rm -rf "$snap"
+    mkdir "$snap"
+    for root in "$@"; do
+      [ ! -e "$root" ] && [ ! -L "$root" ] || { mkdir -p "$snap/${root%/*}" && copy "$root" "$snap/${root%/*}/"; }
+    done
+    [ "$before" != "$(look "$@")" ] || { cd "$snap"; return; }
+    nap $((try * 20))
+  done
+  return 1; }
+
+look() { find "$@" -exec stat -c '%s %y %z %i %n' {} + 2>/dev/null | cksum; }
+
+cmd_watch() { # what this machine says by itself, from the beginning on; one watcher at a time
+  ! alive "$M/watcher" || kill "$P" 2>/dev/null
+  me "$M/watcher"
+  reply
+  exec tail -n +1 -f "$A/events" 2>/dev/null; }
+
+# --- the machine: arm, lease, set-up --------------------------------------------------------------------------------------
+
+cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths
+  mkdir -p "$M" && true >>"$A/events" || die 125 "no room"
+  [ -f "$M/known" ] || know_tools
+  { [ -f "$M/born" ] && read -r _ b <"$M/born" && [ "$b" = "$BOOT" ]; } || birth
+  put "$M/lease" "$1 $2 $3 $4" && cmd_lease >/dev/null || die 125 "no room"
+  off=no watch=no
+  if find_off; then alive "$M/lease.pid" || detach lease _lease; alive "$M/lease.pid" && off=yes; fi
+  if find_metadata; then alive "$M/watch.pid" || detach watch _watch "$ENDPOINT" "$FETCH"; watch=yes; fi
+  [ -f "$M/host.pub" ] || new_host_key
+  reply
+  echo "boot=$BOOT"
+  echo "off=$off"
+  echo "watch=$watch"
+  [ ! -s "$M/host.pub" ] || echo "key=$(cat "$M/host.pub")"; }
+
+know_tools() { # what differs between GNU and busybox, asked once
+  find / -prune -printf '' 2>/dev/null && put "$M/gnu_find" yes
+  case $(tail --help 2>&1) in *--pid*) put "$M/tail_pid" yes ;; esac
+  # A shell's background child ignores INT and QUIT for ever: a job shall not, where `env` can undo that.
+  env --default-signal=INT,QUIT true 2>/dev/null && put "$M/clean_env" 'env --default-signal=INT,QUIT'
+  put "$M/known" yes; }
+
+birth() { # when this boot began, on the clock of /proc/uptime; that of a guest of the local cloud is its host's
+  UP=0
+  is_ec2 || uptime_cs
+  put "$M/born" "$UP $BOOT"; }
+
+find_off() { # the command that ends this machine is there and may be used: the one place that names it
+  if [ -n "${ASPOT_POWEROFF:-}" ]; then
+    [ -x "$ASPOT_POWEROFF" ] && put "$M/off" "$ASPOT_POWEROFF"
+  elif [ -n "${ASPOT_LOCAL_GUEST:-}" ]; then
+    tool poweroff && put "$M/off" "$TOOL"
+  elif is_ec2; then
+    command -v systemctl >/dev/null && as_root test -x "$(command -v systemctl)" && put "$M/off" systemctl
+  else
+    return 1
+  fi; }
+
+power_off() {
+  IFS= read -r off <"$M/off" || return
+  sync
+  [ "$off" = systemctl ] || { "$off"; return; }
+  as_root systemctl poweroff
+  nap 6000
+  as_root poweroff -f
+  nap 6000
+  echo o | as_root tee /proc/sysrq-trigger; }
+
+new_host_key() { # a host key that never was in user data
+  [ -z "${ASPOT_LOCAL_GUEST:-}" ] || [ -n "${ASPOT_ETC_SSH:-}" ] || return
+  rm -f "$M/host" "$M/host.pub"
+  ssh-keygen -q -t ed25519 -N '' -C aspot -f "$M/host" </dev/null >/dev/null 2>&1 || return
+  as_root /bin/sh -c 'cat "$1" >"$2/ssh_host_ed25519_key" && cat "$1.pub" >"$2/ssh_host_ed25519_key.pub"' \
+    sh "$M/host" "${ASPOT_ETC_SSH:-/etc/ssh}" 2>/dev/null && reload_sshd || rm -f "$M/host.pub"
+  rm -f "$M/host"; }
+
+reload_sshd() {
+  if tool systemctl; then
+    for unit in sshd ssh; do as_root "$TOOL" reload $unit 2>/dev/null && return; done
+  fi
+  [ -z "${ASPOT_LOCAL_GUEST:-}" ] && IFS= read -r pid 2>/dev/null </run/sshd.pid && as_root kill -HUP "$pid"; }
+
+cmd_lease() { # renew
+  uptime_cs
+  put "$M/renewed" "$UP $BOOT" || die 125 "no room"
+  reply
+  echo renewed; }
+
+cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more
+  cd "$A" && me "$M/lease.pid"
+  BUSY=0
+  while :; do
+    uptime_cs
+    now=$UP
+    { read -r term idle hold life <"$M/lease" && read -r born _ <"$M/born"; } || { nap 100; continue; }
+    if [ $now -ge $((born + life)) ]; then end_machine; else judge; fi
+    gap=$((term / 4)) left=$((born + life - now))
+    [ $gap -le 3000 ] || gap=3000
+    [ $left -ge $gap ] || gap=$left
+    [ $gap -ge 20 ] || gap=20
+    nap $gap
+  done; }
+
+judge() { # a running job is never ended by the lease, and results that wait are kept for `hold`
+  { read -r renewed b <"$M/renewed" && [ "$b" = "$BOOT" ]; } || renewed=$born
+  census
+  [ "$RUNNING" = 0 ] || BUSY=$now
+  over=$((renewed + term))
+  [ $now -ge $over ] && [ "$RUNNING" = 0 ] || return 0
+  [ $BUSY -le $over ] || over=$BUSY
+  if [ "$WAITING" = 0 ]; then over=$((over + idle)); else over=$((over + hold)); fi
+  [ $now -lt $over ] || end_machine; }
+
+folders() { set +f; set -- */*/a*; set -f; FOLDERS=$*; } # of attempts, relative to $A: names without spaces
+
+census() { # how many attempts run here, and how many have ended whose results nobody has fetched
+  RUNNING=0 WAITING=0
+  folders
+  for d in $FOLDERS; do
+    [ -d "$d/lock" ] && [ ! -f "$d/released" ] || continue
+    if valid "$d"; then WAITING=$((WAITING + 1)); elif alive "$d/pid"; then RUNNING=$((RUNNING + 1)); fi
+  done; }
+
+end_machine() {
+  folders
+  for d in $FOLDERS; do
+    alive "$d/pid" && ! valid "$d" || continue
+    D=$A/$d COOKIE="ASPOT_COOKIE=$d;"
+    because ttl
+    end_all 1000
+  done
+  nap 200
+  power_off; }
+
+cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it has ended: its status and last output
+  is_name "$1" || die 120 "bad name"
+  JOB=setup N=1 D=$A/.setup/$1 COOKIE="ASPOT_COOKIE=.setup/$1;"
+  mkdir -p "$D/work" && put "$D/ready" yes || die 125 "no room"
+  ! is_ec2 || await_boot
+  reply
+  (begin >/dev/null) || exit $?
+  gap=5
+  while ! valid "$D" && alive "$D/pid"; do nap $gap; [ $gap -ge 200 ] || gap=$((gap * 2)); done
+  state
+  tail -c 2000 "$D/stdout"
+  tail -c 2000 "$D/stderr"; }
+
+await_boot() { # cloud-init holds apt's lock and others until it is done; it may also never be
+  i=0
+  while [ -d /run/cloud-init ] && [ ! -e /var/lib/cloud/instance/boot-finished ] && [ $i -lt 120 ]; do
+    nap 100
+    i=$((i + 1))
+  done; }
+
+# --- the watch: EC2's notice, read from the machine's own metadata --------------------------------------------------------
+
+find_metadata() { # ENDPOINT, and by what (FETCH); EC2's own address is asked on EC2 only
+  ENDPOINT=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-}
+  [ -n "$ENDPOINT" ] || { is_ec2 && ENDPOINT=http://169.254.169.254; } || return 1
+  ENDPOINT=${ENDPOINT%/}
+  for FETCH in curl python3 wget; do command -v $FETCH >/dev/null && return; done
+  return 1; }
+
+cmd__watch() { # ENDPOINT FETCH: for ever; no error ends it
+  cd "$A" && me "$M/watch.pid"
+  E=$1 FETCH=$2 pause=100
+  while :; do
+    TOKEN=$(token)
+    ask | hear
+    nap $pause
+    pause=500
+  done; }
+
+token() {
+  case $FETCH in
+    curl) curl -sf -m 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$E/latest/api/token" ;;
+    wget) wget -qO- -T 2 -t 1 --method=PUT --header='X-aws-ec2-metadata-token-ttl-seconds: 21600' "$E/latest/api/token" ;;
+  esac 2>/dev/null; }
+
+ask() { # every 5 s: the answer, then a line "@@ CODE URL"; ends when its reader does, or after some hours
+  case $FETCH in
+    curl) ask_curl || ask_curl_again ;;
+    python3) python3 -c "$ASK" "$E" 2>/dev/null ;;
+    wget) ask_wget ;;
+  esac; }
+
+AFTER='\n@@ %{http_code} %{url_effective}\n'
+NAMES='{spot/instance-action,events/recommendations/rebalance}'
+
+ask_curl() { # one process for hours: the counter that repeats the URL vanishes with its "..", which curl squashes
+  curl -sN -m 2 --rate 24/m -H "X-aws-ec2-metadata-token: $TOKEN" -w "$AFTER" \
+    "$E/[1-4320]/../latest/meta-data/$NAMES" 2>/dev/null
+  [ $? != 2 ]; }
+
+ask_curl_again() { # a curl without --rate (before 7.84)
+  i=0
+  while [ $i -lt 2160 ]; do
+    curl -sN -m 2 -H "X-aws-ec2-metadata-token: $TOKEN" -w "$AFTER" "$E/latest/meta-data/$NAMES" 2>/dev/null
+    printf '\n' || return
+    nap 500
+    i=$((i + 1))
+  done; }
+
+ask_wget() { # tells no code: an answer is a 200, and a token that has run out is renewed in time
+  i=0
+  while [ $i -lt 720 ]; do
+    for u in spot/instance-action events/recommendations/rebalance; do
+      u=$E/latest/meta-data/$u
+      wget -qO- -T 2 -t 1 --header="X-aws-ec2-metadata-token: $TOKEN" "$u" 2>/dev/null && printf '\n@@ 200 %s\n' "$u"
+    done
+    printf '\n' || return
+    nap 500
+    i=$((i + 1))
+  done; }
+
+ASK='
+import sys, time, urllib.error, urllib.request
+base = sys.argv[1] + "/latest/"
+def call(url, method="GET", **headers):
+    headers = {"X-aws-ec2-metadata-" + k.replace("_", "-"): v for k, v in headers.items()}
+    return urllib.request.urlopen(urllib.request.Request(url, method=method, headers=headers), timeout=2).read().decode()
+token = call(base + "api/token", "PUT", token_ttl_seconds="21600")
+while True:
+    for name in ("spot/instance-action", "events/recommendations/rebalance"):
+        url, body, code = base + "meta-data/" + name, "", 0
+        try:
+            body, code = call(url, token=token), 200
+        except urllib.error.HTTPError as error:
+            code = error.code
+        except OSError:
+            pass
+        print(body, "\n@@", code, url, flush=True)
+    time.sleep(5)
+'
+
+hear() { # act on answers; ends on one that says that the token is no longer good
+  body=
+  while IFS= read -r line; do
+    case $line in
+      '@@ '*)
+        line=${line#@@ }
+        case ${line%% *} in
+          401 | 403) return ;;
+          200) case $line in *instance-action) notice "$body" ;; *rebalance) rebalance ;; esac ;;
+        esac
+        body= ;;
+      *) body="$body $line" ;;
+    esac
+  done; }
+
+notice() { # BODY: {"action": ..., "time": ...}
+  when=${1#*'"time"'}
+  when=${when#*'"'}
+  when=${when%%'"'*}
+  case $when in [0-9][0-9][0-9][0-9]-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]*) ;; *) return ;; esac
+  IFS= read -r seen 2>/dev/null <"$A/notice" && [ "$seen" = "$when" ] && return
+  put "$A/notice" "$when"
+  say "notice $when"
+  folders
+  for d in $FOLDERS; do alive "$d/pid" && ! valid "$d" && kill -USR1 "$P"; done; }
+
+rebalance() { [ -f "$M/rebalance" ] || { put "$M/rebalance" "$BOOT"; say rebalance; }; }
+
+cmd=$1
+shift
+case $cmd in
+  deliver | start | status | stop | release | follow | collect | watch | arm | lease | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
+  *) die 120 "no such command" ;;
+esac
