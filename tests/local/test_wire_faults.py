@@ -97,7 +97,7 @@ def test_credentials_expire_and_are_renewed(aws, refused, service, call, code):
 
 def test_a_lost_answer_is_a_broken_connection_after_the_deed(aws):
     aws.fault("lose-answer", action="RunInstances")
-    with pytest.raises(botocore.exceptions.ConnectionError):
+    with pytest.raises(botocore.exceptions.HTTPClientError):
         aws.run(ClientToken="lost")
     adopted = aws.launch(ClientToken="lost")
     found = aws.ec2.describe_instances(Filters=[{"Name": "client-token", "Values": ["lost"]}])["Reservations"]
