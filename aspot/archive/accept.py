@@ -57,7 +57,7 @@ class Acceptance:
         content = {**self.result, "files": _files(folder), "run": self.run, "attempt": attempt}
         text = json.dumps(content, indent=1, default=str)
         disk.write_durably(folder / RESULT, text.encode())
-        disk.sync(folder)
+        _sync_names(folder)
         return folder
 
     def _move_logs(self, folder: Path) -> int:
@@ -77,7 +77,6 @@ class Acceptance:
         if serials and self.result.get("status") != "succeeded" and not kept.exists():
             kept.parent.mkdir(exist_ok=True)
             (found / str(max(serials))).rename(kept)
-            disk.sync(kept.parent)
 
     def _make_way(self, final: Path) -> None:
         """Move what an earlier run left under this name out of the way; it goes with the rest of staging."""
@@ -110,6 +109,13 @@ def _move_streams(source: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for stream in STREAMS:
         if (source / stream).exists():
-            disk.sync(source / stream)
+            if (source / stream).stat().st_size:
+                disk.sync(source / stream)
             (source / stream).replace(into / stream)
-    disk.sync(into)
+
+
+def _sync_names(folder: Path) -> None:
+    """Make durable which names are in the folders that were filled here."""
+    for here in (*(folder / EARLIER).glob("a[0-9]*"), folder / EARLIER, folder):
+        if here.is_dir():
+            disk.sync(here)
