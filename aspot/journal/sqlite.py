@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -80,13 +81,15 @@ class SqliteJournal(Journal):
         return await self._in_thread(lambda: _take_requests(self._connection))
 
     async def finish(self, left: Sequence[str]) -> None:
-        """Mark the run as ended.
+        """Mark the run as ended, and delete its SSH keys if nothing is left that they would open (THREATS T14).
 
         Args:
             left: What is still there, as text for people.
         """
         row = (datetime.now(UTC).isoformat(), json.dumps(list(left)))
         await self._in_thread(lambda: self._connection.execute("UPDATE meta SET ended = ?, leftover = ?", row))
+        if not left:
+            await self._in_thread(lambda: shutil.rmtree(self.folder.keys, ignore_errors=True))
 
     async def aclose(self) -> None:
         """Close the file and give the lock back. Harmless to repeat."""

@@ -62,6 +62,13 @@ async def test_the_end_is_written_down_with_what_is_left(journal):
     assert (found.left, found.is_live, found.trouble) == (("i-0abc",), False, "")
 
 
+@pytest.mark.parametrize("left", [[], ["i-0abc"]])
+async def test_keys_go_when_nothing_is_left_that_they_open(journal, left):
+    (journal.folder.keys / "id_ed25519").write_text("secret")
+    await journal.finish(left)
+    assert journal.folder.keys.exists() == bool(left)
+
+
 async def test_a_request_of_another_process_is_heard_once(journal):
     assert await journal.requests() == []
     listing.ask(journal.folder, "stop")
