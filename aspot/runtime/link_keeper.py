@@ -163,7 +163,7 @@ class LinkKeeper:
                 group.start_soon(self._watch, link)
                 group.start_soon(self._renew, link)
         finally:
-            self._link = None
+            self._drop(link, self._why)
             await _close(link)
 
     async def _watch(self, link: Link) -> None:

@@ -9,6 +9,7 @@ from simulated.world import Faults, World, simulate
 from aspot.errors import AspotError, AuthError, ConfigError
 from aspot.machine.model import EndReason, Outcome
 from aspot.machine.news import JobEnded, LaunchRefused, LogLine, NoticeReceived, Warned
+from aspot.ports import RunnerHookDone, RunnerRebalance
 
 LONG = Script(work_s=60.0, checkpoint_s=5.0)
 
@@ -302,6 +303,62 @@ def test_a_local_file_that_vanished_fails_its_job_alone():
     world = simulate(story)
     assert statuses(world) == {"a": "failed", "b": "succeeded"}
     assert "data.csv" in world.host.results["a"].reason
+
+
+def test_a_disk_full_for_a_moment_delays_a_result_but_loses_none():
+    async def story(world: World) -> None:
+        world.troubles["fetch_result"] = 3
+        await world.run(world.add("a"))
+
+    assert statuses(simulate(story)) == {"a": "succeeded"}
+
+
+def test_a_disk_that_stays_full_loses_the_result_and_says_why():
+    async def story(world: World) -> None:
+        world.troubles["fetch_result"] = 1000
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "lost"}
+    assert "No space left" in world.host.results["a"].reason
+
+
+def test_a_checkpoint_that_cannot_be_kept_is_missed_and_the_job_goes_on():
+    async def story(world: World) -> None:
+        world.troubles["fetch_checkpoint"] = 1
+        await world.run(world.add("a", LONG, checkpoint_every_s=20.0))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    names = [type(event).__name__ for event in world.journal.events]
+    assert names.count("CheckpointMissed") == 1
+    assert "CheckpointSaved" in names
+
+
+def test_a_local_file_that_cannot_be_read_fails_its_job():
+    async def story(world: World) -> None:
+        world.troubles["deliver"] = 1
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "failed"}
+
+
+def test_hooks_and_rebalances_are_heard_once_whatever_the_link_does():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            await anyio.sleep(10.0)
+            machine = world.running("a")
+            machine.facts += [RunnerRebalance(), RunnerHookDone(job="a", attempt=1, code=0)]
+            machine.touch()
+            await anyio.sleep(10.0)
+            world.break_links(machine)
+
+    world = simulate(story)
+    names = [type(event).__name__ for event in world.journal.events]
+    assert names.count("RebalanceAdvised") == names.count("HookFinished") == names.count("LinkRestored") == 1
 
 
 def test_a_setup_that_fails_everywhere_ends_the_jobs():

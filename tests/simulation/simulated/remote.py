@@ -111,6 +111,7 @@ class SimLink:
 
     async def deliver(self, order: AttemptOrder) -> Delivered:
         await self._hop(0.05, 1.0)
+        self.world.trouble("deliver")
         if order.spec.name in self.world.undeliverable:
             raise Undeliverable("data.csv vanished", is_local=True)
         folder = Folder(order.spec.name, order.attempt, self.world.scripts[order.spec.name], order.spec.timeout_s)
@@ -184,6 +185,7 @@ class SimLink:
 
     async def fetch_checkpoint(self, spec: JobSpec, attempt: int, into: Path) -> tuple[int, int]:
         await self._hop(0.1, 2.0)
+        self.world.trouble("fetch_checkpoint")
         folder = self._folder(spec.name, attempt)
         work = self.machine.note_checkpoint(folder) if folder is not None else None
         if work is None:
@@ -194,6 +196,7 @@ class SimLink:
 
     async def fetch_result(self, spec: JobSpec, attempt: int, sink: LogSink, into: Path) -> Collected:
         await self._hop(0.1, 2.0)
+        self.world.trouble("fetch_result")
         folder = self._folder(spec.name, attempt)
         self.world.oracle.check(
             folder is not None and folder.status is not None, f"{spec.name}: fetched without status"

@@ -105,6 +105,7 @@ class World:
         self.limit_seen = self.spec.limit
         self.scripts: dict[str, Script] = {}
         self.undeliverable: set[str] = set()
+        self.troubles: dict[str, int] = {}
         self.links: list[SimLink] = []
         self.news: list[News] = []
         self.oracle = Oracle(self)
@@ -141,6 +142,12 @@ class World:
     def strikes(self, rate: float) -> bool:
         """Tell whether a fault of this rate happens now."""
         return rate > 0 and self.loop.time() < self.faults.until_s and self.chance.random() < rate
+
+    def trouble(self, place: str) -> None:
+        """Raise what the local disk might, as often as was asked for."""
+        if self.troubles.get(place, 0) > 0:
+            self.troubles[place] -= 1
+            raise OSError(28, "No space left on device")
 
     def add(self, name: str, script: Script | None = None, **options: object) -> JobSpec:
         """Describe a job and return its specification."""
