@@ -97,7 +97,8 @@ class Fleet:
         self._options = self._options.sized_for(wanted)
         await self._open(wanted, defaults)
         async with self:
-            return await self.wait()
+            await self.wait()
+        return self.results
 
     async def start(self) -> Self:
         """Make ready what launches need; instances come with the first job.

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 AXES = {"lr": [0.003, 0.01, 0.05, 0.3], "hidden": [4, 16]}
 EPOCHS = 30
+HALF_WAY = f"epoch {EPOCHS // 2} "
+PACE_S = 0.3
+"""Added to each epoch: stands in for a bigger model, so that there is something to watch and to interrupt."""
 NOTICE_S = 10
 """EC2 gives 120 s; the demo has no patience for that, and says so."""
 VICTIM = 3
@@ -55,7 +58,7 @@ class Demo:
         self.jobs = Job.each(
             self.sweep / "train.py",
             grid(**AXES),
-            args=["--epochs", str(EPOCHS)],
+            args=["--epochs", str(EPOCHS), "--pace", str(PACE_S)],
             upload=[str(self.sweep / "data.csv")],
             checkpoint=["ckpt"],
         )
@@ -80,29 +83,31 @@ class Demo:
         self.say(
             f"Training {len(self.jobs)} classifiers ({self.sweep.name}/train.py) on as many spot instances at once."
         )
-        async with self.fleet, asyncio.TaskGroup() as group:
+        async with self.fleet:
             handles = self.fleet.submit_all(self.jobs)
-            group.create_task(self.interrupt_half_way(cloud, handles[VICTIM].name))
-            results = await self.fleet.wait()
-        return self.fleet.results or results
+            async with asyncio.TaskGroup() as group:
+                drill = group.create_task(self.interrupt_half_way(cloud, handles[VICTIM].name))
+                await self.fleet.wait()
+                drill.cancel()
+        return self.fleet.results
 
     async def interrupt_half_way(self, cloud: LocalCloud, name: str) -> None:
         """Interrupt the victim's machine when half its epochs are done."""
         assert self.fleet is not None
         async for news in self.fleet.events():
-            if isinstance(news, LogLine) and news.job == name and news.line.startswith(f"epoch {EPOCHS // 2}/"):
+            if isinstance(news, LogLine) and news.job == name and news.line.startswith(HALF_WAY):
                 machine = next(item for item in self.fleet.instances.values() if item.job == name)
                 self.say(f"Interrupting {machine.name} under {name}, with {NOTICE_S} s of notice (EC2 gives 120 s).")
                 await cloud.interrupt(machine.id, notice_s=NOTICE_S)
                 return
 
     def undisturbed(self) -> subprocess.Popen[bytes]:
-        """Start the victim's training as a plain local process, for comparison."""
+        """Start the victim's training as a plain local process, without the pauses, for comparison."""
         home = self.folder / "undisturbed"
         (home / "out").mkdir(parents=True)
         for name in ("train.py", "data.csv"):
             (home / name).write_bytes((self.sweep / name).read_bytes())
-        words = [sys.executable, "train.py", *self.jobs[VICTIM].args]
+        words = [sys.executable, "train.py", *self.jobs[VICTIM].args, "--pace", "0"]
         return subprocess.Popen(words, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     async def verdict(self, cloud: LocalCloud, results: Results) -> int:

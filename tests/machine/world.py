@@ -1,4 +1,4 @@
-"""A world of values for the machine: it carries effects out by hand, one event at a time, and checks after each step."""
+"""A world of values for the machine: its effects are carried out by hand, and the run is checked after each step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class World:
     def __init__(self, *, pools=POOLS, **options) -> None:
         options.setdefault("limit", 10)
         self.now = START
-        self.run: Run = start_run(RunSpec(id="run1", name="f", region="us-east-1", **options), START)
+        self.spec = RunSpec(id="run1", name="f", region="us-east-1", **options)
+        self.run: Run = start_run(self.spec, START)
         self.pools = pools
         self.log: list[ef.Effect] = []
         self.events: list[ev.Event] = []
