@@ -99,6 +99,8 @@ def _up(args: argparse.Namespace) -> int:
         if not 0 <= port <= _MANY_PORTS:
             raise ConfigError(f"there is no port {port}", fix=f"choose one from 1 to {_MANY_PORTS}")
     settings = Settings(seed=args.seed, boot_s=boot_range(args.boot), port=args.port, ssh_port=args.ssh_port)
+    if args.env_file:
+        _write_environment(Path(args.env_file), {})
     home = Home(default_folder())
     if args.foreground:
         return _stay(home, settings, args.env_file)

@@ -7,6 +7,7 @@ aspot.local.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ __all__ = ["main", "serve"]
 _LOG = logging.getLogger(__name__)
 _HOME_REGION = "us-east-1"
 _WRITE_EVERY_S = 0.1
+_LOOK_EVERY_S = 1.0
 _BIGGEST_REQUEST = 8 << 20
 # The moto thread must hand over quickly, or every SSH session waits 5 ms at each of its turns.
 _SWITCH_S = 0.001
@@ -49,10 +51,11 @@ def main() -> None:
 async def serve(home: Home, settings: Settings) -> int:
     """Run a local cloud in a folder until a signal ends it; return an exit code."""
     home.make()
-    lock = home.lock()
+    lock = home.lock_soon()
     if lock is None:
         _LOG.error("another local cloud runs in this folder")
         return 1
+    home.control_file.unlink(missing_ok=True)
     sys.setswitchinterval(_SWITCH_S)
     try:
         await _serve(home, settings)
@@ -118,11 +121,15 @@ async def _answer(
 
 
 async def _keep_config(config: SshConfig, cloud: Cloud) -> None:
-    """Rewrite the ssh configuration whenever machines have changed."""
+    """Rewrite the ssh configuration when machines have changed, and look for new host keys and names now and then."""
     while True:
-        await cloud.changed.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(cloud.changed.wait(), _LOOK_EVERY_S)
         cloud.changed.clear()
-        config.write(cloud)
+        try:
+            config.write(cloud)
+        except OSError:
+            _LOG.exception("can't write the ssh configuration")
         await asyncio.sleep(_WRITE_EVERY_S)
 
 

@@ -60,7 +60,8 @@ class Ec2Wire:
         """Return the XML document that answers an action."""
         shape = self._model.operation_model(action).output_shape
         body = "" if shape is None else self._serialiser(shape)(result)
-        return f'{_HEAD}<{action}Response xmlns="{_NAMESPACE}"><requestId>{request_id}</requestId>{body}</{action}Response>'
+        content = f"<requestId>{request_id}</requestId>{body}"
+        return f'{_HEAD}<{action}Response xmlns="{_NAMESPACE}">{content}</{action}Response>'
 
     def render(self, shape_name: str, value: Mapping[str, Any]) -> Rendered:
         """Return a value's XML, to be kept and used in many answers."""
@@ -94,7 +95,7 @@ class Ec2Wire:
         def structure(value: Any) -> str:
             if type(value) is Rendered:
                 return value
-            parts = []
+            parts: list[str] = []
             for key, item in value.items():
                 if item is not None:
                     opening, closing, serialise = members.get(key) or member(key)

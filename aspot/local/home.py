@@ -158,6 +158,13 @@ class Home:
             return None
         return descriptor
 
+    def lock_soon(self) -> int | None:
+        """Take the folder, waiting a moment for those who only look whether it is taken."""
+        deadline = time.monotonic() + _LOOK_S
+        while (held := self.lock()) is None and time.monotonic() < deadline:
+            time.sleep(_PAUSE_S)
+        return held
+
     def running(self) -> Control | None:
         """Return how to reach the daemon that runs here, or None."""
         if not self.folder.is_dir():
@@ -196,7 +203,6 @@ class Home:
             return found, False
         if self._is_locked():
             return self._wait(None), False
-        self.control_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             daemon = subprocess.Popen(
                 [sys.executable, "-m", "aspot.local.daemon", json.dumps(attrs.asdict(settings)), str(self.folder)],
@@ -224,6 +230,8 @@ class Home:
                 _forget(daemon)
                 return found
             if daemon is not None and daemon.poll() is not None:
+                if self._is_locked():  # another `up` was faster
+                    return self._wait(None)
                 raise InternalError(
                     f"the local cloud did not start (exit {daemon.returncode})", story=self._last_words()
                 )

@@ -189,7 +189,7 @@ def test_what_is_no_boot_range(text):
 async def test_a_local_cloud_of_ones_own(tmp_path):
     from aiobotocore.session import get_session
 
-    async with LocalCloud(boot=(0.0, 0.1), seed=3) as cloud:
+    async with LocalCloud(boot=(0.0, 0.1), seed=3, ssh_port=2230) as cloud:
         folder = Path(cloud.env["ASPOT_LOCAL_DIR"])
         options = {
             "endpoint_url": cloud.endpoint,
@@ -212,6 +212,8 @@ async def test_a_local_cloud_of_ones_own(tmp_path):
         machines = await cloud.instances()
         assert {machine["id"] for machine in machines} == ids
         assert {machine["user"] for machine in machines} == {"admin"}
+        assert {machine["port"] for machine in machines} == {2230}
+        assert {machine["tags"]["aspot-local:ssh-port"] for machine in machines} == {"2230"}
         assert await cloud.calls() == {"GetParameter": 1, "RunInstances": 1}
         await cloud.reset_calls()
         assert await cloud.calls() == {}

@@ -77,3 +77,16 @@ def test_a_late_sshd_opens_later(box, aws, until):
     _, name, _, run = box()
     assert run(name, "true").returncode == 255
     until(lambda: run(name, "true").returncode == 0)
+
+
+def test_a_new_host_key_is_known_soon(box, until):
+    instance, name, _, run = box()
+    before = run(name, "cat /etc/ssh/ssh_host_ed25519_key.pub").stdout
+    change = (
+        "ssh-keygen -q -t ed25519 -N '' -f fresh && sudo cp fresh /etc/ssh/ssh_host_ed25519_key && "
+        "sudo cp fresh.pub /etc/ssh/ssh_host_ed25519_key.pub && sudo systemctl reload ssh && cat fresh.pub"
+    )
+    done = run(instance, change)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout != before
+    until(lambda: run(name, "true").returncode == 0)
