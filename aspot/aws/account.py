@@ -122,7 +122,7 @@ class Account:
             CloudError: If EC2 could not be asked.
         """
         try:
-            return await cleanup.remove(self._aws, run, templates=(), groups=())
+            return await cleanup.left_of(self._aws, run)
         except Trouble as trouble:
             raise to_error(await self._aws.explain(trouble)) from trouble
 
@@ -144,11 +144,12 @@ class Account:
     async def _remove(self, run: str, until: float) -> list[str]:
         there = await cleanup.alive(self._aws, run)
         refused = await cleanup.terminate(self._aws, [one for one, _ in there])
-        made = await cleanup.of_run(self._aws, run, ("launch-template", "security-group"))
-        templates = [one for one, kind in made if kind == "launch-template"]
-        groups = [one for one, kind in made if kind == "security-group"]
+        listed = await cleanup.of_run(self._aws, run, ("launch-template", "security-group"))
+        made = cleanup.Made(run=run)
+        made.templates |= {one for one, kind in listed if kind == "launch-template"}
+        made.groups |= {one for one, kind in listed if kind == "security-group"}
         while True:
-            left = await cleanup.remove(self._aws, run, templates=templates, groups=groups)
+            left = await cleanup.remove(self._aws, made)
             is_in_use = any("DependencyViolation" in one for one in left)
             if not (is_in_use or await self._are_ending(run, refused)) or time.monotonic() > until:
                 return left

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from functools import partial
 from typing import Any
+
+import attrs
 
 from aspot.aws import tags
 from aspot.aws.bucket import bucket
-from aspot.aws.clients import Aws, named
+from aspot.aws.clients import PAGE, Aws, named
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble
 from aspot.aws.together import together
@@ -61,42 +64,60 @@ async def _terminate(aws: Aws, batch: list[str]) -> None:
         raise
 
 
-async def remove(aws: Aws, run: str, *, templates: Collection[str], groups: Collection[str]) -> list[str]:
-    """Delete a run's launch templates and group, then look what is left of it; return that as text for people.
+@attrs.define(kw_only=True)
+class Made:
+    """What a run made beside instances and is not yet deleted.
 
     Args:
-        aws: The gateway.
         run: Run id.
         templates: Ids of its launch templates.
-        groups: Ids of its security groups.
+        groups: Ids of its own security groups.
+        is_walled: Whether its instances were in its own group, which cannot be deleted while an interface is in it.
+    """
+
+    run: str
+    templates: set[str] = attrs.field(factory=set)
+    groups: set[str] = attrs.field(factory=set)
+    is_walled: bool = False
+
+
+async def remove(aws: Aws, made: Made) -> list[str]:
+    """Delete a run's launch templates and groups, and look what is left of it; return that as text for people.
+
+    A group that EC2 has deleted had no interface in it: then these need not be looked for.
 
     Raises:
         Trouble: If EC2 could not be asked.
     """
-    deletions = [_deleting(aws, "DeleteLaunchTemplate", "LaunchTemplateId", one) for one in templates]
-    deletions += [_deleting(aws, "DeleteSecurityGroup", "GroupId", one) for one in groups]
-    why: dict[str, str] = dict(await together(*deletions))
-    others = await _others(aws, run, deleted=[one for one, reason in why.items() if not reason])
-    return [
-        *(f"{kind} {one}" + (f" ({why[one]})" if why.get(one) else "") for one, kind in others),
-        *(f"instance {one} ({state})" for one, state in await alive(aws, run)),
-    ]
+    left = [f"launch template {one} ({why})" for one, why in await _delete(aws, "LaunchTemplate", made.templates)]
+    left += [f"security group {one} ({why})" for one, why in await _delete(aws, "SecurityGroup", made.groups)]
+    kinds = ["volume", *([] if made.is_walled else ["network-interface"])]
+    instances, *others = await together(
+        partial(alive, aws, made.run), *(partial(_there, aws, made.run, kind) for kind in kinds)
+    )
+    left += [f"{_WORDS[kind]} {one}" for kind, found in zip(kinds, others, strict=True) for one in found]
+    return left + [f"instance {one} ({state})" for one, state in instances]
 
 
-def _deleting(aws: Aws, action: str, key: str, one: str) -> Any:
-    """Return a call that deletes one thing and returns (its id, why it is still there)."""
+async def _delete(aws: Aws, what: str, ids: set[str]) -> list[tuple[str, str]]:
+    """Delete things, take them out of the set, and return those that stay, with AWS's code for why."""
+    key = "GroupId" if what == "SecurityGroup" else f"{what}Id"
+    order = sorted(ids)
+    reasons = await together(*(partial(_delete_one, aws, f"ec2:Delete{what}", {key: one}) for one in order))
+    stay = [(one, why) for one, why in zip(order, reasons, strict=True) if why]
+    ids.intersection_update(one for one, _ in stay)
+    return stay
 
-    async def delete() -> tuple[str, str]:
-        try:
-            params: dict[str, Any] = {key: one}
-            await aws.call(f"ec2:{action}", tries=3, **params)
-        except Trouble as trouble:
-            if trouble.cause in TRANSIENT or trouble.cause is Cause.EXPIRED:
-                raise
-            return one, "" if trouble.cause is Cause.NOT_FOUND else trouble.code
-        return one, ""
 
-    return delete
+async def _delete_one(aws: Aws, operation: str, params: dict[str, Any]) -> str:
+    """Return why it is still there; "" if it is not."""
+    try:
+        await aws.call(operation, tries=3, **params)
+    except Trouble as trouble:
+        if trouble.cause in TRANSIENT or trouble.cause is Cause.EXPIRED:
+            raise
+        return "" if trouble.cause is Cause.NOT_FOUND else trouble.code
+    return ""
 
 
 async def alive(aws: Aws, run: str, states: Collection[str] = COSTLY) -> list[tuple[str, str]]:
@@ -116,32 +137,32 @@ async def of_run(aws: Aws, run: str, kinds: Collection[str] = OTHERS) -> list[tu
     return [(item["ResourceId"], item["ResourceType"]) for item in found]
 
 
-async def _others(aws: Aws, run: str, *, deleted: Collection[str]) -> list[tuple[str, str]]:
-    """Return (id, words for its kind) of what is really there; tags of deleted things linger for a while."""
-    listed = [pair for pair in await of_run(aws, run) if pair[0] not in deleted]
-    there = await together(*(_looking(aws, one, kind) for one, kind in listed))
-    return [(one, _WORDS[kind]) for (one, kind), is_there in zip(listed, there, strict=True) if is_there]
+async def left_of(aws: Aws, run: str) -> list[str]:
+    """Return everything there is of a run, as text for people; nothing is changed.
+
+    Tags of deleted things linger for a while, so each kind that is listed is looked for.
+
+    Raises:
+        Trouble: If EC2 could not be asked.
+    """
+    kinds = sorted({kind for _, kind in await of_run(aws, run)})
+    instances, *others = await together(partial(alive, aws, run), *(partial(_there, aws, run, kind) for kind in kinds))
+    left = [f"{_WORDS[kind]} {one}" for kind, found in zip(kinds, others, strict=True) for one in found]
+    return left + [f"instance {one} ({state})" for one, state in instances]
+
+
+async def _there(aws: Aws, run: str, kind: str) -> list[str]:
+    """Return the ids of a run's things of one kind that really exist."""
+    action, items, key = _LOOKS[kind]
+    size = None if kind == "key-pair" else PAGE  # this answer has no pages
+    found = await aws.pages(f"ec2:{action}", items, size=size, Filters=[named(f"tag:{tags.RUN}", [run])])
+    return [item[key] for item in found if item.get("State") not in ("deleting", "deleted")]
 
 
 _LOOKS = {
-    "volume": ("DescribeVolumes", "VolumeIds", "Volumes"),
-    "network-interface": ("DescribeNetworkInterfaces", "NetworkInterfaceIds", "NetworkInterfaces"),
-    "security-group": ("DescribeSecurityGroups", "GroupIds", "SecurityGroups"),
-    "launch-template": ("DescribeLaunchTemplates", "LaunchTemplateIds", "LaunchTemplates"),
-    "key-pair": ("DescribeKeyPairs", "KeyPairIds", "KeyPairs"),
+    "volume": ("DescribeVolumes", "Volumes", "VolumeId"),
+    "network-interface": ("DescribeNetworkInterfaces", "NetworkInterfaces", "NetworkInterfaceId"),
+    "security-group": ("DescribeSecurityGroups", "SecurityGroups", "GroupId"),
+    "launch-template": ("DescribeLaunchTemplates", "LaunchTemplates", "LaunchTemplateId"),
+    "key-pair": ("DescribeKeyPairs", "KeyPairs", "KeyPairId"),
 }
-
-
-def _looking(aws: Aws, one: str, kind: str) -> Any:
-    action, key, items = _LOOKS[kind]
-
-    async def look() -> bool:
-        try:
-            params: dict[str, Any] = {key: [one]}
-            return bool((await aws.call(f"ec2:{action}", **params))[items])
-        except Trouble as trouble:
-            if trouble.code.endswith(".NotFound") or trouble.cause is Cause.NOT_FOUND:
-                return False
-            raise
-
-    return look

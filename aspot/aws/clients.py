@@ -18,6 +18,7 @@ import anyio
 from aspot.aws import chain
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble, examine
+from aspot.aws.lean import Reader
 from aspot.errors import AspotError, ConfigError
 
 CONNECT_S = 5.0
@@ -37,6 +38,7 @@ class Aws:
         self._session, self._stack = session, AsyncExitStack()
         self._clients: dict[str, Any] = {}
         self._old = AsyncExitStack()
+        self._reader = Reader()
         self._is_refused = False  # the credentials are: read them afresh before the next call
         self.region = region
         self.endpoint = ""
@@ -78,13 +80,15 @@ class Aws:
                 user_agent_extra="aspot",
             )
             made = self._session.create_client(service, region_name=region or self.region, config=config)
-            self._clients[service] = await self._stack.enter_async_context(made)
+            client = self._clients[service] = await self._stack.enter_async_context(made)
+            if service == "ec2":
+                client.meta.events.register("before-parse.ec2.DescribeInstances", self._reader)
         return self._clients[service]
 
     async def _renew(self) -> None:
         """Read the credentials afresh. Clients used until now may have calls under way, so they are closed later."""
         try:
-            self._session = await chain.session(like=self._session)
+            self._session = await chain.session()
         except AspotError as error:
             raise Trouble(Cause.EXPIRED, "NoCredentials", error.message) from error
         self._is_refused, self._clients = False, {}

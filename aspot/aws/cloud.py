@@ -34,10 +34,9 @@ class Ec2Cloud(Cloud):
         self._launcher: Launcher | None = None
         self._pools: tuple[Pool, ...] = ()
         self._templates: dict[Market, str] = {}
-        self._group = ""
-        self._is_public = True
+        self._made = cleanup.Made(run="")
         self._has_begun = False  # to make things in AWS
-        self._ended: set[str] = set()
+        self._eyes = sightings.Eyes(run="", is_local=aws.is_loopback)
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -97,17 +96,20 @@ class Ec2Cloud(Cloud):
             partial(pools.check_quota, aws, kinds.values(), count=plan.count, is_spot=is_spot),
         )
         self._has_begun = True
-        self._group = "" if plan.security_group else await network.make_group(aws, plan, place.vpc, allowed)
+        group = plan.security_group or await network.make_group(aws, plan, place.vpc, allowed)
+        self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
+        self._made.groups |= {group} - {plan.security_group}
         ground = Ground(
             plan=plan,
             place=place,
-            group=plan.security_group or self._group,
+            group=group,
             image=image,
             archs=archs,
             made=time.monotonic(),
         )
         await self._make_templates(ground)
-        self._launcher, self._is_public = Launcher(aws, ground, self._templates), place.is_public
+        self._launcher = Launcher(aws, ground, self._templates)
+        self._eyes = sightings.Eyes(run=plan.run.id, is_local=aws.is_loopback, is_public=place.is_public)
         return Prepared(
             pools=self._pools,
             spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
@@ -124,19 +126,19 @@ class Ec2Cloud(Cloud):
             data = template.contents(
                 ground.plan, image=ground.image, place=ground.place, group=ground.group, market=market
             )
-            self._templates[market] = await template.make(self._aws, ground.plan, market, data)
+            made = self._templates[market] = await template.make(self._aws, ground.plan, market, data)
+            self._made.templates.add(made)
 
     async def _undo(self) -> None:
         """Delete what a preparation made before it failed; by tag too, since an answer may have been lost."""
         if not self._has_begun:
             return
-        run = self._running.run.id
         try:
-            made = await cleanup.of_run(self._aws, run)
-            templates = {one for one, kind in made if kind == "launch-template"} | set(self._templates.values())
-            groups = {one for one, kind in made if kind == "security-group"} | ({self._group} - {""})
-            if templates or groups:
-                await cleanup.remove(self._aws, run, templates=templates, groups=groups)
+            made = await cleanup.of_run(self._aws, self._made.run)
+            self._made.templates |= {one for one, kind in made if kind == "launch-template"}
+            self._made.groups |= {one for one, kind in made if kind == "security-group"}
+            if self._made.templates or self._made.groups:
+                await cleanup.remove(self._aws, self._made)
         except Trouble:
             return  # the failure that led here is raised; `aspot down` and `clean` find the rest by its tags
 
@@ -157,14 +159,11 @@ class Ec2Cloud(Cloud):
             CloudUnavailable: If EC2 could not be asked just now.
             CredentialsExpired: If it takes the credentials no longer.
         """
-        eyes = sightings.Eyes(
-            run=self._running.run.id, is_local=self.is_loopback, is_public=self._is_public, ended=self._ended
-        )
-        return await self._patiently(sightings.look(self._aws, eyes))
+        return await self._patiently(sightings.look(self._aws, self._eyes)) if self._eyes.run else []
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
-        self._ended |= set(instances)
+        self._eyes.ended |= set(instances)
         return await self._patiently(cleanup.terminate(self._aws, instances))
 
     async def spot_prices(self) -> Mapping[Pool, float]:
@@ -180,9 +179,7 @@ class Ec2Cloud(Cloud):
         """
         if self._plan is None:
             return []
-        groups = [self._group] if self._group else []
-        removal = cleanup.remove(self._aws, self._plan.run.id, templates=self._templates.values(), groups=groups)
-        return await self._patiently(removal)
+        return await self._patiently(cleanup.remove(self._aws, self._made))
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,6 +16,7 @@ import attrs
 
 from aspot.aws.clients import Aws, named
 from aspot.aws.errors import Trouble
+from aspot.aws.together import together
 from aspot.errors import ConfigError, QuotaError
 from aspot.machine.pool import Pool
 
@@ -22,6 +24,7 @@ log = logging.getLogger(__name__)
 
 BEST_EFFORT_S = 8.0
 """How long prices on demand and quotas are waited for: the run works without them."""
+MOST_PRICE_CALLS = 10
 PRICING_REGION = "us-east-1"
 """The price list answers in few regions; it knows the prices of all."""
 
@@ -150,7 +153,16 @@ async def spot_prices(aws: Aws, types: Iterable[str], *, tries: int = 4) -> dict
 
 
 async def on_demand_prices(aws: Aws, types: Iterable[str]) -> dict[str, float]:
-    """Return on-demand prices in US dollars an hour, as far as the price list can be had."""
+    """Return on-demand prices in US dollars an hour, as far as the list can be had: by one call, or one a type."""
+    wanted = list(dict.fromkeys(types))
+    found = await _listed(aws, "ANY_OF", ",".join(wanted))
+    if not found and len(wanted) <= MOST_PRICE_CALLS:
+        for some in await together(*(partial(_listed, aws, "TERM_MATCH", name) for name in wanted)):
+            found |= some
+    return found
+
+
+async def _listed(aws: Aws, how: str, value: str) -> dict[str, float]:
     terms = {
         "regionCode": aws.region,
         "operatingSystem": "Linux",
@@ -159,8 +171,8 @@ async def on_demand_prices(aws: Aws, types: Iterable[str]) -> dict[str, float]:
         "preInstalledSw": "NA",
         "licenseModel": "No License required",
     }
-    filters = [{"Type": "TERM_MATCH", "Field": field, "Value": value} for field, value in terms.items()]
-    filters.append({"Type": "ANY_OF", "Field": "instanceType", "Value": ",".join(dict.fromkeys(types))})
+    filters = [{"Type": "TERM_MATCH", "Field": field, "Value": text} for field, text in terms.items()]
+    filters.append({"Type": how, "Field": "instanceType", "Value": value})
     answer = await _if_possible(
         aws,
         "pricing:GetProducts",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -59,21 +59,23 @@ _REASONS = {
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Eyes:
-    """How to read a run's instances.
+    """How to read a run's instances, and what was learned on the way.
 
     Args:
         run: Run id.
         is_local: Whether the cloud is the local one, which may say another port and the real end of a short notice.
         is_public: Whether instances get a public address, so that a private one is not worth trying.
         ended: Instances that we asked EC2 to end.
+        tagged: Spot requests that were seen to bear the run's tag.
     """
 
     run: str
     is_local: bool
-    is_public: bool
-    ended: Collection[str]
+    is_public: bool = True
+    ended: set[str] = attrs.field(factory=set)
+    tagged: set[str] = attrs.field(factory=set)
 
 
 async def look(aws: Aws, eyes: Eyes, *, tries: int = 2) -> list[Sighting]:
@@ -85,22 +87,28 @@ async def look(aws: Aws, eyes: Eyes, *, tries: int = 2) -> list[Sighting]:
     mine = [named(f"tag:{tags.RUN}", [eyes.run])]
     reservations = await aws.pages("ec2:DescribeInstances", "Reservations", tries=tries, Filters=mine)
     instances = [item for one in reservations for item in one["Instances"]]
-    statuses = await _statuses(aws, instances, mine, tries)
+    requests = {_request_id(item) for item in instances if _is_open(item)} - {""}
+    statuses = await _statuses(aws, requests, eyes, tries) if requests else {}
     return [sight(item, statuses.get(item["InstanceId"], {}), eyes) for item in instances]
 
 
-async def _statuses(
-    aws: Aws, instances: Iterable[Mapping[str, Any]], mine: list[dict[str, Any]], tries: int
-) -> dict[str, Mapping[str, Any]]:
-    """Return the status of each spot instance's request, by instance id."""
-    open_ids = {_request_id(item) for item in instances if _is_open(item)} - {""}
-    if not open_ids:
-        return {}
+async def _statuses(aws: Aws, requests: set[str], eyes: Eyes, tries: int) -> dict[str, Mapping[str, Any]]:
+    """Return the statuses of spot requests whose instances EC2 takes or has taken, by instance id.
+
+    The launch template tags requests, so one filter finds those in trouble and the answer is small. Requests are looked
+    at one by one (200 a call) until they were seen to bear the tag, which may come late.
+    """
     ask = partial(aws.pages, "ec2:DescribeSpotInstanceRequests", "SpotInstanceRequests", tries=tries)
-    found = await ask(Filters=mine)
-    untagged = sorted(open_ids - {item["SpotInstanceRequestId"] for item in found})
-    for at in range(0, len(untagged), FILTER_VALUES):  # tags of requests come from the template, and may come late
-        found += await ask(Filters=[named("spot-instance-request-id", untagged[at : at + FILTER_VALUES])])
+    mine, found = named(f"tag:{tags.RUN}", [eyes.run]), []
+    unknown = requests - eyes.tagged
+    if unknown:
+        found += await ask(Filters=[mine])
+        eyes.tagged |= {item["SpotInstanceRequestId"] for item in found}
+        untagged = sorted(requests - eyes.tagged)
+        for at in range(0, len(untagged), FILTER_VALUES):
+            found += await ask(Filters=[named("spot-instance-request-id", untagged[at : at + FILTER_VALUES])])
+    else:
+        found += await ask(Filters=[mine, named("status-code", sorted(NOTICED | TAKEN))])
     return {item["InstanceId"]: item.get("Status", {}) for item in found if item.get("InstanceId")}
 
 
