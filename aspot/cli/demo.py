@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from aspot.results import Result, Results
 
 AXES = {"lr": [0.003, 0.01, 0.05, 0.3], "hidden": [4, 16]}
-EPOCHS = 30
+EPOCHS = 40
 HALF_WAY = f"epoch {EPOCHS // 2} "
-PACE_S = 0.3
+PACE_S = 0.4
 """Added to each epoch: stands in for a bigger model, so that there is something to watch and to interrupt."""
-NOTICE_S = 10
+NOTICE_S = 20
 """EC2 gives 120 s; the demo has no patience for that, and says so."""
 VICTIM = 3
 """Which of the eight is interrupted, counted from 0."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from aspot.errors import AspotError
+from aspot.errors import AspotError, InternalError
 
 EXIT_INTERRUPTED = 130
+TRACEBACK = "ASPOT_TRACEBACK"
+"""Set, it shows tracebacks and log records."""
 
 
 def run() -> None:
@@ -20,6 +23,8 @@ def main(words: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0, 1 job, 2 use, 3 cloud or something left, 130 Ctrl-C."""
     from aspot.cli.arguments import parse
 
+    if not os.environ.get(TRACEBACK):
+        logging.getLogger().addHandler(logging.NullHandler())  # what users need to know, they are told in words
     try:
         args = parse(words)
         return int(args.handler(args))
@@ -36,7 +41,10 @@ def main(words: Sequence[str]) -> int:
 def _report(error: AspotError) -> int:
     from aspot.ui.tables import error_text
 
-    if os.environ.get("ASPOT_TRACEBACK"):
+    if os.environ.get(TRACEBACK):
         raise error
+    if isinstance(error, InternalError):
+        error.story = ()
+        error.fix = f"please report it, with what {TRACEBACK}=1 shows"
     print(error_text(error), file=sys.stderr)
     return error.exit_code
