@@ -73,6 +73,10 @@ class Parcel:
         """Return the lines that `sha256sum -c` checks."""
         return b"".join(b"%s  %s\n" % (sha.encode(), os.fsencode(prefix + name)) for name, sha in self.hashes.items())
 
+    def length(self, prefix: str, names: Collection[str]) -> int:
+        """Return the length of `stream`."""
+        return sum(_length(self.entries[name], os.fsencode(prefix + name)) for name in names)
+
     def stream(self, prefix: str, names: Collection[str]) -> Iterator[bytes]:
         """Yield the tar members of these entries, without the end mark, in chunks.
 
@@ -110,15 +114,24 @@ def _mark(entry: Entry, sha: str) -> str:
 
 
 def _member(entry: Entry, name: bytes) -> Iterator[bytes]:
-    mode = 0o700 if entry.is_executable or entry.kind is Kind.FOLDER else 0o600
-    if entry.kind is Kind.FOLDER:
-        yield tar.header(name + b"/", kind=tar.FOLDER, mode=mode)
-    elif entry.kind is Kind.LINK:
-        yield tar.header(name, kind=tar.LINK, mode=0o777, link=os.fsencode(entry.target))
-    else:
-        yield tar.header(name, size=entry.size, mode=mode, time=entry.changed_s)
+    yield _head(entry, name)
+    if entry.kind is Kind.FILE:
         yield from _content(entry)
         yield tar.padding(entry.size)
+
+
+def _length(entry: Entry, name: bytes) -> int:
+    content = entry.size + len(tar.padding(entry.size)) if entry.kind is Kind.FILE else 0
+    return len(_head(entry, name)) + content
+
+
+def _head(entry: Entry, name: bytes) -> bytes:
+    if entry.kind is Kind.FOLDER:
+        return tar.header(name + b"/", kind=tar.FOLDER, mode=0o700)
+    if entry.kind is Kind.LINK:
+        return tar.header(name, kind=tar.LINK, mode=0o777, link=os.fsencode(entry.target))
+    mode = 0o700 if entry.is_executable else 0o600
+    return tar.header(name, size=entry.size, mode=mode, time=entry.changed_s)
 
 
 def _content(entry: Entry) -> Iterator[bytes]:

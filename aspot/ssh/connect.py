@@ -72,7 +72,7 @@ class SshRemote(Remote):
             if (candidate := self._keys.candidate(target.instance)) is None:
                 raise
             connection = await self._open(target, candidate)
-            self._keys.pin(target.instance, candidate)
+            self._keys.pin(target.instance)
         link = SshLink(connection, target, run=self._run, keys=self._keys, uploads=self._uploads, probe=self._probe)
         self._links.add(link)
         link.on_close = functools.partial(self._links.discard, link)

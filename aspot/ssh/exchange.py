@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import anyio
 import asyncssh
@@ -30,6 +31,10 @@ GREETING = b"@aspot\n"
 """What the runner says first: a shell's start-up files may say something before it."""
 
 
+Diversion = Callable[[bytes, bool], None]
+"""Takes a piece of output, and whether it is stderr's."""
+
+
 class CommandRefused(Exception):
     """The command ended with a code other than 0."""
 
@@ -39,14 +44,10 @@ class CommandRefused(Exception):
 
 
 class Exchange(asyncssh.SSHClientSession[bytes]):
-    """The client's side of one command.
+    """The client's side of one command; `patience_s` limits every wait, None for one that may be silent for ever."""
 
-    Args:
-        patience_s: Limit on every wait; None for a command that may be silent for ever.
-    """
-
-    def __init__(self, *, patience_s: float | None = PATIENCE_S) -> None:
-        self.patience_s = patience_s
+    def __init__(self) -> None:
+        self.patience_s: float | None = PATIENCE_S
         self.error = bytearray()
         self._held = bytearray()
         self._channel: asyncssh.SSHClientChannel[bytes]
@@ -56,6 +57,8 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._is_paused = False
         self._is_full = False
         self._news = anyio.Event()
+        self._diversion: Diversion | None = None
+        self.trouble: Exception | None = None
 
     # --- asyncssh's side ----------------------------------------------------------------------------------------------
 
@@ -65,7 +68,11 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Keep what came; make the other side wait when it is too much."""
-        if datatype == asyncssh.EXTENDED_DATA_STDERR:
+        is_error = datatype == asyncssh.EXTENDED_DATA_STDERR
+        if self._diversion is not None:
+            self._divert(data, is_error)
+            return
+        if is_error:
             self.error += data[: MOST_ERROR - len(self.error)]
             return
         self._held += data
@@ -106,6 +113,16 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 
     # --- our side -----------------------------------------------------------------------------------------------------
 
+    def divert(self, to: Diversion) -> None:
+        """Hand all output from now on, and what is held, to a function as it comes: no task, no copy, no wait."""
+        self._diversion = to
+        held, error = bytes(self._held), bytes(self.error)
+        self._held.clear()
+        self.error.clear()
+        self._divert(held, False)
+        self._divert(error, True)
+        self._flow()
+
     async def send(self, content: bytes | bytearray | memoryview) -> None:
         """Send input; returns when there is room for more. Raises `LinkDropped`."""
         try:
@@ -116,6 +133,10 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
             raise LinkDropped("the connection broke while sending") from error
         while self._is_full:
             await self._wait()
+
+    def close(self) -> None:
+        """Close the channel, whatever the command does."""
+        self._channel.close()
 
     def end_input(self) -> None:
         """Say that no more input comes."""
@@ -128,9 +149,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
             await self._wait()
         taken = bytes(self._held)
         self._held.clear()
-        if self._is_paused:
-            self._is_paused = False
-            self._channel.resume_reading()
+        self._flow()
         return taken
 
     async def read_until(self, mark: bytes, *, most: int = 1 << 16) -> bytes:
@@ -158,16 +177,29 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """Return the next line, without its end."""
         return (await self.read_until(b"\n")).decode("utf-8", "replace").rstrip("\n")
 
-    async def ended(self) -> bytes:
-        """Wait for the end; return the rest of the output. Raises `LinkDropped`, `CommandRefused`."""
+    async def ended(self) -> None:
+        """Wait for the end; output that nobody asked for is dropped. Raises `LinkDropped`, `CommandRefused`."""
+        while await self.read():
+            continue
+        code = await self._exit_code()
+        if code != 0:
+            await self._refuse()
+
+    async def rest(self, *, most: int = 1 << 16) -> str:
+        """Return the rest of the output as text, cut at so many bytes. Raises `LinkDropped`, `CommandRefused`."""
         rest = bytearray()
         while chunk := await self.read():
-            rest += chunk
-            if len(rest) > MOST_HELD:
-                raise LinkDropped("the machine's answer makes no sense")
-        if await self._exit_code() != 0:
-            await self._refuse()
-        return bytes(rest)
+            rest += chunk[: most - len(rest)]
+        await self.ended()
+        return rest.decode("utf-8", "replace").strip()
+
+    async def diverted(self) -> None:
+        """Wait for the end of a command whose output is diverted. Raises `LinkDropped`, and trouble of the receiver."""
+        try:
+            await self.ended()
+        finally:
+            if self.trouble is not None:
+                raise self.trouble
 
     async def _exit_code(self) -> int:
         while not self._is_closed:
@@ -180,6 +212,20 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         code = await self._exit_code()
         raise CommandRefused(code, bytes(self.error).decode("utf-8", "replace").strip()[-2000:])
 
+    def _divert(self, data: bytes, is_error: bool) -> None:
+        """Pass output on; trouble of the receiver (a full disk here) ends the command and is kept for `finished`."""
+        if self.trouble is None and self._diversion is not None:
+            try:
+                self._diversion(data, is_error)
+            except (OSError, ValueError) as error:
+                self.trouble = error
+                self._channel.close()
+
+    def _flow(self) -> None:
+        if self._is_paused:
+            self._is_paused = False
+            self._channel.resume_reading()
+
     async def _wait(self) -> None:
         self._news = anyio.Event()
         try:
@@ -189,22 +235,29 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
             raise LinkDropped(f"nothing came for {self.patience_s:.0f} s") from error
 
 
-@asynccontextmanager
-async def exchange(
-    connection: asyncssh.SSHClientConnection, command: str, make: Callable[[], Exchange] = Exchange
-) -> AsyncIterator[Exchange]:
-    """Run a command for the length of the block. Leaving early closes the channel; the command may run on.
+async def begin(connection: asyncssh.SSHClientConnection, command: str) -> Exchange:
+    """Start a command.
 
     Raises:
         LinkDropped: If the channel cannot be opened.
     """
     try:
         with anyio.fail_after(OPEN_S):
-            channel, made = await connection.create_session(make, command, encoding=None)
+            _, there = await connection.create_session(Exchange, command, encoding=None)
     except (asyncssh.Error, OSError) as error:  # TimeoutError is an OSError
         raise LinkDropped(f"no channel: {error or type(error).__name__}") from error
+    return cast(Exchange, there)
+
+
+@asynccontextmanager
+async def exchange(connection: asyncssh.SSHClientConnection, command: str) -> AsyncIterator[Exchange]:
+    """Run a command for the length of the block. Leaving early closes the channel; the command may run on.
+
+    Raises:
+        LinkDropped: If the channel cannot be opened.
+    """
+    there = await begin(connection, command)
     try:
-        assert isinstance(made, Exchange)
-        yield made
+        yield there
     finally:
-        channel.close()
+        there.close()

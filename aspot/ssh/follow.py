@@ -1,12 +1,12 @@
-"""The output of a running attempt, straight from the channel into the sink: no task, no copy, no line is looked at."""
+"""The output of a running attempt, straight from the channel into the sink: no line is looked at. Pure."""
 
 from __future__ import annotations
 
-import asyncssh
 import attrs
 
 from aspot.ports import LogSink
-from aspot.ssh.exchange import GREETING, Exchange
+
+GREETING = b"@aspot\n"
 
 MOST_NOISE = 1 << 16
 """Bytes that a start-up file may say before the runner does."""
@@ -44,25 +44,21 @@ class _Stream:
             self.sink.write(self.name, rest)
 
 
-class Following(Exchange):
-    """A command whose stdout and stderr are the job's.
+class Following:
+    """Takes a command's output for the job's: its stdout and stderr begin with a greeting and where the bytes start.
 
     Args:
         sink: Where they go.
     """
 
     def __init__(self, sink: LogSink) -> None:
-        super().__init__(patience_s=None)
         self._streams = (_Stream("stdout", sink), _Stream("stderr", sink))
-        self.trouble: Exception | None = None
 
-    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        """Pass output on; trouble of the sink (a full disk here) ends the command and is kept."""
-        if self.trouble is not None:
-            return
-        stream = self._streams[datatype == asyncssh.EXTENDED_DATA_STDERR]
-        try:
-            stream.take(data)
-        except Exception as error:  # noqa: BLE001 - asyncssh would swallow it; `follow` raises it
-            self.trouble = error
-            self._channel.close()
+    def __call__(self, chunk: bytes, is_error: bool) -> None:
+        """Take a piece.
+
+        Raises:
+            ValueError: If it makes no sense.
+            OSError: If the sink cannot keep it.
+        """
+        self._streams[is_error].take(chunk)

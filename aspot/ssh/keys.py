@@ -105,12 +105,18 @@ class RunKeys:
         return None if self.is_pinned(instance) else self._look_up(self._candidates, instance, "next")
 
     def propose(self, instance: str, key: asyncssh.SSHKey) -> None:
-        """Write down the key that the instance said, over a verified connection, that it will serve."""
-        self._keep(self._candidates, instance, "next", key)
+        """Write down the key that the instance said, over a verified connection, that it will serve. Blocks."""
+        path = self._path(instance, "next")
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.unlink(missing_ok=True)
+        _write_new(fresh, key.export_public_key())
+        fresh.replace(path)
+        self._candidates[instance] = key
 
-    def pin(self, instance: str, key: asyncssh.SSHKey) -> None:
-        """Accept this key, and no other from now on, from the instance: it was seen to serve it."""
-        self._keep(self._pinned, instance, "pub", key)
+    def pin(self, instance: str) -> None:
+        """Accept the proposed key, and no other from now on, from the instance: it was seen to serve it."""
+        self._path(instance, "next").replace(self._path(instance, "pub"))
+        self._pinned[instance] = self._candidates.pop(instance)
 
     def _look_up(self, known: dict[str, asyncssh.SSHKey], instance: str, kind: str) -> asyncssh.SSHKey | None:
         if instance not in known:
@@ -119,14 +125,6 @@ class RunKeys:
             except (FileNotFoundError, asyncssh.KeyImportError):
                 return None
         return known[instance]
-
-    def _keep(self, known: dict[str, asyncssh.SSHKey], instance: str, kind: str, key: asyncssh.SSHKey) -> None:
-        path = self._path(instance, kind)
-        fresh = path.with_suffix(f".{os.getpid()}")
-        fresh.unlink(missing_ok=True)
-        _write_new(fresh, key.export_public_key())
-        fresh.replace(path)
-        known[instance] = key
 
     def _path(self, instance: str, kind: str) -> Path:
         return self.folder / PINNED / f"{check_name(instance, 'instance id')}.{kind}"

@@ -14,6 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import asyncssh
 
 from aspot.errors import LinkError
@@ -29,16 +30,17 @@ from aspot.ports import (
     Link,
     LinkDropped,
     LogSink,
+    RunnerExited,
     RunnerFact,
     StillRunning,
     Target,
     Undeliverable,
 )
 from aspot.ssh.collect import ask, bring_files, bring_logs
-from aspot.ssh.exchange import CommandRefused, Exchange, exchange
+from aspot.ssh.exchange import CommandRefused, Exchange, begin, exchange
 from aspot.ssh.follow import Following
 from aspot.ssh.keys import RunKeys
-from aspot.ssh.order import fact_of, hundredths, order_text, setup_text, status_of
+from aspot.ssh.order import fact_of, hundredths, order_text, setup_text, status_in, status_of
 from aspot.ssh.upload import Delivery, Uploads
 
 ANSWER_S = 60.0
@@ -52,8 +54,8 @@ PROBE_S = 3.0
 
 CLOSE_S = 2.0
 
-CHANNELS = 8
-"""At once: OpenSSH takes 10 sessions a connection unless told otherwise (sshd_config, MaxSessions)."""
+CHANNELS = 6
+"""At once, beside the watch and the output: OpenSSH takes 10 sessions a connection (sshd_config, MaxSessions)."""
 
 Probe = Callable[[Target], Awaitable[asyncssh.SSHKey | None]]
 
@@ -88,22 +90,26 @@ class SshLink(Link):
         self._uploads = uploads
         self._probe = probe
         self._channels = anyio.Semaphore(CHANNELS)
+        self._events: Exchange | None = None  # armed, and about to be watched
+        self._ready: dict[tuple[str, int], Exchange] = {}  # delivered, waiting for the order
+        self._running: dict[tuple[str, int], Exchange] = {}  # started, its output waiting to be followed
+        self._statuses: dict[tuple[str, int], ExitStatus] = {}  # final
 
     # --- the machine --------------------------------------------------------------------------------------------------
 
     async def arm(self, lease: Lease) -> Armed:
         """Install the runner, give the machine a host key of its own, arm the lease and check it. Re-entrant."""
-        numbers = " ".join(
-            str(hundredths(seconds)) for seconds in (lease.term_s, lease.idle_s, lease.hold_s, lease.max_life_s)
-        )
+        durations = (lease.term_s, lease.idle_s, lease.hold_s, lease.max_life_s)
+        said: dict[str, str] = {}
+        there = await begin(self._connection, _install(" ".join(str(hundredths(seconds)) for seconds in durations)))
         with _answers():
-            async with self._command(_install(numbers)) as there:
-                await there.send(_runner())
-                there.end_input()
-                await there.greeted()
-                said = dict(
-                    line.partition("=")[::2] for line in (await there.ended()).decode("utf-8", "replace").splitlines()
-                )
+            await there.send(_runner())
+            there.end_input()
+            await there.greeted()
+            while (line := await there.line()) != "end":
+                name, _, value = line.partition("=")
+                said[name] = value
+        self._events = there
         return Armed(
             boot_id=said.get("boot", ""),
             powers_off=said.get("off") == "yes",
@@ -125,7 +131,7 @@ class SshLink(Link):
                 there.end_input()
                 await there.greeted()
                 line = await there.line()
-                output = (await there.ended()).decode("utf-8", "replace").strip()
+                output = await there.rest()
         except CommandRefused as error:
             raise Undeliverable(f"it could not be started: {error}") from error
         status = status_of(line)
@@ -139,13 +145,26 @@ class SshLink(Link):
 
     async def watch(self) -> AsyncIterator[RunnerFact]:
         """Yield what the machine says by itself, facts of before this connection too."""
+        there, self._events = self._events, None
         with _answers():
-            async with self._command(_run("watch"), functools.partial(Exchange, patience_s=None)) as there:
+            if there is None:
+                there = await begin(self._connection, _run("watch"))
                 await there.greeted()
+            there.patience_s = None
+            try:
                 while True:
-                    fact = fact_of(await there.line())
+                    fact = self._heard(await there.line())
                     if fact is not None:
                         yield fact
+            finally:
+                there.close()
+
+    def _heard(self, line: str) -> RunnerFact | None:
+        """Return the fact; keep the status that comes along: it need not be asked for."""
+        fact = fact_of(line)
+        if isinstance(fact, RunnerExited) and (status := status_in(line)):
+            self._statuses[(fact.job, fact.attempt)] = status
+        return fact
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -172,7 +191,9 @@ class SshLink(Link):
             uploads=self._uploads,
         )
         async with self._channels:
-            return await delivery.bring(order)
+            delivered, there = await delivery.bring(order)
+        self._keep(self._ready, order, there)
+        return delivered
 
     async def start(self, order: AttemptOrder) -> None:
         """Start the attempt; a second start of the same one does nothing.
@@ -181,17 +202,24 @@ class SshLink(Link):
             Undeliverable: If nothing ran and nothing will.
         """
         text = order_text(order, self._run)
+        there = self._ready.pop(_key(order), None)
         try:
-            async with self._command(_run("start", self._run, order.spec.name, order.attempt)) as there:
-                await there.send(text)
-                there.end_input()
+            if there is None:
+                there = await begin(self._connection, _run("start", self._run, order.spec.name, order.attempt))
                 await there.greeted()
-                await there.ended()
+            there.patience_s = ANSWER_S
+            await there.send(text)
+            there.end_input()
+            await there.line()
         except CommandRefused as error:
             raise Undeliverable(f"{self._target.label} did not start it: {error}") from error
+        self._keep(self._running, order, there)
 
     async def status(self, job: str, attempt: int) -> ExitStatus | StillRunning | Gone:
         """Return where the attempt is; an orphaned one is ended first."""
+        known = self._statuses.get((job, attempt))
+        if known is not None:
+            return known
         line = await self._say("status", self._run, job, attempt)
         if line == "running":
             return StillRunning()
@@ -212,16 +240,18 @@ class SshLink(Link):
 
     async def follow(self, job: str, attempt: int, sink: LogSink) -> None:
         """Copy the attempt's output into the sink as it appears, until the attempt has ended."""
-        out, err = sink.offsets()
-        following = functools.partial(Following, sink)
+        there = self._running.pop((job, attempt), None)
         with _answers():
-            async with self._command(_run("follow", self._run, job, attempt, out, err), following) as there:
-                assert isinstance(there, Following)
-                try:
-                    await there.ended()
-                finally:
-                    if isinstance(there.trouble, OSError):
-                        raise there.trouble
+            if there is None or sink.offsets() != (0, 0):
+                there = await begin(self._connection, _run("follow", self._run, job, attempt, *sink.offsets()))
+            there.patience_s = None
+            there.divert(Following(sink))
+            try:
+                await there.diverted()
+            except ValueError as error:
+                raise LinkDropped(str(error)) from error
+            finally:
+                there.close()
 
     async def fetch_result(self, spec: JobSpec, attempt: int, sink: LogSink, into: Path) -> Collected:
         """Bring the rest of the logs and the downloads into a local folder, verified.
@@ -256,19 +286,27 @@ class SshLink(Link):
     # --- how ----------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _command(self, line: str, make: Callable[[], Exchange] = Exchange) -> AsyncIterator[Exchange]:
-        async with self._channels, exchange(self._connection, line, make) as there:
+    async def _command(self, line: str) -> AsyncIterator[Exchange]:
+        async with self._channels, exchange(self._connection, line) as there:
             yield there
 
     async def _say(self, *words: str | float, patience_s: float = ANSWER_S) -> str:
         """Return the first line of the runner's answer to a command that takes no input."""
         with _answers():
-            async with self._command(_run(*words), functools.partial(Exchange, patience_s=patience_s)) as there:
+            async with self._command(_run(*words)) as there:
+                there.patience_s = patience_s
                 there.end_input()
                 await there.greeted()
                 line = await there.line()
                 await there.ended()
                 return line
+
+    def _keep(self, where: dict[tuple[str, int], Exchange], order: AttemptOrder, there: Exchange | None) -> None:
+        """Keep a command for the attempt's next step, in place of an older one."""
+        if (older := where.pop(_key(order), None)) is not None:
+            older.close()
+        if there is not None:
+            where[_key(order)] = there
 
     async def _rotated(self, line: str) -> bool:
         """Pin the key that the machine made, once it is seen to be served; until then the injected one stays."""
@@ -279,17 +317,21 @@ class SshLink(Link):
             key = asyncssh.import_public_key(line)
         except asyncssh.KeyImportError:
             return False
-        self._keys.propose(instance, key)
+        await anyio.to_thread.run_sync(self._keys.propose, instance, key)
         pause_s = 0.02
         with anyio.move_on_after(PROBE_S):
             while await self._probe(self._target) != key:
                 await anyio.sleep(pause_s)
                 pause_s = min(2 * pause_s, 0.5)
-            self._keys.pin(instance, key)
+            self._keys.pin(instance)
         return self._keys.is_pinned(instance)
 
     def _honest(self) -> _Honest:
         return _Honest(self._target.label)
+
+
+def _key(order: AttemptOrder) -> tuple[str, int]:
+    return order.spec.name, order.attempt
 
 
 class _answers:  # noqa: N801 - reads as a verb

@@ -51,13 +51,19 @@ def fact_of(line: str) -> RunnerFact | None:
                 return RunnerNotice(deadline=datetime.fromisoformat(when).astimezone(UTC))
             case ["rebalance"]:
                 return RunnerRebalance()
-            case ["exited", job, number] if NAME.fullmatch(job):
+            case ["exited", job, number, *_] if NAME.fullmatch(job):
                 return RunnerExited(job=job, attempt=int(number))
             case ["hook", job, number, code] if NAME.fullmatch(job):
                 return RunnerHookDone(job=job, attempt=int(number), code=int(code))
     except (ValueError, OverflowError):
         return None
     return None
+
+
+def status_in(line: str) -> ExitStatus | None:
+    """Return the status that an `exited` line carries; None if it carries none."""
+    _, mark, status = line.partition(" v1 ")
+    return status_of(f"v1 {status}") if mark else None
 
 
 def order_text(order: AttemptOrder, run: str) -> bytes:

@@ -132,7 +132,9 @@ unpack() { # stdin -> the current folder
     python3 -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode="r|").extractall()' 2>/dev/null
   fi; }
 
-cmd_deliver() { # RUN JOB N SET full|known|delta BASE STREAM?; stdin: a tar of t/ (files), c/ (checkpoint), sums, gone
+cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
+  # stdin: so many bytes of a tar of t/ (files), c/ (checkpoint), sums, gone; and then, after "ready", perhaps the order.
+  # One channel thus brings the files, starts the attempt and carries its output: a channel costs more than a small job.
   attempt "$1" "$2" "$3"
   set_id=$4 how=$5 base=$6 sets=$A/$1/.sets
   is_name "$set_id" && is_name "$base" || die 120 "bad name"
@@ -146,16 +148,19 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE STREAM?; stdin: a tar of t
   trap 'rm -rf "$new"' EXIT
   mkdir -p "$D" "$new/t" "$new/c" && cd "$new" || die 125 "no room"
   [ "$how" != delta ] || copy "$sets/$base/t/." t/ || die 125 "no room"
-  [ "$7" = no ] || receive
+  [ "$7" = 0 ] || receive "$7"
   [ "$how" = known ] || keep_set
   [ ! -e "$D/work" ] || rm -rf "$D/work" "$D/ready"
   mkdir "$D/work" "$D/work/out" && copy "$sets/$set_id/t/." "$D/work/" || die 125 "no room"
-  [ "$7" = no ] || copy c/. "$D/work/" || die 125 "no room"
+  [ "$7" = 0 ] || copy c/. "$D/work/" || die 125 "no room"
   put "$D/ready" "$set_id" || die 125 "no room"
-  echo ready; }
+  cd "$D" && rm -rf "$new"
+  trap - EXIT
+  echo ready
+  begin && follow 0 0; }
 
-receive() { # the stream, every file checked
-  unpack || die 122 "the stream was cut short, or there is no room"
+receive() { # LENGTH of the stream, every file checked
+  head -c "$1" | unpack || die 122 "the stream was cut short, or there is no room"
   [ ! -f gone ] || (cd t && xargs -0 rm -rf --) <gone
   [ ! -s sums ] || sha256sum -c sums >.check 2>&1 || die 122 "damaged: $(grep -v ': OK$' .check | head -n 3)"; }
 
@@ -166,27 +171,25 @@ keep_set() { # later attempts here need not be sent what this one was
 cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
   attempt "$1" "$2" "$3"
   reply
-  begin; }
+  begin && follow 0 0; }
 
 begin() { # start what is ready in D; the order comes on stdin
-  valid "$D" && { echo started; exit 0; }
+  valid "$D" && { echo started; return; }
   [ -f "$D/ready" ] && cd "$D" || die 122 "not delivered"
   order=.order.$$
   cat >$order && [ "$(tail -n 1 $order)" = '#whole' ] || { rm -f $order; die 122 "the order was cut short"; }
-  mkdir lock 2>/dev/null || { rm -f $order; begun; }
+  mkdir lock 2>/dev/null || { rm -f $order; begun; return; }
   printf '%65536s' '' 2>/dev/null >.reserve && true >>stdout && true >>stderr || { rm -f .reserve $order; rmdir lock; die 125 "no room"; }
   mv $order env
   launch
   [ -f pid ] || die 123 "the supervisor did not come up: $(head -c 300 super.err)"
-  echo started
-  exit 0; }
+  echo started; }
 
 begun() { # another start was first: all is well if that one lives or has ended in order
   i=0
   until [ -f pid ] || [ $i -ge 100 ]; do nap 5; i=$((i + 1)); done
   alive pid || valid . || die 121 "it was started here before, and is gone"
-  echo started
-  exit 0; }
+  echo started; }
 
 launch() { # the supervisor, outside this session; returns when its pid is written
   if is_ec2 && command -v systemd-run >/dev/null && as_root systemd-run --quiet --system --collect \
@@ -328,7 +331,8 @@ finish() { # nothing of the job may write any more; then the status
     i=$((i + 1))
   done
   sync status . 2>/dev/null || sync
-  say "exited $JOB $N"; }
+  IFS= read -r STATUS <status
+  say "exited $JOB $N $STATUS"; }
 
 epoch() { # EPOCH of YYYY-MM-DDThh:mm:ssZ (busybox date can't)
   y=${1%%-*} r=${1#*-}
@@ -346,8 +350,11 @@ epoch() { # EPOCH of YYYY-MM-DDThh:mm:ssZ (busybox date can't)
 
 cmd_follow() { # RUN JOB N OUT ERR: both files from these offsets on, as they grow; ends when the supervisor has
   attempt "$1" "$2" "$3"
+  follow "$4" "$5"; }
+
+follow() { # OUT ERR
   cd "$D" || die 121 "no such attempt"
-  out=$4 err=$5
+  out=$1 err=$2
   set -- $(stat -c %s stdout stderr) 0 0
   [ "$out" -le "$1" ] || out=0 # the job truncated it
   [ "$err" -le "$2" ] || err=0
@@ -438,15 +445,18 @@ snapshot() { # copy the roots and go there; a copy during which nothing changed 
 
 look() { find "$@" -exec stat -c '%s %y %z %i %n' {} + 2>/dev/null | cksum; }
 
-cmd_watch() { # what this machine says by itself, from the beginning on; one watcher at a time
+cmd_watch() { # what this machine says by itself, from the beginning on
+  reply
+  watch; }
+
+watch() { # one watcher at a time: one whose connection is gone may not know it yet
   ! alive "$M/watcher" || kill "$P" 2>/dev/null
   me "$M/watcher"
-  reply
   exec tail -n +1 -f "$A/events" 2>/dev/null; }
 
 # --- the machine: arm, lease, set-up --------------------------------------------------------------------------------------
 
-cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths
+cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; goes on as `watch`
   mkdir -p "$M" && true >>"$A/events" || die 125 "no room"
   [ -f "$M/known" ] || know_tools
   { [ -f "$M/born" ] && read -r _ b <"$M/born" && [ "$b" = "$BOOT" ]; } || birth
@@ -459,7 +469,9 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths
   echo "boot=$BOOT"
   echo "off=$off"
   echo "watch=$watch"
-  [ ! -s "$M/host.pub" ] || echo "key=$(cat "$M/host.pub")"; }
+  [ ! -s "$M/host.pub" ] || { IFS= read -r key <"$M/host.pub" && echo "key=$key"; }
+  echo end
+  watch; }
 
 know_tools() { # what differs between GNU and busybox, asked once
   find / -prune -printf '' 2>/dev/null && put "$M/gnu_find" yes

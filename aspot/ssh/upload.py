@@ -18,7 +18,7 @@ from aspot.files.parcel import Hashes, Parcel, lone, pack
 from aspot.files.scan import Scan, scan_folder, scan_script, scan_uploads
 from aspot.machine.model import JobSpec
 from aspot.ports import AttemptOrder, Delivered, Undeliverable
-from aspot.ssh.exchange import CommandRefused, Exchange, exchange
+from aspot.ssh.exchange import CommandRefused, Exchange, begin
 
 INLINE = 1 << 20
 """Sets of up to so many bytes are read in the loop: a worker thread would cost more than it saves."""
@@ -109,6 +109,15 @@ class Load:
         return tuple(name for name, mark in self.parcel.marks.items() if there.get(name) != mark)
 
     @property
+    def length(self) -> int:
+        """Return the length of the stream."""
+        if not self.has_stream:
+            return 0
+        sizes = sum(len(piece) for piece in self._heads()) + len(tar.END)
+        sizes += self.parcel.length("t/", self.names)
+        return sizes + (self.saved.length("c/", tuple(self.saved.entries)) if self.saved else 0)
+
+    @property
     def has_stream(self) -> bool:
         """Tell whether anything is sent at all."""
         return self.how is How.DELTA or bool(self.names) or self.saved is not None
@@ -118,19 +127,22 @@ class Load:
         """Return the runner's words for it."""
         base = self.base.digest if self.how is How.DELTA and self.base else "-"
         base = "none" if base == "-" else base
-        return f"{self.parcel.digest} {self.how.value} {base} {'yes' if self.has_stream else 'no'}"
+        return f"{self.parcel.digest} {self.how.value} {base} {self.length}"
 
     def stream(self) -> Iterator[bytes]:
         """Yield the tar stream."""
+        yield from self._heads()
+        yield from self.parcel.stream("t/", self.names)
+        if self.saved:
+            yield from self.saved.stream("c/", tuple(self.saved.entries))
+        yield tar.END
+
+    def _heads(self) -> Iterator[bytes]:
         sums = b"" if self.how is How.KNOWN else self.parcel.sums("t/")
         yield lone("sums", sums + (self.saved.sums("c/") if self.saved else b""))
         if self.how is How.DELTA and self.base:
             gone = (name for name in self.base.entries if name not in self.parcel.entries)
             yield lone("gone", b"".join(name.encode("utf-8", "surrogateescape") + b"\0" for name in gone))
-        yield from self.parcel.stream("t/", self.names)
-        if self.saved:
-            yield from self.saved.stream("c/", tuple(self.saved.entries))
-        yield tar.END
 
     def delivered(self, notes: tuple[str, ...]) -> Delivered:
         """Return what was sent."""
@@ -158,8 +170,11 @@ class Delivery:
     label: str
     uploads: Uploads
 
-    async def bring(self, order: AttemptOrder) -> Delivered:
+    async def bring(self, order: AttemptOrder) -> tuple[Delivered, Exchange | None]:
         """Deliver; a machine that has not what it was believed to have gets everything.
+
+        Returns:
+            What was sent, and the command, which now waits for the order; None if the attempt was started before.
 
         Raises:
             Undeliverable: If it cannot be done.
@@ -171,11 +186,12 @@ class Delivery:
         how = How.FULL if last is None else How.KNOWN if last.digest == parcel.digest else How.DELTA
         load = Load(parcel=parcel, saved=saved, how=how, base=last)
         self.uploads.remember(self.instance, None)
-        if not await self._try(load):
+        answer, there = await self._try(load)
+        if answer == "need":
             load = attrs.evolve(load, how=How.FULL)
-            await self._try(load)
+            answer, there = await self._try(load)
         self.uploads.remember(self.instance, parcel)
-        return load.delivered(notes)
+        return load.delivered(notes), there
 
     async def _saved(self, order: AttemptOrder) -> Parcel | None:
         if order.checkpoint is None:
@@ -183,29 +199,33 @@ class Delivery:
         scan = await anyio.to_thread.run_sync(scan_folder, order.checkpoint)
         return await self.uploads.pack(scan)
 
-    async def _try(self, load: Load) -> bool:
-        """Return whether it is there now; False: try again with everything."""
+    async def _try(self, load: Load) -> tuple[str, Exchange | None]:
+        """Return the answer, and the command if it waits for the order. `need`: try again with everything."""
+        there = await begin(self.connection, f"{self.command} {load.words}")
         try:
-            async with exchange(self.connection, f"{self.command} {load.words}") as there:
-                if load.has_stream:
-                    await _send(load, there)
-                there.end_input()
-                there.patience_s = PLACE_S
-                await there.greeted()
-                answer = await there.line()
-                await there.ended()
+            if load.has_stream:
+                await _send(load, there)
+            there.patience_s = PLACE_S
+            await there.greeted()
+            answer = await there.line()
         except CommandRefused as error:
+            there.close()
             if load.how is not How.FULL and error.code == BROKEN_STREAM:
-                return False
+                return "need", None
             raise Undeliverable(f"{self.label} did not take the files: {error}") from error
-        return answer != "need"
+        except BaseException:
+            there.close()
+            raise
+        if answer == "ready":
+            return answer, there
+        there.close()
+        return answer, None
 
 
 async def _send(load: Load, there: Exchange) -> None:
     """Send the stream: a small one from here, a big one read in worker threads."""
     pieces = load.stream()
-    size = load.parcel.count(load.names)[1] + (load.saved.count(tuple(load.saved.entries))[1] if load.saved else 0)
-    if size <= INLINE:
+    if load.length <= INLINE:
         for piece in pieces:
             await there.send(piece)
         return
