@@ -94,7 +94,6 @@ def _up(args: argparse.Namespace) -> int:
     from aspot.local.client import boot_range
     from aspot.local.home import Home, Settings, default_folder
 
-    _check_installed()
     for port in (args.port, args.ssh_port or 0):
         if not 0 <= port <= _MANY_PORTS:
             raise ConfigError(f"there is no port {port}", fix=f"choose one from 1 to {_MANY_PORTS}")
@@ -110,17 +109,6 @@ def _up(args: argparse.Namespace) -> int:
     _print_environment(control.environment)
     print(f"aspot: local cloud {'started' if fresh else 'already running'}; {_about(control)}", file=sys.stderr)
     return 0
-
-
-def _check_installed() -> None:
-    try:
-        import aiohttp
-        import moto.server
-    except ImportError as error:
-        raise ConfigError(
-            f"the local cloud is not installed ({error.name})", fix="pip install 'aspot[local]'"
-        ) from error
-    assert aiohttp, moto
 
 
 def _about(control: Any) -> str:

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import uuid
+import weakref
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,6 +23,7 @@ from aspot.local.cloud import Call, Cloud
 from aspot.local.ec2_wire import error_xml
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.moto_host import Answer
+from aspot.local.peers import is_ours
 from aspot.local.refusal import Refusal, status_of, token_mismatch
 from aspot.local.services import answer_json
 
@@ -64,11 +66,13 @@ class Front:
     def __init__(self, cloud: Cloud, life: Lifecycle) -> None:
         self._cloud = cloud
         self._life = life
+        self._trusted: weakref.WeakSet[Any] = weakref.WeakSet()
         self._replies: dict[tuple[str, str, str], tuple[dict[str, str], Answer]] = {}
 
     async def handle(self, raw: web.Request) -> web.StreamResponse:
         """Answer one HTTP request."""
         try:
+            self._check_peer(raw)
             request = await _read(raw)
         except Refusal as refused:
             return _response(_error_answer(refused, request=None))
@@ -77,6 +81,15 @@ class Front:
         if self._cloud.faults.loses_answer(request.action, now=self._cloud.now):
             return _lost(raw)
         return _response(answer)
+
+    def _check_peer(self, raw: web.Request) -> None:
+        """Refuse another user of this host; looked up once for each connection."""
+        transport = raw.transport
+        if transport is None or transport in self._trusted:
+            return
+        if not is_ours(transport.get_extra_info("sockname"), transport.get_extra_info("peername")):
+            raise Refusal("AuthFailure", "This local cloud belongs to another user of this host.")
+        self._trusted.add(transport)
 
     async def _answer(self, request: _Request) -> Answer:
         try:

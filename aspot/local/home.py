@@ -7,6 +7,7 @@ library, platformdirs and aspot.errors.
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import json
 import os
 import signal
@@ -194,9 +195,10 @@ class Home:
         """Start a daemon in a session of its own, unless one runs; return how to reach it, and whether it is new.
 
         Raises:
-            ConfigError: the folder can't be used.
+            ConfigError: the extra is not installed, or the folder can't be used.
             InternalError: the daemon ended at once or did not answer in time.
         """
+        _check_installed()
         self.make()
         found = self.running()
         if found is not None:
@@ -271,6 +273,12 @@ class Home:
             os.kill(pid, number)
         except ProcessLookupError:
             return
+
+
+def _check_installed() -> None:
+    for name in ("moto", "flask", "aiohttp"):
+        if importlib.util.find_spec(name) is None:
+            raise ConfigError(f"the local cloud is not installed (no {name})", fix="pip install 'aspot[local]'")
 
 
 def _forget(daemon: subprocess.Popen[bytes] | None) -> None:

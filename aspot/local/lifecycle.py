@@ -121,7 +121,8 @@ class Lifecycle:
         machine.transition = f"User initiated ({self._stamp()})" if reason is BY_USER else ""
         machine.metadata.notice_time = None if reason is BY_USER else machine.metadata.notice_time
         if machine.request is not None:
-            machine.request.mark(reason.request_status, now=self._cloud.clock, state="closed")
+            ended = "cancelled" if machine.request.state == "cancelled" else "closed"
+            machine.request.mark(reason.request_status, now=self._cloud.clock, state=ended)
         self._changed(machine)
         self._spawn(self._finish(machine))
 
@@ -140,7 +141,9 @@ class Lifecycle:
         if waiting is not None:
             waiting.cancel()
         await self._cloud.machines.terminate(machine.id)
-        self._cloud.machines.release(machine.endpoint)
+        if not machine.released:
+            machine.released = True
+            self._cloud.machines.release(machine.endpoint)
 
     def interrupt(self, machine: Machine, *, notice_s: float) -> datetime:
         """Let EC2 reclaim a spot machine after a notice of so many seconds (0: none); return when.

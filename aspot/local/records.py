@@ -127,6 +127,7 @@ class Machine:
     metadata: Metadata
     state: State = State.PENDING
     booted: bool = False
+    released: bool = False
     reason: Reason | None = None
     transition: str = ""
     ended: float | None = None

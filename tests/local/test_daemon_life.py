@@ -25,7 +25,9 @@ from aspot.local.home import Home, Settings
 @pytest.fixture
 def run(tmp_path):
     """Run `aspot local` on a folder of its own, with a clean environment."""
-    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+    kept = {
+        name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+    }
     environment = {**kept, "ASPOT_LOCAL_DIR": str(tmp_path / "cloud")}
 
     def call(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
