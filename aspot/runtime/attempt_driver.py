@@ -36,6 +36,9 @@ COLLECT_TRIES = 8
 RELEASE_AFTER_S = 2.0
 """A machine that is about to end anyway need not be told that its results are home."""
 
+OUTPUT_AGAIN_S = 5.0
+"""Between tries to copy output when the disk here refuses it."""
+
 AGAIN_S = 0.5
 """Between looks at an attempt that should have ended by now."""
 
@@ -64,6 +67,7 @@ class AttemptDriver:
     _following: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
     _is_quiet: anyio.Event | None = attrs.field(init=False, default=None)
     _is_asking: bool = attrs.field(init=False, default=False)
+    _is_output_late: bool = attrs.field(init=False, default=False)
 
     def __attrs_post_init__(self) -> None:
         inner = self.wiring.archive.sink(self.job, self.number)
@@ -169,11 +173,21 @@ class AttemptDriver:
         self._is_quiet = anyio.Event()
         with self._following:
             while not self.is_over:
-                await self.keeper.on_link(lambda link: link.follow(self.job, self.number, self._sink))
+                await self._copy_output()
                 await self.ask()
                 if not self.is_over:
                     await anyio.sleep(AGAIN_S)
         self._is_quiet.set()
+
+    async def _copy_output(self) -> None:
+        """Copy the output until the attempt has ended, or a disk here takes no more for the moment."""
+        try:
+            await self.keeper.on_link(lambda link: link.follow(self.job, self.number, self._sink))
+        except (AspotError, OSError) as error:
+            if not self._is_output_late:
+                self._is_output_late = True
+                self.wiring.warn(f"{self.job}: its output cannot be kept here, it comes later: {error}", job=self.job)
+            await anyio.sleep(OUTPUT_AGAIN_S)
 
     async def _stop_following(self) -> None:
         self._following.cancel()

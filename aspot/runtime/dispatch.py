@@ -46,14 +46,12 @@ class Dispatch:
     desk: Desk
     reaper: Reaper
     group: anyio.abc.TaskGroup
-    launching: int = attrs.field(init=False, default=0)
     _drivers: dict[str, InstanceDriver] = attrs.field(init=False, factory=dict)
 
     def carry_out(self, effect: Effect) -> None:
         """Begin to carry an effect out; never blocks."""
         match effect:
             case Launch(spec=spec):
-                self.launching += 1
                 self.group.start_soon(self.guarded, self._launch, spec)
             case Connect():
                 self._connect(effect)
@@ -107,8 +105,6 @@ class Dispatch:
             except Exception as error:
                 self.wiring.post(LaunchInDoubt(at=self.wiring.now(), request=spec.id, reason=str(error)))
                 raise
-            finally:
-                self.launching -= 1
 
     async def _ask(self, spec: LaunchSpec) -> LaunchAnswered | LaunchInDoubt:
         try:

@@ -50,7 +50,7 @@ class MainLoop:
 
     async def until_over(self, dispatch: Dispatch, poller: Poller) -> None:
         """Drive the run until it is over, could not be prepared, or its time to end is up."""
-        while not (is_over(self.wiring.run) and not dispatch.launching) and anyio.current_time() < self.deadline:
+        while not is_over(self.wiring.run) and anyio.current_time() < self.deadline:
             events = await self._next()
             effects = self._step(events)
             effects = await self._record(events, effects)

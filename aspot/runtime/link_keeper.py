@@ -47,7 +47,7 @@ class LinkKeeper:
     _link: Link | None = attrs.field(init=False, default=None)
     _up: anyio.Event = attrs.field(init=False, factory=anyio.Event)
     _session: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
-    _users: set[anyio.CancelScope] = attrs.field(init=False, factory=set)
+    _users: dict[anyio.CancelScope, None] = attrs.field(init=False, factory=dict)
     _why: str = attrs.field(init=False, default="")
     _pauses: Pauses = attrs.field(init=False)
     _mismatch_at: float | None = attrs.field(init=False, default=None)
@@ -80,13 +80,13 @@ class LinkKeeper:
         while True:
             link = await self._current()
             with anyio.CancelScope() as scope:
-                self._users.add(scope)
+                self._users[scope] = None
                 try:
                     return await act(link)
                 except LinkDropped as error:
                     self._drop(link, str(error))
                 finally:
-                    self._users.discard(scope)
+                    del self._users[scope]
 
     async def _current(self) -> Link:
         while self._link is None:

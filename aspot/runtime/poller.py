@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import attrs
 
+from aspot.errors import AspotError
 from aspot.machine.events import PricesSeen, RunStopped
 from aspot.machine.model import InstanceRecord, InstanceState, LaunchState, Run
 from aspot.ports import CloudUnavailable, CredentialsExpired
@@ -84,11 +85,6 @@ class Poller:
         """Take one listing and return how long to rest."""
         try:
             sightings = await self.wiring.cloud.sightings()
-            self._let_in()
-            run, now = self.wiring.run, self.wiring.now()
-            for event in self._changes.compare(sightings, run, at=now, elapsed_s=anyio.current_time()):
-                self.wiring.post(event)
-            await self._look_at_prices()
         except CloudUnavailable:
             await anyio.sleep(self._pauses.next_s())
             return 0.0
@@ -96,15 +92,27 @@ class Poller:
             self._lock_out(error)
             await anyio.sleep(QUIET_S)
             return 0.0
+        except AspotError as error:
+            self.wiring.fail(error)
+            return QUIET_S
+        self._let_in()
+        run, now = self.wiring.run, self.wiring.now()
+        for event in self._changes.compare(sightings, run, at=now, elapsed_s=anyio.current_time()):
+            self.wiring.post(event)
+        await self._look_at_prices()
         return BUSY_S if is_moving(run) else QUIET_S
 
     async def _look_at_prices(self) -> None:
-        if self._prices_at == 0.0:
-            self._prices_at = anyio.current_time() + PRICES_S
+        """Post spot prices that moved; without them the run goes on with the last known ones."""
         if anyio.current_time() < self._prices_at:
             return
-        self._prices_at = anyio.current_time() + PRICES_S
-        prices = await self.wiring.cloud.spot_prices()
+        is_first, self._prices_at = not self._prices_at, anyio.current_time() + PRICES_S
+        if is_first:
+            return
+        try:
+            prices = await self.wiring.cloud.spot_prices()
+        except (CloudUnavailable, CredentialsExpired, AspotError):
+            return
         if prices and dict(prices) != dict(self.wiring.run.spot_usd_per_hour):
             self.wiring.post(PricesSeen(at=self.wiring.now(), spot_usd_per_hour=prices))
 

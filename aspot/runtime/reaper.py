@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 import attrs
 
+from aspot.errors import AspotError
 from aspot.machine.events import TerminateFailed
 from aspot.ports import CloudUnavailable, CredentialsExpired
 from aspot.runtime.pauses import Pauses
@@ -87,6 +88,9 @@ class Reaper:
             refused = await self.wiring.cloud.terminate(due)
         except (CloudUnavailable, CredentialsExpired):
             self._postpone(due, anyio.current_time() + self._pauses.next_s())
+            return
+        except AspotError as error:
+            self.wiring.fail(error)
             return
         self._pauses.reset()
         for instance, reason in refused.items():

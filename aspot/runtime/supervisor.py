@@ -36,6 +36,8 @@ LISTENERS_S = 5.0
 LEAVE_S = 15.0
 """When the loop itself ends under us, this long is spent on ending machines."""
 
+UNCHECKED = "what the run made in AWS beside machines (launch template, security group) was not deleted"
+
 CLOSE_S = 5.0
 """To close an adapter, and to write down the end."""
 
@@ -60,6 +62,7 @@ class Supervisor:
     done: anyio.Event = attrs.field(init=False, factory=anyio.Event)
     _loop: MainLoop = attrs.field(init=False)
     _scope: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
+    _ending: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
     _is_abandoned: bool = attrs.field(init=False, default=False)
     _is_unprepared: bool = attrs.field(init=False, default=False)
 
@@ -86,9 +89,8 @@ class Supervisor:
     def abandon(self) -> None:
         """Leave at once."""
         self._is_abandoned = True
-        for scope in tuple(self.wiring.uncut):
+        for scope in (*self.wiring.uncut, self._scope, self._ending):
             scope.cancel()
-        self._scope.cancel()
 
     async def host(self) -> None:
         """Carry the run through; the body of the host task."""
@@ -165,25 +167,34 @@ class Supervisor:
 
     async def _leave_closing_loop(self) -> None:
         """The loop cancels every task: end the machines, unless that is on its way already, and write it down."""
-        known = () if self._is_abandoned or self.run.stop is not None else self.run.live
-        if known:
-            await end_all(self.wiring, known, limit_s=LEAVE_S)
+        if self.run.live and not (self._is_abandoned or self.run.stop is not None):
+            with anyio.CancelScope(shield=True):
+                await end_all(self.wiring, self.run.live, limit_s=LEAVE_S)
         self.left = machines_left(self.run, {})
         await self._close()
 
     async def _wind_up(self) -> None:
-        shown: dict[str, str] = {}
-        if not self._is_abandoned:
-            if self.run.live or self.run.asked:
-                shown = await end_all(self.wiring, self._endable(), limit_s=LEAVE_S)
-            self.left = machines_left(self.run, shown)
-            if not self._is_unprepared:
-                pauses = Pauses(first_s=1.0, most_s=10.0, chance=self.wiring.chance)
-                deadline = min(self._loop.deadline, anyio.current_time() + self.teardown_s)
-                self.left += await clean_up(self.wiring.cloud, pauses, deadline=deadline)
-        else:
-            self.left = machines_left(self.run, shown)
+        with self._ending:
+            shown = await self._end_rest()
+            left = machines_left(self.run, shown)
+            self.left = (*left, UNCHECKED)
+            self.left = (*left, *await self._clean_up())
+        if not self.left and self._is_abandoned:
+            self.left = (*machines_left(self.run, {}), UNCHECKED)
         await self._close()
+
+    async def _end_rest(self) -> dict[str, str]:
+        """End what the run, had it ended in order, would not have left."""
+        if not (self.run.live or self.run.asked):
+            return {}
+        return await end_all(self.wiring, self._endable(), limit_s=LEAVE_S)
+
+    async def _clean_up(self) -> tuple[str, ...]:
+        if self._is_unprepared:
+            return ()
+        pauses = Pauses(first_s=1.0, most_s=10.0, chance=self.wiring.chance)
+        deadline = min(self._loop.deadline, anyio.current_time() + self.teardown_s)
+        return await clean_up(self.wiring.cloud, pauses, deadline=deadline)
 
     def _endable(self) -> set[str]:
         return {name for name in self.run.live if not self.run.instances[name].kept}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 
 import anyio
@@ -33,18 +34,24 @@ async def end_all(wiring: Wiring, known: Collection[str], *, limit_s: float) -> 
     """
     pauses = Pauses(first_s=1.0, most_s=5.0, chance=wiring.chance)
     doomed, shown = set(known), dict[str, str]()
-    with anyio.move_on_after(limit_s, shield=True):
+    with anyio.move_on_after(limit_s):
         while True:
-            try:
-                shown = {sighting.instance: sighting.state for sighting in await wiring.cloud.sightings()}
-                doomed = (doomed | set(shown)) - {name for name, state in shown.items() if state in _GONE + _ENDING}
-                if not doomed:
-                    return shown
+            shown = await _states(wiring.cloud) or shown
+            doomed = (doomed | set(shown)) - {name for name, state in shown.items() if state in _GONE + _ENDING}
+            if not doomed:
+                break
+            with contextlib.suppress(*_TROUBLE):
                 await wiring.cloud.terminate(sorted(doomed))
-            except _TROUBLE:
-                pass
             await anyio.sleep(pauses.next_s())
     return shown
+
+
+async def _states(cloud: Cloud) -> dict[str, str]:
+    """Return EC2's word for the state of each machine of the run; nothing if it cannot be asked."""
+    try:
+        return {sighting.instance: sighting.state for sighting in await cloud.sightings()}
+    except _TROUBLE:
+        return {}
 
 
 async def clean_up(cloud: Cloud, pauses: Pauses, *, deadline: float) -> tuple[str, ...]:
@@ -61,7 +68,7 @@ async def clean_up(cloud: Cloud, pauses: Pauses, *, deadline: float) -> tuple[st
     left: tuple[str, ...] = ("what the run made in AWS beside machines could not be checked",)
     while True:
         now = anyio.current_time()
-        with anyio.move_on_after(max(LAST_TRY_S, deadline - now), shield=True):
+        with anyio.move_on_after(max(LAST_TRY_S, deadline - now)):
             try:
                 left = tuple(await cloud.clean_up())
             except _TROUBLE as error:
@@ -73,17 +80,18 @@ async def clean_up(cloud: Cloud, pauses: Pauses, *, deadline: float) -> tuple[st
 
 
 def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the machines that EC2 has not been seen to end, as text for people.
+    """Return the machines that EC2 has not been seen to end, and launches without an answer, as text for people.
 
     Args:
         run: The run.
         shown: Newer words of EC2 for their states, by id.
     """
-    names = [name for name in run.live if shown.get(name) not in _GONE]
-    strangers = [f"instance {name}: {state}" for name, state in shown.items() if name not in run.instances]
-    return tuple(_machine_text(run, name, shown.get(name, "")) for name in names) + tuple(
-        text for text in strangers if not text.endswith(_GONE)
-    )
+    known = [_machine_text(run, name, shown.get(name, "")) for name in run.live if shown.get(name) not in _GONE]
+    strangers = [
+        f"instance {name}: {state}" for name, state in shown.items() if name not in run.instances and state not in _GONE
+    ]
+    doubts = [f"launch request {name}: it has no answer, and may have brought machines" for name in run.asked]
+    return (*known, *strangers, *doubts)
 
 
 def _machine_text(run: Run, name: str, shown: str) -> str:

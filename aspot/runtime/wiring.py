@@ -53,7 +53,7 @@ class Wiring:
     chance: random.Random
     hub: NewsHub = attrs.field(init=False, factory=NewsHub)
     inbox: Mailbox[Event] = attrs.field(init=False, factory=Mailbox)
-    uncut: set[anyio.CancelScope] = attrs.field(init=False, factory=set)
+    uncut: dict[anyio.CancelScope, None] = attrs.field(init=False, factory=dict)
     run: Run = attrs.field(init=False)
     error: AspotError | None = attrs.field(init=False, default=None)
     user: str = attrs.field(init=False, default="")
@@ -87,11 +87,11 @@ class Wiring:
     def shielded(self) -> Iterator[None]:
         """Let nothing cut what happens within, short of leaving at once (`abandon`)."""
         with anyio.CancelScope(shield=True) as scope:
-            self.uncut.add(scope)
+            self.uncut[scope] = None
             try:
                 yield
             finally:
-                self.uncut.discard(scope)
+                del self.uncut[scope]
 
     def now(self) -> datetime:
         """Return the time by the client's clock."""

@@ -28,10 +28,13 @@ async def cancelled_at(world: World, turn: int, *, twice_after_s: float | None =
     if was_running and twice_after_s is not None:
         world.oracle.is_left = True
         await anyio.sleep(twice_after_s)
+        again = world.loop.time()
         caller.cancel()
     try:
         await caller
     except asyncio.CancelledError:
+        if twice_after_s is not None:
+            assert world.loop.time() - again < 10.0
         return was_running
     assert not was_running
     return False
@@ -51,16 +54,15 @@ def test_a_cancelled_caller_leaves_nothing_behind(part: int):
         assert world.host.error is None
 
 
-@pytest.mark.parametrize("turn", [5, 200, 500, 900, 2000])
-def test_a_second_cancel_leaves_at_once_and_says_what_is_left(turn: int):
+@pytest.mark.parametrize("twice_after_s", [0.05, 8.0])
+@pytest.mark.parametrize("turn", [5, 20, 60, 200, 500, 900])
+def test_a_second_cancel_leaves_at_once_and_says_what_is_left(turn: int, twice_after_s: float):
     async def story(world: World) -> None:
-        began = world.loop.time()
-        await cancelled_at(world, turn, twice_after_s=0.05)
+        await cancelled_at(world, turn, twice_after_s=twice_after_s)
         assert world.host.is_done
         alive = {machine.id for machine in world.cloud.machines.values() if machine.is_alive}
         told = " ".join(world.host.left)
         assert all(name in told for name in alive)
-        world.oracle.check(world.loop.time() - began < 120.0, "it took long to leave")
         await anyio.sleep(2 * 3600.0)  # the leases, and max_life where none was armed, end what was left
 
     simulate(story, seed=turn)

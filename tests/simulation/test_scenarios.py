@@ -441,6 +441,57 @@ def test_expired_credentials_pause_the_cloud_side_only():
     assert len([line for line in said if "no longer takes the credentials" in line]) == 1
 
 
+def test_a_terminate_that_changes_nothing_is_repeated():
+    async def story(world: World) -> None:
+        world.cloud.deaf = 2
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert world.host.left == ()
+    assert world.cloud.calls["terminate"] == 3
+    assert world.loop.time() < 150
+
+
+def test_a_terminate_that_finds_no_ec2_is_repeated_soon():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a"))
+            await world.until(lambda: bool(world.archive.accepted))
+            world.cloud.down_until = world.loop.time() + 5.0
+
+    world = simulate(story)
+    assert world.loop.time() < 110
+
+
+def test_a_permission_that_lacks_stops_the_run_and_says_so():
+    async def story(world: World) -> None:
+        world.cloud.denied.add("sightings")
+        world.oracle.is_left = True
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert isinstance(world.host.error, AuthError)
+    assert not any(machine.is_alive for machine in machines(world))
+
+
+def test_prices_that_cannot_be_asked_for_are_no_reason_to_stop():
+    async def story(world: World) -> None:
+        world.cloud.denied.add("spot_prices")
+        await world.run(world.add("a", Script(work_s=300.0)))
+
+    assert statuses(simulate(story)) == {"a": "succeeded"}
+
+
+def test_output_waits_while_the_disk_here_is_full():
+    async def story(world: World) -> None:
+        world.troubles["follow"] = 3
+        await world.run(world.add("a", LONG))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert len([news for news in world.news if isinstance(news, Warned)]) == 1
+
+
 def test_what_ec2_refuses_to_end_is_named():
     async def story(world: World) -> None:
         world.cloud.protected.add("i-0000")

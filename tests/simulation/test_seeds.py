@@ -115,7 +115,8 @@ def test_random_worlds(seeds: range):
         assert world.host.error is None, f"seed {seed}: {world.host.error}"
 
 
-def test_the_same_seed_gives_the_same_run():
-    first, second = play(7), play(7)
+@pytest.mark.parametrize("seed", [7, 19, 52, 78])
+def test_the_same_seed_gives_the_same_run(seed: int):
+    first, second = play(seed), play(seed)
     assert first.journal.events == second.journal.events
     assert first.loop.time() == second.loop.time()

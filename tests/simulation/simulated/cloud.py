@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from aspot.errors import AspotError
+from aspot.errors import AspotError, AuthError
 from aspot.machine.events import Launched
 from aspot.machine.model import EndReason, LaunchSpec
 from aspot.machine.pool import Pool, Refusal, RefusalKind
@@ -50,6 +50,8 @@ class SimCloud:
     down_until: float = -1.0
     locked_until: float = -1.0
     protected: set[str] = attrs.Factory(set)
+    deaf: int = 0  # so many terminate calls do nothing
+    denied: set[str] = attrs.Factory(set)  # calls that the account may not make
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
     async def _call(self, name: str) -> None:
@@ -57,6 +59,8 @@ class SimCloud:
         self.call_times.append(self.world.loop.time())
         await anyio.sleep(self.world.chance.uniform(0.05, 0.3))
         now, faults = self.world.loop.time(), self.world.faults
+        if name in self.denied:
+            raise AuthError(f"{name} is denied", code="UnauthorizedOperation")
         if now < self.locked_until:
             raise CredentialsExpired("ExpiredToken")
         if now < self.down_until or self.world.strikes(faults.unavailable):
@@ -161,6 +165,9 @@ class SimCloud:
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         await self._call("terminate")
+        if self.deaf:
+            self.deaf -= 1
+            return {}
         for name in instances:
             if name not in self.protected:
                 self.machines[name].end(EndReason.OURS)

@@ -152,15 +152,19 @@ class SimLink:
         while True:
             await self._hop()
             is_over = not folder.is_running
-            self._copy(folder, sink)
+            self.world.trouble("follow")
+            await self._copy(folder, sink)
             if is_over:
                 return
             await self._changed()
 
-    def _copy(self, folder: Folder, sink: LogSink) -> None:
+    async def _copy(self, folder: Folder, sink: LogSink) -> None:
+        """Copy what is missing here; two copiers at once would write it twice."""
         here, _ = sink.offsets()
-        if here < len(folder.out):
-            sink.write("stdout", folder.out[here:])
+        rest = folder.out[here:]
+        await self._hop()
+        if rest:
+            sink.write("stdout", rest)
 
     async def status(self, job: str, attempt: int) -> ExitStatus | StillRunning | Gone:
         await self._hop()
@@ -202,8 +206,7 @@ class SimLink:
             folder is not None and folder.status is not None, f"{spec.name}: fetched without status"
         )
         assert folder is not None
-        self._copy(folder, sink)
-        await self._hop()
+        await self._copy(folder, sink)
         text = folder.script.result(spec.name) if folder.status and folder.status.why == "exit" else "partial"
         self.world.archive.staged[into] = text
         return Collected(files=("out/result.txt",), size=len(text))

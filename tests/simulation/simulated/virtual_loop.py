@@ -2,10 +2,15 @@
 
 import asyncio
 import collections
+import contextlib
 import random
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+
+from anyio._backends import _asyncio as anyio_module
+
+anyio_loop: Any = anyio_module
 
 T = TypeVar("T")
 
@@ -68,12 +73,36 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super()._run_once()
 
 
+class _Ordered(dict[Any, None]):
+    """A set that is walked in order of entry; a built-in set's order depends on memory addresses."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+    def discard(self, item: Any) -> None:
+        self.pop(item, None)
+
+    def remove(self, item: Any) -> None:
+        del self[item]
+
+
+@contextlib.contextmanager
+def _repeatable() -> Iterator[None]:
+    """Have anyio keep tasks and scopes in order while a seed is played, so that the seed decides everything."""
+    anyio_loop.set = _Ordered
+    try:
+        yield
+    finally:
+        del anyio_loop.set
+
+
 def play(seed: int, main: Callable[[VirtualLoop], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function on a fresh virtual loop and return what it returns."""
     loop = VirtualLoop(seed)
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(main(loop))
+        with _repeatable():
+            return loop.run_until_complete(main(loop))
     finally:
         loop.close()
         asyncio.set_event_loop(None)
