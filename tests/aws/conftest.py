@@ -231,3 +231,9 @@ async def cloud(stub):
     found = await Ec2Cloud.open(None)
     yield found
     await found.aclose()
+
+
+@pytest.fixture
+def unused_url(free_tcp_port):
+    """Return the URL of a port at which nobody listens."""
+    return f"http://127.0.0.1:{free_tcp_port}"
