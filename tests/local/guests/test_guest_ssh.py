@@ -142,12 +142,12 @@ async def test_a_shell_works_and_hangs_up_with_its_client(guest, until, alive_wi
     word = f"86{os.getpid()}"
     async with guest.connect() as connection:
         process = await connection.create_process(term_type="vt100")
-        process.stdin.write(f"echo $((6*7)); sleep {word} & echo started\n")
+        process.stdin.write(f"echo $((6*7)); sleep {word} & echo star''ted\n")
         seen = ""
-        while "started" not in seen.split("echo started")[-1]:
+        while "started" not in seen:
             seen += await asyncio.wait_for(process.stdout.read(100), 5)
         assert "42" in seen
-        assert alive_with(word)
+        await until(lambda: alive_with(word))
     await until(lambda: not alive_with(word))
 
 

@@ -6,6 +6,7 @@ Nothing here follows a path with more rights than the machine's own processes ha
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -34,7 +35,7 @@ def open_file(path: str, flags: int, mode: int) -> int:
     fd = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, mode)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise PermissionError(1, "not a regular file")
+        raise PermissionError(errno.EACCES, "not a regular file")
     return fd
 
 
@@ -73,7 +74,7 @@ def _set(path: str, changes: dict[str, Any], follow: bool) -> None:
 
 def _rename_new(old: str, new: str) -> None:
     if os.path.lexists(new):
-        raise FileExistsError(17, "File already exists")
+        raise FileExistsError(errno.EEXIST, "File already exists")
     os.rename(old, new)
 
 
