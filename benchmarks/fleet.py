@@ -21,7 +21,7 @@ def register(names: argparse._SubParsersAction) -> None:
     parser = names.add_parser("fleet", help=__doc__)
     parser.add_argument("--instances", type=int, nargs="+", default=[1, 10, 50, 200])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    parser.add_argument("--sequence-up-to", type=int, default=3, help="largest N done one after another (it takes N times as long)")
+    parser.add_argument("--sequence-up-to", type=int, default=3, help="largest N done one after another")
     parser.add_argument("--boot", default="15-25", help="seconds from launch to an answering SSH port")
     parser.add_argument("--job-seconds", type=float, default=20.0)
     parser.add_argument("--repeat", type=int, default=1)
@@ -54,11 +54,21 @@ async def _measure(way: str, count: int, args: argparse.Namespace, seed: int) ->
         async with LocalCloud(folder=Path(folder) / "cloud", seed=seed, boot=args.boot) as cloud:
             env = {**os.environ, **cloud.env, "ASPOT_STATE_DIR": f"{folder}/state"}
             words = [sys.executable, "-m", f"benchmarks.way_{way}", str(count), str(args.job_seconds), folder]
-            done = await asyncio.to_thread(
-                subprocess.run, words, env=env, check=True, stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
+            way_process = await asyncio.create_subprocess_exec(
+                *words, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
-            measured = json.loads(done.stdout.strip().splitlines()[-1])
-            boots = [item["boot_s"] for item in await cloud.instances()]
+            assert way_process.stdin is not None
+            assert way_process.stdout is not None
+            while (line := await way_process.stdout.readline()) and line != b"warm\n":
+                pass
+            before = {item["id"] for item in await cloud.instances()}
+            await cloud.reset_calls()
+            way_process.stdin.write(b"\n")
+            told = await way_process.stdout.read()
+            if await way_process.wait() != 0:
+                raise RuntimeError(f"{way} with {count} instances failed")
+            measured = json.loads(told.decode().strip().splitlines()[-1])
+            boots = [item["boot_s"] for item in await cloud.instances() if item["id"] not in before]
             measured |= {"way": way, "instances": count, "seed": seed, "calls": await cloud.calls()}
             own = max(boots) if way != "sequence" else sum(boots) + (count - 1) * args.job_seconds
             return measured | {"own_s": own + args.job_seconds}

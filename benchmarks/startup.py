@@ -32,7 +32,10 @@ def main(args: argparse.Namespace) -> int:
     for _ in range(args.repeat):
         for name, words in COMMANDS.items():
             times[name].append(_seconds(words))
-    rows = [{"what": name, "min_s": min(t), "median_s": statistics.median(t), "max_s": max(t)} for name, t in times.items()]
+    rows = [
+        {"what": name, "min_s": min(taken), "median_s": statistics.median(taken), "max_s": max(taken)}
+        for name, taken in times.items()
+    ]
     if args.json:
         print(json.dumps(rows))
         return 0

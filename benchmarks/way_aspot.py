@@ -22,6 +22,7 @@ async def main(count: int, job_s: float, folder: str) -> None:
     """Run the jobs and report."""
     text = f"#!/bin/sh\nsleep {job_s}\necho done > out/done\n"
     jobs = [Job(text, name=f"job-{number}") for number in range(count)]
+    await Fleet.run_many(Job(command="true"), "warm", profile="c7i.large", results=f"{folder}/results", show=False)
     meter = Meter()
     results = await Fleet.run_many(
         jobs, "bench", profile="c7i.large", instances=count, results=f"{folder}/results", show=False

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 
 from benchmarks.meter import Meter
-from benchmarks.usual import Usual
+from benchmarks.usual import Usual, warm_up
 
 
 def main(count: int, job_s: float, folder: str) -> None:
     """Run the jobs and report."""
+    warm_up(folder)
     meter = Meter()
     usual = Usual(job_s, folder)
     for _ in range(count):

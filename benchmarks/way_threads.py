@@ -6,11 +6,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.meter import Meter
-from benchmarks.usual import Usual
+from benchmarks.usual import Usual, warm_up
 
 
 def main(count: int, job_s: float, folder: str) -> None:
     """Run the jobs and report."""
+    warm_up(folder)
     meter = Meter()
     usual = Usual(job_s, folder)
     instances = usual.launch(count)
