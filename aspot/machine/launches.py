@@ -183,6 +183,8 @@ def _is_setup_broken(change: Change, seen: Census) -> bool:
 def _mark_starved(change: Change, seen: Census, room: int) -> None:
     """Start the clock of the jobs that nothing was launched for, and stop the others'."""
     run = change.run
+    if (run.bare_since is not None) != bool(room and not seen.counted):
+        change.set(bare_since=change.now if run.bare_since is None else None)
     covered = len(seen.idle) + len(seen.starting)
     has_to_queue = run.quota is not None and seen.counted > 0
     names = () if has_to_queue else run.queued[covered : covered + room]
@@ -193,10 +195,10 @@ def _mark_starved(change: Change, seen: Census, room: int) -> None:
         if name not in now_starved:
             change.job(name, waiting_since=None)
     for name in now_starved.difference(run.starved):
-        change.job(name, waiting_since=change.now)
+        since = max(run.jobs[name].submitted, change.run.bare_since or change.now)
+        change.job(name, waiting_since=since)
+        change.look(since + timedelta(seconds=run.spec.capacity_timeout_s))
     change.set(starved=names)
-    if names:
-        change.look(change.now + timedelta(seconds=run.spec.capacity_timeout_s))
 
 
 def _retry_later(change: Change, event: ev.LaunchAnswered, *, is_auth: bool) -> None:

@@ -192,6 +192,7 @@ class Run:
     is_submission_closed: bool = False
     stop: Stop | None = None  # set with phase STOPPING
     quota_refusals: int = 0  # in a row, with nothing launched between
+    bare_since: datetime | None = None  # since when machines are wanted and none of ours lives
     unusable: int = 0  # machines in a row that never became ready
     unusable_why: str = ""
     on_demand_memory: Mapping[Pool, PoolMemory] = attrs.field(factory=dict)  # as `memory`, for on-demand launches

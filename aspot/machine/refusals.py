@@ -31,8 +31,9 @@ def lose_queued(change: Change, reason: str) -> None:
 def starve(change: Change, name: str) -> None:
     """Give up a job that waited for capacity for too long."""
     waited = short_duration(change.run.spec.capacity_timeout_s)
-    codes = tried(change.run) or _open_codes(change.run) or "no pool may be used at this price"
-    finish(change, name, JobStatus.LOST, f"no capacity for {waited}; tried {codes}")
+    codes = tried(change.run) or _open_codes(change.run)
+    what = f"tried {codes}" if codes else "no pool is within max_price"
+    finish(change, name, JobStatus.LOST, f"no capacity for {waited}; {what}")
 
 
 def refuse_late(change: Change, instance: InstanceRecord) -> None:
