@@ -34,9 +34,13 @@ def _rule(value: Any) -> tuple[str, int, str]:
         network = ipaddress.ip_network(str(cidr), strict=False)
         number = int(port)
     except ValueError as error:
-        raise ConfigError(f"firewall rule {value!r}: {error}", fix='write "203.0.113.7/32" or ("tcp", 8888, CIDR)') from error
+        raise ConfigError(
+            f"firewall rule {value!r}: {error}", fix='write "203.0.113.7/32" or ("tcp", 8888, CIDR)'
+        ) from error
     if protocol not in ("tcp", "udp") or not 0 < number < 65536:
-        raise ConfigError(f"firewall rule {value!r} has no such protocol or port", fix='("tcp", 8888, "203.0.113.7/32")')
+        raise ConfigError(
+            f"firewall rule {value!r} has no such protocol or port", fix='("tcp", 8888, "203.0.113.7/32")'
+        )
     return (protocol, number, str(network))
 
 
@@ -79,7 +83,7 @@ class Profile:
     user: str | None = attrs.field(default=None, kw_only=True)
     market: str = attrs.field(default="spot", kw_only=True)
     max_price: float | None = attrs.field(default=None, converter=_optional_dollars, kw_only=True)
-    disk: int = attrs.field(default="8 GB", converter=gigabytes, kw_only=True)
+    disk: int = attrs.field(default=8, converter=gigabytes, kw_only=True)
     setup: str | None = attrs.field(default=None, kw_only=True)
     instance_profile: str | None = attrs.field(default=None, kw_only=True)
     key_pair: str | None = attrs.field(default=None, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -33,7 +33,7 @@ class Attempt:
         outcome: `succeeded`, `failed`, `timed_out`, `interrupted`, `lost` or `cancelled`.
         started: When the script began; None if it never did. Aware UTC.
         ended: When it ended.
-        cost: US dollars: what the instance cost from its launch, or from the end of the attempt before, until the end of this one.
+        cost: US dollars: what the instance cost from its launch, or from the attempt before it, until this one's end.
         saved: What of it was saved: the checkpoint that came home, as text; "" for nothing.
         lost: What was lost: as text; "" for nothing.
     """
@@ -225,14 +225,16 @@ def _row(result: Result, json_file: str | None) -> dict[str, Any]:
     return row | _json_of(result, json_file) if json_file else row
 
 
-def _json_of(result: Result, name: str) -> Mapping[str, Any]:
+def _json_of(result: Result, name: str) -> dict[str, Any]:
     path = result.dir / name
     if not path.is_file():
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(f"job {result.name}: {path} is not JSON: {error}", fix="name a JSON file of the job") from error
+        raise ConfigError(
+            f"job {result.name}: {path} is not JSON: {error}", fix="name a JSON file of the job"
+        ) from error
     if not isinstance(found, dict):
         raise ConfigError(f"job {result.name}: {path} holds no JSON object", fix="write an object: {...}")
     return found

@@ -92,7 +92,7 @@ def states_page() -> str:
         f"{number}. {old.value} → {new.value}: {', '.join(f'`{item}`' for item in causes)}"
         for number, ((old, new), causes) in enumerate(edges().items(), 1)
     ]
-    return "\n".join(["![The life of an instance](_generated/states.svg)", "", *legend, "", *_table(), ""])
+    return "\n".join(["![The life of an instance](states.svg)", "", *legend, "", *_table(), ""])
 
 
 def _table() -> list[str]:
