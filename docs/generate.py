@@ -16,16 +16,20 @@ from aspot.machine.model import InstanceState
 HERE = Path(__file__).parent
 OUT = HERE / "_generated"
 
+LIVE = (InstanceState.REQUESTED, InstanceState.RUNNING, InstanceState.SSH_READY, InstanceState.JOB)
 PLACES = {
-    InstanceState.REQUESTED: (90, 60),
-    InstanceState.RUNNING: (300, 60),
-    InstanceState.SSH_READY: (510, 60),
-    InstanceState.JOB: (720, 60),
-    InstanceState.INTERRUPTED: (405, 220),
-    InstanceState.TERMINATING: (405, 370),
-    InstanceState.TERMINATED: (720, 370),
+    InstanceState.REQUESTED: (100, 70),
+    InstanceState.RUNNING: (310, 70),
+    InstanceState.SSH_READY: (520, 70),
+    InstanceState.JOB: (730, 70),
+    InstanceState.INTERRUPTED: (150, 230),
+    InstanceState.TERMINATING: (415, 230),
+    InstanceState.TERMINATED: (680, 230),
 }
 BOX_W, BOX_H = 130, 40
+FRAME_TOP, FRAME_BOTTOM = 25, 115
+
+Edges = dict[tuple[InstanceState, InstanceState], list[str]]
 
 
 def name_of(trigger: object) -> str:
@@ -33,64 +37,87 @@ def name_of(trigger: object) -> str:
     return trigger.value if isinstance(trigger, Move) else trigger.__name__
 
 
-def edges() -> dict[tuple[InstanceState, InstanceState], list[str]]:
+def edges() -> Edges:
     """Return every change of state with what causes it, from the table that the program runs by."""
-    found: dict[tuple[InstanceState, InstanceState], list[str]] = {}
+    found: Edges = {}
     for (state, trigger), cell in INSTANCE_TABLE.items():
         if isinstance(cell, InstanceState) and cell is not state:
             found.setdefault((state, cell), []).append(name_of(trigger))
     return found
 
 
+def from_any_live(found: Edges) -> list[InstanceState]:
+    """Return the states that each of the four live ones can change to: drawn as one arrow from their frame."""
+    return [target for target in InstanceState if all((live, target) in found for live in LIVE)]
+
+
 def svg() -> str:
     """Return the diagram: states as boxes, changes as numbered arrows."""
+    found = edges()
     parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 820 430" font-family="sans-serif" font-size="13">',
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 830 310" font-family="sans-serif" font-size="13">',
         '<defs><marker id="a" markerWidth="9" markerHeight="9" refX="8" refY="4" orient="auto">'
         '<path d="M0,0 L9,4 L0,8 z" fill="#555"/></marker></defs>',
-        '<rect width="820" height="430" fill="#fff"/>',
+        '<rect width="830" height="310" fill="#fff"/>',
+        f'<rect x="20" y="{FRAME_TOP}" width="790" height="{FRAME_BOTTOM - FRAME_TOP}" rx="12" fill="none" '
+        'stroke="#9ab" stroke-dasharray="5 4"/>',
     ]
-    for number, (old, new) in enumerate(edges(), 1):
-        parts.append(_arrow(number, PLACES[old], PLACES[new], is_back=(new, old) in edges() and old.name > new.name))
+    for number, (old, new) in enumerate(drawn(found), 1):
+        parts.append(_arrow(number, old, new, has_twin=(new, old) in found))
     for state, (x, y) in PLACES.items():
         parts.append(
-            f'<rect x="{x - BOX_W / 2}" y="{y - BOX_H / 2}" width="{BOX_W}" height="{BOX_H}" rx="8" fill="#eef3fb" stroke="#35507a"/>'
-            f'<text x="{x}" y="{y + 5}" text-anchor="middle" fill="#1c2c45">{html.escape(state.value)}</text>'
+            f'<rect x="{x - BOX_W / 2}" y="{y - BOX_H / 2}" width="{BOX_W}" height="{BOX_H}" rx="8" fill="#eef3fb" '
+            f'stroke="#35507a"/><text x="{x}" y="{y + 5}" text-anchor="middle" fill="#1c2c45">'
+            f"{html.escape(state.value)}</text>"
         )
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _edge_point(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    """Return where the line from a box's centre to another point leaves the box."""
-    dx, dy = other[0] - one[0], other[1] - one[1]
-    scale = min(
-        (BOX_W / 2) / abs(dx) if dx else float("inf"),
-        (BOX_H / 2) / abs(dy) if dy else float("inf"),
-    )
-    return one[0] + dx * scale, one[1] + dy * scale
+def drawn(found: Edges) -> dict[tuple[InstanceState | None, InstanceState], list[str]]:
+    """Return the arrows: those that all live states share come from None, the frame."""
+    shared = from_any_live(found)
+    arrows: dict[tuple[InstanceState | None, InstanceState], list[str]] = {}
+    for (old, new), causes in found.items():
+        key = (None, new) if old in LIVE and new in shared else (old, new)
+        arrows[key] = list(dict.fromkeys([*arrows.get(key, []), *causes]))
+    return arrows
 
 
-def _arrow(number: int, one: tuple[float, float], other: tuple[float, float], *, is_back: bool) -> str:
-    length = ((other[0] - one[0]) ** 2 + (other[1] - one[1]) ** 2) ** 0.5
-    shift = 12 if is_back else -6
-    nx, ny = -(other[1] - one[1]) / length * shift, (other[0] - one[0]) / length * shift
-    start = _edge_point(one, other)
-    end = _edge_point(other, one)
-    (x1, y1), (x2, y2) = (start[0] + nx, start[1] + ny), (end[0] + nx, end[1] + ny)
-    at = 0.35 if abs(y2 - y1) > 60 else 0.5
-    lx, ly = x1 + (x2 - x1) * at, y1 + (y2 - y1) * at
+def _arrow(number: int, old: InstanceState | None, new: InstanceState, *, has_twin: bool) -> str:
+    x2, y2 = PLACES[new]
+    if old is None:
+        return _line(number, x2, FRAME_BOTTOM, x2, y2 - BOX_H / 2)
+    x1, y1 = PLACES[old]
+    if abs(x2 - x1) > 300:  # past a box: below it
+        return _curve(number, x1, y1 + BOX_H / 2, x2, y2 + BOX_H / 2)
+    step = 1 if x2 > x1 else -1
+    shift = -10 * step if has_twin else 0
+    return _line(number, x1 + step * BOX_W / 2, y1 + shift, x2 - step * BOX_W / 2, y2 + shift)
+
+
+def _line(number: int, x1: float, y1: float, x2: float, y2: float) -> str:
+    path = f'<line x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}" stroke="#555" marker-end="url(#a)"/>'
+    return path + _mark(number, (x1 + x2) / 2, (y1 + y2) / 2)
+
+
+def _curve(number: int, x1: float, y1: float, x2: float, y2: float) -> str:
+    low = max(y1, y2) + 45
+    path = f'<path d="M{x1},{y1} Q{(x1 + x2) / 2},{low} {x2},{y2}" fill="none" stroke="#555" marker-end="url(#a)"/>'
+    return path + _mark(number, (x1 + x2) / 2, (max(y1, y2) + low) / 2)
+
+
+def _mark(number: int, x: float, y: float) -> str:
     return (
-        f'<line x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke="#555" marker-end="url(#a)"/>'
-        f'<circle cx="{lx:.0f}" cy="{ly:.0f}" r="9" fill="#fff" stroke="#555"/>'
-        f'<text x="{lx:.0f}" y="{ly + 4:.0f}" text-anchor="middle" font-size="11">{number}</text>'
+        f'<circle cx="{x}" cy="{y}" r="9" fill="#fff" stroke="#555"/>'
+        f'<text x="{x}" y="{y + 4}" text-anchor="middle" font-size="11">{number}</text>'
     )
 
 
 def states_page() -> str:
     """Return the diagram, its legend, and the whole table."""
     legend = [
-        f"{number}. {old.value} → {new.value}: {', '.join(f'`{item}`' for item in causes)}"
-        for number, ((old, new), causes) in enumerate(edges().items(), 1)
+        f"{number}. {old.value if old else 'any of the framed four'} → {new.value}: {', '.join(f'`{item}`' for item in causes)}"
+        for number, ((old, new), causes) in enumerate(drawn(edges()).items(), 1)
     ]
     return "\n".join(["![The life of an instance](states.svg)", "", *legend, "", *_table(), ""])
 
