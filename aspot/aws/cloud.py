@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
-from aspot.aws import cleanup, images, network, pools, sightings, template
+from aspot.aws import belongings, cleanup, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
 from aspot.aws.errors import Trouble, to_error, to_pause
@@ -79,21 +79,17 @@ class Ec2Cloud(Cloud):
             raise
 
     async def _prepare(self, plan: CloudPlan) -> Prepared:
-        aws, types = self._aws, plan.types
+        aws = self._aws
         is_spot = plan.run.market != "on-demand"
-        kinds, offers, place, spot, on_demand = await together(
-            partial(pools.kinds, aws, types),
-            partial(pools.offered, aws, types),
-            partial(network.place, aws, plan.security_group),
-            partial(pools.spot_prices, aws, types),
-            partial(pools.on_demand_prices, aws, types),
-        )
+        kinds, offers, place, spot, on_demand = await self._market(plan)
         archs = {name: kind.arch for name, kind in kinds.items()}
         self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=plan.zones, region=aws.region)
-        image, allowed, _ = await together(
+        image, allowed, *_ = await together(
             partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
             partial(self._rules, plan),
             partial(pools.check_quota, aws, kinds.values(), count=plan.count, is_spot=is_spot),
+            partial(belongings.check_key_pair, aws, plan.key_pair),
+            partial(belongings.check_instance_profile, aws, plan.instance_profile),
         )
         self._has_begun = True
         group = plan.security_group or await network.make_group(aws, plan, place.vpc, allowed)
@@ -116,6 +112,22 @@ class Ec2Cloud(Cloud):
             on_demand_usd_per_hour=on_demand,
             user=image.user,
         )
+
+    async def _market(self, plan: CloudPlan) -> list[Any]:
+        """Return types, offers, place, spot prices and on-demand prices, asked for side by side."""
+        aws, types = self._aws, plan.types
+        try:
+            return await together(
+                partial(pools.kinds, aws, types),
+                partial(pools.offered, aws, types),
+                partial(network.place, aws, plan.security_group),
+                partial(pools.spot_prices, aws, types),
+                partial(pools.on_demand_prices, aws, types),
+            )
+        except Trouble as trouble:
+            if trouble.cause is Cause.REQUEST:
+                await pools.kinds(aws, types)  # says which type there is not, whichever call was refused first
+            raise
 
     async def _rules(self, plan: CloudPlan) -> tuple[network.Rule, ...]:
         return () if plan.security_group else await network.rules(self._aws, plan.firewall)

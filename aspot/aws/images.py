@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from aspot.aws.clients import Aws
+from aspot.aws.errors import Trouble
 from aspot.errors import ConfigError
 
 SMALLEST_GB = 8
@@ -129,10 +130,7 @@ async def _named(aws: Aws, name: str, archs: Collection[str], disk_gb: int, user
 
 
 async def _by_id(aws: Aws, ami: str, archs: Collection[str], disk_gb: int, user: str) -> Image:
-    answer = await aws.call("ec2:DescribeImages", ImageIds=[ami])
-    if not answer["Images"]:
-        raise ConfigError(f"there is no image {ami} in {aws.region}", fix="an image's id belongs to one region")
-    seen = answer["Images"][0]
+    seen = await _described(aws, ami)
     arch = seen.get("Architecture", "")
     if set(archs) != {arch}:
         raise ConfigError(
@@ -142,6 +140,20 @@ async def _by_id(aws: Aws, ami: str, archs: Collection[str], disk_gb: int, user:
     _check_disk(ami, disk_gb, _snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
     guess = _user(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
     return Image(ids={arch: ami}, user=user or guess, root=root)
+
+
+async def _described(aws: Aws, ami: str) -> dict[str, Any]:
+    lacking = ConfigError(f"there is no image {ami} in {aws.region}", fix=f"an id belongs to one region; {_names()}")
+    try:
+        answer = await aws.call("ec2:DescribeImages", ImageIds=[ami])
+    except Trouble as trouble:
+        if trouble.code.startswith("InvalidAMIID"):
+            raise lacking from trouble
+        raise
+    if not answer["Images"]:
+        raise lacking
+    found: dict[str, Any] = answer["Images"][0]
+    return found
 
 
 def _snapshot_gb(mappings: Iterable[Mapping[str, Any]], root: str) -> int:
