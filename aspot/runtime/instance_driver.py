@@ -47,7 +47,7 @@ class InstanceDriver:
             user=self.wiring.user,
         )
         watcher = Watcher(self.wiring, instance, self._exited)
-        self._keeper = LinkKeeper(self.wiring, target, watcher.watch, self._restored)
+        self._keeper = LinkKeeper(self.wiring, target, watcher.watch)
 
     async def run(self) -> None:
         """Serve the instance until closed or cancelled."""
@@ -91,10 +91,6 @@ class InstanceDriver:
         attempt = self._attempts.get((job, number))
         if attempt is not None and attempt.is_started:
             self._group.start_soon(self._guarded, attempt.ask)
-
-    def _restored(self) -> None:
-        for job, number in self._attempts:
-            self._exited(job, number)
 
     async def _guarded(self, act: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Keep a bug in one task from taking the instance's others along: the run is stopped in order."""

@@ -37,13 +37,11 @@ class LinkKeeper:
         wiring: The run's ports.
         target: Whom to connect to.
         watch: Run on every fresh link, beside everything else, until it drops.
-        restored: Called when the link is back after a drop.
     """
 
     wiring: Wiring
     target: Target
     watch: Callable[[Link], Awaitable[None]]
-    restored: Callable[[], None]
     _link: Link | None = attrs.field(init=False, default=None)
     _up: anyio.Event = attrs.field(init=False, factory=anyio.Event)
     _session: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
@@ -67,7 +65,6 @@ class LinkKeeper:
                 self.wiring.post(
                     LinkRestored(at=self.wiring.now(), instance=self.target.instance, boot_id=armed.boot_id)
                 )
-                self.restored()
         except _Unusable as error:
             self.wiring.post(InstanceUnusable(at=self.wiring.now(), instance=self.target.instance, reason=str(error)))
 

@@ -100,6 +100,24 @@ def test_an_interrupted_job_goes_on_elsewhere_from_its_checkpoint(notice_s: floa
     assert world.host.run.jobs["a"].failures == 0
 
 
+@pytest.mark.parametrize("channel", ["runner", "spot-request"])
+def test_one_channel_is_enough_to_hear_of_a_notice(channel: str):
+    async def story(world: World) -> None:
+        world.cloud.mute_channels.add(channel)
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            await anyio.sleep(20.0)
+            world.running("a").warn(30.0)
+
+    world = simulate(story)
+    assert {news.channel for news in world.news if isinstance(news, NoticeReceived)} == {
+        "runner",
+        "spot-request",
+    } - {channel}
+    assert world.host.run.jobs["a"].attempts[1].resumed_from > 0
+
+
 def test_a_job_that_ends_within_its_notice_is_a_success():
     async def story(world: World) -> None:
         async with anyio.create_task_group() as group:
@@ -123,7 +141,7 @@ def test_sudden_death_costs_what_was_not_synced():
     world = simulate(story)
     assert outcomes(world, "a") == [Outcome.INTERRUPTED, Outcome.SUCCEEDED]
     assert world.host.run.jobs["a"].attempts[1].resumed_from > 0
-    assert 0 < world.host.results["a"].redone < 30
+    assert 0 < world.host.results["a"].redone < 45
 
 
 def machines(world: World) -> list:
@@ -490,6 +508,29 @@ def test_output_waits_while_the_disk_here_is_full():
     world = simulate(story)
     assert statuses(world) == {"a": "succeeded"}
     assert len([news for news in world.news if isinstance(news, Warned)]) == 1
+
+
+def test_a_group_that_is_in_use_for_a_while_is_deleted_later():
+    async def story(world: World) -> None:
+        world.cloud.sticky = 3
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert world.host.left == ()
+    assert world.cloud.calls["clean_up"] == 4
+
+
+def test_a_launch_that_is_slow_when_the_time_is_up_is_waited_for():
+    async def story(world: World) -> None:
+        world.cloud.launch_s = (170.0, 171.0)
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a"))
+            await anyio.sleep(5.0)
+            world.host.stop("enough")
+
+    world = simulate(story)
+    assert len(world.cloud.machines) == 1
+    assert not machines(world)[0].is_alive
 
 
 def test_what_ec2_refuses_to_end_is_named():

@@ -50,6 +50,9 @@ class SimCloud:
     down_until: float = -1.0
     locked_until: float = -1.0
     protected: set[str] = attrs.Factory(set)
+    mute_channels: set[str] = attrs.Factory(set)  # notices do not come this way
+    sticky: int = 0  # so many times the group cannot be deleted yet
+    launch_s: tuple[float, float] = (0.1, 1.0)
     deaf: int = 0  # so many terminate calls do nothing
     denied: set[str] = attrs.Factory(set)  # calls that the account may not make
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
@@ -81,7 +84,6 @@ class SimCloud:
         self.calls["launch"] += 1
         self.call_times.append(self.world.loop.time())
         self.world.oracle.launches(spec)
-        await anyio.sleep(self.world.chance.uniform(0.1, 1.0))
         if self.world.loop.time() < self.locked_until:
             raise CredentialsExpired("ExpiredToken")
         fate = self._fate()
@@ -89,11 +91,13 @@ class SimCloud:
             raise LaunchUnanswered("the request never arrived")
         if fate == "throttle":
             return LaunchAnswer(refusals=(Refusal(kind=RefusalKind.THROTTLED, code="RequestLimitExceeded"),))
-        answer = self._launch(spec)
-        await anyio.sleep(self.world.chance.uniform(0.1, 1.5))
+        answers: list[LaunchAnswer] = []
+        delay = self.world.chance.uniform(*self.launch_s)  # the request is sent, whoever is cancelled
+        self.world.loop.call_later(delay, lambda: answers.append(self._launch(spec)))
+        await anyio.sleep(delay + self.world.chance.uniform(0.1, 1.5))
         if fate == "lost":
             raise LaunchUnanswered("the answer was lost")
-        return answer
+        return answers[0]
 
     def _fate(self) -> str:
         if self.scripted:
@@ -160,7 +164,7 @@ class SimCloud:
             address=machine.address if state == "running" else "",
             launched=self.world.clock.at(machine.born),
             end_reason=machine.end_reason if is_ending else None,
-            notice=machine.notice,
+            notice=None if "spot-request" in self.mute_channels else machine.notice,
         )
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
@@ -181,7 +185,8 @@ class SimCloud:
 
     async def clean_up(self) -> Sequence[str]:
         await self._call("clean_up")
-        if any(machine.state != "terminated" for machine in self.machines.values()):
+        self.sticky -= 1
+        if self.sticky >= 0 or any(machine.state != "terminated" for machine in self.machines.values()):
             return ["security group sg-1 (in use)"]
         self.has_group = False
         return []

@@ -126,7 +126,8 @@ class Machine:
         if not self.is_alive or self.notice is not None:
             return
         self.notice = self.world.clock.now() + seconds(notice_s)
-        self.facts.append(RunnerNotice(deadline=self.notice))
+        if "runner" not in self.world.cloud.mute_channels:
+            self.facts.append(RunnerNotice(deadline=self.notice))
         self.at(self.now + notice_s, self.interrupt)
         self.touch()
 

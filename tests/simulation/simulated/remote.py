@@ -162,7 +162,7 @@ class SimLink:
         """Copy what is missing here; two copiers at once would write it twice."""
         here, _ = sink.offsets()
         rest = folder.out[here:]
-        await self._hop()
+        await self._hop(0.01, 3.0)
         if rest:
             sink.write("stdout", rest)
 
