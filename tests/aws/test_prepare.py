@@ -257,7 +257,7 @@ async def test_image_that_does_not_fit(cloud, stub, make_plan, answer, words):
 
 async def test_image_of_another_region(cloud, stub, make_plan):
     stub.says("DescribeImages", stub.refused("InvalidAMIID.NotFound"))
-    with pytest.raises(CloudError) as caught:
+    with pytest.raises(ConfigError) as caught:
         await cloud.prepare(make_plan(image="ami-0c0c"))
     assert "region" in caught.value.fix
 
