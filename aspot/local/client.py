@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aspot.errors import ConfigError
-from aspot.local.home import Control, Home, Settings
+from aspot.local.handle import Control
+from aspot.local.home import Home, Settings
 
 __all__ = ["LocalCloud", "boot_range"]
 
@@ -62,6 +64,7 @@ class LocalCloud:
         self._wanted = folder
         self._settings = Settings(seed=seed, boot_s=boot_range(boot), port=port, ssh_port=ssh_port, isolation=isolation)
         self._control: Control | None = None
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -72,22 +75,29 @@ class LocalCloud:
         await self.aclose()
 
     async def start(self) -> Self:
-        """Start it, unless it runs, and return when it answers.
+        """Start it and return when it answers. It ends with this process at the latest.
 
         Raises:
+            ConfigError: another runs in this folder.
             InternalError: it does not start.
         """
         folder = self._wanted or Path(tempfile.mkdtemp(prefix="aspot-local-"))
         self._home = Home(folder.absolute())
-        self._control, _ = await asyncio.to_thread(self._home.start, self._settings)
+        self._control, self._daemon = await asyncio.to_thread(self._home.start, self._settings, leashed=True)
+        if self._daemon is None:
+            self._control = None
+            raise ConfigError(f"a local cloud already runs in {folder}", fix="choose another folder")
         return self
 
     async def aclose(self) -> None:
         """End it with everything in it; nothing happens if it has ended."""
-        if self._control is None:
+        if self._control is None or self._daemon is None:
             return
         self._control = None
+        assert self._daemon.stdin is not None
+        self._daemon.stdin.close()  # that alone ends it, should this task be cancelled at the next line
         await asyncio.to_thread(self._home.stop)
+        self._daemon.wait()
         if self._wanted is None:
             await asyncio.to_thread(shutil.rmtree, self._home.folder, ignore_errors=True)
 

@@ -103,11 +103,11 @@ def _up(args: argparse.Namespace) -> int:
     home = Home(default_folder())
     if args.foreground:
         return _stay(home, settings, args.env_file)
-    control, fresh = home.start(settings)
+    control, daemon = home.start(settings)
     if args.env_file:
         _write_environment(Path(args.env_file), control.environment)
     _print_environment(control.environment)
-    print(f"aspot: local cloud {'started' if fresh else 'already running'}; {_about(control)}", file=sys.stderr)
+    print(f"aspot: local cloud {'started' if daemon else 'already running'}; {_about(control)}", file=sys.stderr)
     return 0
 
 
@@ -121,8 +121,8 @@ def _about(control: Any) -> str:
 
 def _stay(home: Any, settings: Any, env_file: str | None) -> int:
     """Run the daemon as a child of this process until Ctrl-C."""
-    control, fresh = home.start(settings)
-    if not fresh:
+    control, daemon = home.start(settings, leashed=True)
+    if daemon is None:
         raise ConfigError("a local cloud is already running", fix="`aspot local down` ends it")
     try:
         if env_file:
@@ -134,6 +134,7 @@ def _stay(home: Any, settings: Any, env_file: str | None) -> int:
         print("aspot: ending the local cloud", file=sys.stderr)
     finally:
         home.stop()
+        daemon.wait()
     return 0
 
 

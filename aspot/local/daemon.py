@@ -45,11 +45,12 @@ def main() -> None:
     settings["boot_s"] = tuple(settings["boot_s"])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    sys.exit(asyncio.run(serve(Home(Path(sys.argv[2])), Settings(**settings))))
+    leashed = sys.argv[3:] == ["leashed"]
+    sys.exit(asyncio.run(serve(Home(Path(sys.argv[2])), Settings(**settings), leashed=leashed)))
 
 
-async def serve(home: Home, settings: Settings) -> int:
-    """Run a local cloud in a folder until a signal ends it; return an exit code."""
+async def serve(home: Home, settings: Settings, *, leashed: bool) -> int:
+    """Run a local cloud in a folder until a signal ends it, or the end of stdin if leashed; return an exit code."""
     home.make()
     lock = home.lock_soon()
     if lock is None:
@@ -58,17 +59,30 @@ async def serve(home: Home, settings: Settings) -> int:
     home.control_file.unlink(missing_ok=True)
     sys.setswitchinterval(_SWITCH_S)
     try:
-        await _serve(home, settings)
+        await _serve(home, settings, _stop_event(leashed=leashed))
     finally:
         home.control_file.unlink(missing_ok=True)
         os.close(lock)
     return 0
 
 
-async def _serve(home: Home, settings: Settings) -> None:
+def _stop_event(*, leashed: bool) -> asyncio.Event:
+    """Return the event that is set when the daemon has to end."""
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+
+    def slipped() -> None:
+        loop.remove_reader(0)
+        stop.set()
+
+    if leashed:
+        loop.add_reader(0, slipped)
+    return stop
+
+
+async def _serve(home: Home, settings: Settings, stop: asyncio.Event) -> None:
     listener = _listen(settings.port)
     port = listener.getsockname()[1]
     moto = Moto(home.folder)

@@ -1,7 +1,7 @@
 """The folder of a local cloud: who runs in it, how to reach it, and how to start and end it.
 
-One daemon per folder, held by a lock; the folder is 0700 because what is in it opens the cloud. Imports the standard
-library, platformdirs and aspot.errors.
+One daemon per folder, held by a lock; the folder is 0700 because what is in it opens the cloud. May import: handle,
+aspot.errors, platformdirs.
 """
 
 from __future__ import annotations
@@ -14,21 +14,15 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
-from aspot.errors import CloudError, ConfigError, InternalError
+from aspot.errors import ConfigError, InternalError
+from aspot.local.handle import Control
 
-__all__ = ["ACCESS_KEY", "Control", "Home", "Settings", "default_folder"]
+__all__ = ["Home", "Settings", "default_folder"]
 
-ACCESS_KEY = "AKIAASPOTLOCALCLOUD0"
-_SECRET = "aspot-local-cloud-accepts-any-secret"  # says so itself
-_REGION = "us-east-1"
 _START_S = 30.0
 _STOP_S = 10.0
 _PAUSE_S = 0.02
@@ -62,57 +56,6 @@ class Settings:
     port: int = 0
     ssh_port: int | None = None
     isolation: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Control:
-    """How to reach a running daemon, as it wrote it down."""
-
-    pid: int
-    port: int
-    token: str
-    isolation: str
-    folder: Path
-
-    @property
-    def endpoint(self) -> str:
-        """The URL that speaks AWS."""
-        return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """The variables that point any AWS SDK, and `ssh -F`, at this cloud."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": _SECRET,
-            "AWS_DEFAULT_REGION": _REGION,
-            "AWS_REGION": _REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "ASPOT_LOCAL_SSH_CONFIG": str(self.folder / "ssh_config"),
-            "ASPOT_LOCAL_DIR": str(self.folder),
-        }
-
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = 30.0) -> Any:
-        """Ask the daemon something on its control side.
-
-        Raises:
-            ConfigError: it refused what was asked.
-            CloudError: it does not answer.
-        """
-        content = json.dumps(dict(body or {})).encode()
-        url = f"{self.endpoint}/_aspot/{path}"
-        headers = {"X-Aspot-Token": self.token, "Content-Type": "application/json"}
-        request = urllib.request.Request(url, method=method, data=content, headers=headers)  # noqa: S310  # loopback
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=timeout_s) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise ConfigError(json.load(error)["error"]) from error
-        except (OSError, ValueError) as error:
-            raise CloudError(f"the local cloud in {self.folder} does not answer: {error}") from error
 
 
 class Home:
@@ -191,8 +134,10 @@ class Home:
         part.write_text(json.dumps(said))
         part.replace(self.control_file)
 
-    def start(self, settings: Settings) -> tuple[Control, bool]:
-        """Start a daemon in a session of its own, unless one runs; return how to reach it, and whether it is new.
+    def start(self, settings: Settings, *, leashed: bool = False) -> tuple[Control, subprocess.Popen[bytes] | None]:
+        """Start a daemon in a session of its own, unless one runs; return how to reach it, and the process if new.
+
+        A leashed daemon ends when the caller closes the process's `stdin`, or dies; any other outlives the caller.
 
         Raises:
             ConfigError: the extra is not installed, or the folder can't be used.
@@ -200,22 +145,29 @@ class Home:
         """
         _check_installed()
         self.make()
-        found = self.running()
-        if found is not None:
-            return found, False
         if self._is_locked():
-            return self._wait(None), False
+            return self._wait(None), None
+        daemon = self._spawn(settings, leashed=leashed)
+        control = self._wait(daemon)
+        if control.pid != daemon.pid:  # another `up` was faster; ours sees that and ends
+            daemon.wait()
+            return control, None
+        if not leashed:
+            daemon.returncode = 0  # it is meant to outlive us: no warning from subprocess
+        return control, daemon
+
+    def _spawn(self, settings: Settings, *, leashed: bool) -> subprocess.Popen[bytes]:
+        words = [json.dumps(attrs.asdict(settings)), str(self.folder), *(["leashed"] if leashed else [])]
         with self.log.open("ab") as log:
-            daemon = subprocess.Popen(
-                [sys.executable, "-m", "aspot.local.daemon", json.dumps(attrs.asdict(settings)), str(self.folder)],
-                stdin=subprocess.DEVNULL,
+            return subprocess.Popen(
+                [sys.executable, "-m", "aspot.local.daemon", *words],
+                stdin=subprocess.PIPE if leashed else subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
                 env=_clean_environment(),
             )
-        return self._wait(daemon), True
 
     def _is_locked(self) -> bool:
         held = self.lock()
@@ -224,16 +176,13 @@ class Home:
         return held is None
 
     def _wait(self, daemon: subprocess.Popen[bytes] | None) -> Control:
-        """Wait until the daemon has written how to reach it."""
+        """Wait until a daemon has written how to reach it: the given one, or whichever has the folder."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             found = self.running()
-            if found is not None and (daemon is None or found.pid == daemon.pid):
-                _forget(daemon)
+            if found is not None:
                 return found
-            if daemon is not None and daemon.poll() is not None:
-                if self._is_locked():  # another `up` was faster
-                    return self._wait(None)
+            if daemon is not None and daemon.poll() is not None and not self._is_locked():
                 raise InternalError(
                     f"the local cloud did not start (exit {daemon.returncode})", story=self._last_words()
                 )
@@ -279,12 +228,6 @@ def _check_installed() -> None:
     for name in ("moto", "flask", "aiohttp"):
         if importlib.util.find_spec(name) is None:
             raise ConfigError(f"the local cloud is not installed (no {name})", fix="pip install 'aspot[local]'")
-
-
-def _forget(daemon: subprocess.Popen[bytes] | None) -> None:
-    """Let a daemon live on that is meant to outlive us, without the warning that subprocess gives for it."""
-    if daemon is not None:
-        daemon.returncode = 0
 
 
 def _clean_environment() -> dict[str, str]:

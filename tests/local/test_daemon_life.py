@@ -233,3 +233,22 @@ async def test_a_local_cloud_of_ones_own(tmp_path):
 @pytest.fixture
 def anyio_backend():
     return "asyncio"
+
+
+def test_a_cloud_of_ones_own_ends_with_its_owner(tmp_path, until):
+    program = (
+        "import asyncio, os, pathlib, sys\n"
+        "from aspot.local import LocalCloud\n"
+        "async def main():\n"
+        "    async with LocalCloud(folder=pathlib.Path(sys.argv[1])):\n"
+        "        os._exit(0)\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "cloud")], check=True, timeout=60)
+    until(lambda: Home(tmp_path / "cloud").running() is None)
+
+
+@pytest.mark.anyio
+async def test_a_folder_in_use_is_refused(control):
+    with pytest.raises(ConfigError, match="already runs"):
+        await LocalCloud(folder=control.folder).start()
