@@ -22,6 +22,7 @@ __all__ = ["MetadataServer"]
 _TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 _TOKEN_HEADER = "X-aws-ec2-metadata-token"
 _MAX_TTL_S = 21600
+_SHUTDOWN_S = 0.05  # none at all would mean without limit
 _TOKEN_PATH = "/latest/api/token"
 _CREDENTIALS_LIFE = timedelta(hours=6)
 _NOT_FOUND = '<?xml version="1.0" encoding="iso-8859-1"?>\n<html><head><title>404 - Not Found</title></head></html>\n'
@@ -51,7 +52,7 @@ class MetadataServer:
         """Stop listening and cut its connections."""
         if self._listener:
             self._listener.close()
-        await self._server.shutdown(0)
+        await self._server.shutdown(_SHUTDOWN_S)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import resource
 import secrets
 import tempfile
@@ -82,8 +83,10 @@ class Park:
         self._share(self._folder / "machines")
         if self.isolation == "namespaces" and not await self._allows_namespaces():
             self.isolation = "sessions"
-        if self.isolation == "sessions" and self._owner and not _open_to_all(self._folder):
-            self._share(self._elsewhere())
+        if self.isolation == "sessions" and self._owner:
+            self._owner = _known_guest()
+            if not _open_to_all(self._folder):
+                self._share(self._elsewhere())
         self._ground = Ground(
             zygote=self._zygote,
             crew=self._crew,
@@ -191,6 +194,15 @@ def _identity(path: Path) -> str:
     identity = secrets.token_hex(16)
     path.write_text(identity)
     return identity
+
+
+def _known_guest() -> Owner:
+    """Return an account that the host's programs know by name, which some insist on (ssh-keygen)."""
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        return _GUEST
+    return Owner(nobody.pw_uid, nobody.pw_gid)
 
 
 def _open_to_all(folder: Path) -> bool:

@@ -279,7 +279,8 @@ supervise_unit() {
     shift 5
     [ "$delay" -gt 0 ] && sleep "$delay"
     cd "$folder" || exit 200
-    setsid env -i "$@" 4>&- &
+    exec 4<&0 # what runs in the background would get no input
+    setsid env -i "$@" <&4 4<&- &
     printf '%s\n' "$!" >"$units/$unit/pid"
     wait "$!"
     status=$?

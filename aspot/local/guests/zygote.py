@@ -37,7 +37,7 @@ class Zygote:
     def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
         self._process = process
         self._socket = MessageSocket(sock, on_message=self._take, on_end=self._ended)
-        self._alive: dict[str, asyncio.Future[int]] = {}
+        self._ends: dict[str, asyncio.Future[int]] = {}  # how each boot's first process ended
 
     @classmethod
     def spawn(cls, *, cookie: dict[str, str], log: Path) -> Zygote:
@@ -73,7 +73,7 @@ class Zygote:
         """
         ours, theirs = socket.socketpair()
         link = Link(ours, on_control=on_control, on_end=on_end)
-        self._alive[key] = asyncio.get_running_loop().create_future()
+        self._ends[key] = asyncio.get_running_loop().create_future()
         self._socket.send({"op": "boot", "id": key, "world": world}, [theirs.detach()])
         try:
             await link.ready()
@@ -89,17 +89,23 @@ class Zygote:
         Returns:
             Whether it ended the machine in order. If not, a machine without namespaces may have left processes.
         """
-        gone = self._alive.get(key)
+        gone = self._ends.get(key)
         if gone is None:
             return True
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DEATH_S):
-                return await asyncio.shield(gone) == 0
-        self._socket.send({"op": "kill", "id": key})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_DEATH_S):
-                await asyncio.shield(gone)
-        return False
+        try:
+            return await self._end_of(gone) == 0
+        except TimeoutError:
+            self._socket.send({"op": "kill", "id": key})
+            with contextlib.suppress(TimeoutError):
+                await self._end_of(gone)
+            return False
+        finally:
+            self._ends.pop(key, None)
+
+    @staticmethod
+    async def _end_of(gone: asyncio.Future[int]) -> int:
+        async with asyncio.timeout(_DEATH_S):
+            return await asyncio.shield(gone)
 
     async def aclose(self) -> None:
         """End the zygote; its machines end with their links."""
@@ -115,14 +121,14 @@ class Zygote:
             self._process.wait()
 
     def _take(self, message: Message, _fds: list[int]) -> None:
-        if message["event"] == "gone" and (gone := self._alive.pop(message["id"], None)):
+        gone = self._ends.get(message["id"])
+        if gone and not gone.done():
             gone.set_result(message["status"])
 
     def _ended(self) -> None:
-        for gone in self._alive.values():
+        for gone in self._ends.values():
             if not gone.done():
                 gone.set_result(-1)
-        self._alive.clear()
 
 
 def _packages() -> dict[str, str]:

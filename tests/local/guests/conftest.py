@@ -68,6 +68,11 @@ class Guest:
         return False
 
     @property
+    def folder(self) -> Path:
+        """The machine's folder on the host."""
+        return self.park._machines[self.id]._layout.folder
+
+    @property
     def processes(self) -> list[int]:
         """The host's pids of the machine's processes, as far as they can be told from outside."""
         mark = f"ASPOT_MACHINE={self.id}".encode()
@@ -101,9 +106,8 @@ def alive_with(word: str) -> list[int]:
 class Grounds:
     """A started park, and machines in it by one call."""
 
-    def __init__(self, park: Park) -> None:
-        self.park = park
-        self.shut_down: list[str] = []
+    def __init__(self, park: Park, shut_down: list[str]) -> None:
+        self.park, self.shut_down = park, shut_down
 
     async def boot(self, user_data: bytes = b"", *, key_pair: str | None = PUBLIC, **more: Any) -> Guest:
         endpoint = self.park.reserve()
@@ -137,10 +141,10 @@ def isolation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def grounds(tmp_path: Path, isolation: str) -> AsyncIterator[Grounds]:
-    made: Grounds
-    park = Park(tmp_path / "park", ssh_port=None, on_shutdown=lambda i: made.shut_down.append(i), isolation=isolation)
+    shut_down: list[str] = []
+    park = Park(tmp_path / "park", ssh_port=None, on_shutdown=shut_down.append, isolation=isolation)
     await park.start()
-    made = Grounds(park)
+    made = Grounds(park, shut_down)
     if park.isolation != isolation:
         await park.aclose()
         pytest.skip(f"no namespaces here: {park.refusal}")

@@ -23,7 +23,9 @@ async def test_its_user_is_unprivileged_and_at_home(guest):
 async def test_nothing_of_the_daemons_environment_gets_in(grounds, monkeypatch):
     monkeypatch.setenv("SECRET_OF_THE_HOST", "x")
     guest = await grounds.boot()
-    assert "SECRET_OF_THE_HOST" not in await guest.out("env; cat /proc/1/environ /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'")
+    assert "SECRET_OF_THE_HOST" not in await guest.out(
+        "env; cat /proc/1/environ /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'"
+    )
 
 
 async def test_commands_find_the_stand_ins_first(guest):
@@ -45,7 +47,9 @@ async def test_signals_and_umask_are_as_at_login(guest):
 
 @NAMESPACES
 async def test_it_has_its_own_processes_names_and_files(guest):
-    said = await guest.out("whoami; echo ~ec2-user; hostname; ls /home; ls /proc | grep -c '^[0-9]'; getent hosts $(hostname)")
+    said = await guest.out(
+        "whoami; echo ~ec2-user; hostname; ls /home; ls /proc | grep -c '^[0-9]'; getent hosts $(hostname)"
+    )
     who, home, host, homes, processes, address = said.splitlines()
     assert (who, home, homes) == ("ec2-user", "/home/ec2-user", "ec2-user")
     assert host == "ip-" + guest.endpoint.address.replace(".", "-")
@@ -62,13 +66,17 @@ async def test_it_cannot_write_to_the_host_nor_look_into_homes(guest, tmp_path):
     assert await guest.out(f"ls -A {Path.home() if Path.home().is_dir() else '/root'} 2>/dev/null || true") == ""
     assert (await guest.run("echo b > /proc/sysrq-trigger")).exit_status != 0
     assert await guest.out("ls /run") == "aspot"
-    await guest.out("echo x > /tmp/a && echo x > /var/tmp/a && echo x > /dev/shm/a && echo x > /var/log/a && echo x > ~/a")
+    await guest.out(
+        "echo x > /tmp/a && echo x > /var/tmp/a && echo x > /dev/shm/a && echo x > /var/log/a && echo x > ~/a"
+    )
 
 
 @NAMESPACES
 async def test_it_cannot_uncover_the_host(guest):
     """A namespace of its own making gives a guest powers over its own copies only."""
-    tried = await guest.run("unshare --user --map-root-user --mount sh -c 'umount /home || umount /run || mount -o remount,rw /'")
+    tried = await guest.run(
+        "unshare --user --map-root-user --mount sh -c 'umount /home || umount /run || mount -o remount,rw /'"
+    )
     assert tried.exit_status != 0
 
 

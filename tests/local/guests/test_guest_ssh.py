@@ -45,9 +45,10 @@ async def test_many_sessions_at_once_lose_nothing(guest):
 
 
 async def test_a_slow_reader_holds_the_command_back(guest):
-    async with guest.connect() as connection, connection.create_process(
-        "head -c 40000000 /dev/zero; echo done >~/done", encoding=None
-    ) as process:
+    async with (
+        guest.connect() as connection,
+        connection.create_process("head -c 40000000 /dev/zero; echo done >~/done", encoding=None) as process,
+    ):
         assert len(await process.stdout.read(1000)) == 1000
         assert (await connection.run("test -e ~/done")).exit_status == 1
         rest = 1000
@@ -98,9 +99,12 @@ async def test_a_command_outlives_a_client_that_goes(guest, until):
 
 
 async def test_signals_reach_the_command(guest):
-    async with guest.connect() as connection, connection.create_process(
-        "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
-    ) as process:
+    async with (
+        guest.connect() as connection,
+        connection.create_process(
+            "trap 'echo caught; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
+        ) as process,
+    ):
         assert await process.stdout.readline() == "ready\n"
         process.terminate()
         done = await process.wait()
@@ -109,9 +113,10 @@ async def test_signals_reach_the_command(guest):
 
 async def test_a_terminal_has_size_and_type_and_follows_its_window(guest):
     script = "tty; echo $TERM; stty size; trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done"
-    async with guest.connect() as connection, connection.create_process(
-        script, term_type="xterm-256color", term_size=(101, 31)
-    ) as process:
+    async with (
+        guest.connect() as connection,
+        connection.create_process(script, term_type="xterm-256color", term_size=(101, 31)) as process,
+    ):
         lines = [(await process.stdout.readline()).strip() for _ in range(4)]
         assert lines[0].startswith("/dev/pts/")
         assert lines[1:] == ["xterm-256color", "31 101", "ready"]
@@ -129,9 +134,10 @@ async def test_the_clients_terminal_modes_are_set(guest):
 
 
 async def test_control_c_interrupts_what_runs_on_a_terminal(guest):
-    async with guest.connect() as connection, connection.create_process(
-        "echo ready; exec sleep 100", term_type="vt100"
-    ) as process:
+    async with (
+        guest.connect() as connection,
+        connection.create_process("echo ready; exec sleep 100", term_type="vt100") as process,
+    ):
         assert (await process.stdout.readline()).strip() == "ready"
         process.stdin.write("\x03")
         done = await process.wait()

@@ -72,7 +72,9 @@ def test_scripts_gzip_and_parts():
     script = b"#!/bin/bash\necho\n"
     assert parse(script).scripts == (script,)
     assert parse(gzip.compress(script)).scripts == (script,)
-    mixed = multipart(("x-shellscript", "#!/bin/sh\n1\n"), ("cloud-config", "disable_root: false\n"), ("x", "#!/bin/sh\n2"))
+    mixed = multipart(
+        ("x-shellscript", "#!/bin/sh\n1\n"), ("cloud-config", "disable_root: false\n"), ("x", "#!/bin/sh\n2")
+    )
     plan = parse(mixed)
     assert plan.scripts == (b"#!/bin/sh\n1\n", b"#!/bin/sh\n2")
     assert not plan.disable_root
@@ -181,5 +183,8 @@ async def test_the_console_keeps_its_last_64_kib_whatever_lies_in_the_logs_place
     console = guest.park.console(guest.id)
     assert len(console) == 64 << 10
     assert console.endswith("the end\n")
-    await guest.out("log=${ASPOT_ETC_SSH%/*}/log; [ -d $log ] || log=/var/log; cd $log; rm *.log; ln -s /etc/passwd cloud-init-output.log")
+    await guest.out(
+        "log=${ASPOT_ETC_SSH%/*}/log; [ -d $log ] || log=/var/log; cd $log; rm *.log;"
+        " ln -s /etc/passwd cloud-init-output.log"
+    )
     assert "nobody" not in guest.park.console(guest.id)
