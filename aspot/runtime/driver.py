@@ -14,6 +14,7 @@ from aspot.machine.events import (
     AttemptRefused,
     Event,
     InstanceEvent,
+    JobsSubmitted,
     LaunchAnswered,
     PrepareFailed,
     ResultAccepted,
@@ -66,7 +67,8 @@ class MainLoop:
         """Wait for events or for the time of the next tick; return what there is."""
         with anyio.move_on_after(self._patience_s()):
             await self.wiring.inbox.wait()
-        events, now, due = self.wiring.inbox.take(), self.wiring.now(), wakeup(self.wiring.run)
+        events = merged(self.wiring.inbox.take())
+        now, due = self.wiring.now(), wakeup(self.wiring.run)
         self._has_only_ticked = not events
         if due is not None and due <= now:
             events.append(Ticked(at=now))
@@ -123,3 +125,15 @@ class MainLoop:
             return math.inf
         force_s = self.wiring.seconds_until(run.stop.force_at) if run.stop is not None and run.unfinished else 0.0
         return anyio.current_time() + force_s + self.teardown_s
+
+
+def merged(events: Sequence[Event]) -> list[Event]:
+    """Return the events with neighbouring submissions made one: jobs handed in together are launched for together."""
+    whole: list[Event] = []
+    for event in events:
+        last = whole[-1] if whole else None
+        if isinstance(event, JobsSubmitted) and isinstance(last, JobsSubmitted):
+            whole[-1] = JobsSubmitted(at=event.at, jobs=(*last.jobs, *event.jobs))
+        else:
+            whole.append(event)
+    return whole

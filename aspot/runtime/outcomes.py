@@ -50,7 +50,7 @@ def attempt_of(record: AttemptRecord) -> Attempt:
         ended=record.ended,
         cost=record.cost_usd,
         saved=f"checkpoint: {saved.files} files, {saved.size} bytes" if saved else "",
-        lost=f"{lost_s:.0f} s of work" if lost_s else "",
+        lost=f"{lost_s:.0f} s of work" if lost_s >= 0.5 else "",
     )
 
 
@@ -100,4 +100,4 @@ def _lost_s(attempt: AttemptRecord) -> float:
     if attempt.outcome not in _THROWN_AWAY or attempt.started is None or attempt.ended is None:
         return 0.0
     kept_until = attempt.saved.taken if attempt.saved is not None else attempt.started
-    return max(0.0, (attempt.ended - max(kept_until, attempt.started)).total_seconds())
+    return round(max(0.0, (attempt.ended - max(kept_until, attempt.started)).total_seconds()), 3)

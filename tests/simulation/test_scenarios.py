@@ -39,6 +39,19 @@ def test_eight_jobs_succeed_on_eight_machines():
     assert len(world.archive.summary["results"]) == 8
 
 
+def test_jobs_handed_in_one_by_one_are_launched_for_together():
+    async def story(world: World) -> None:
+        await world.host.start()
+        for n in range(20):
+            world.host.submit([world.add(f"j{n}")])
+        world.host.close()
+        await world.host.finished()
+
+    world = simulate(story)
+    assert world.cloud.calls["launch"] == 1
+    assert len(world.cloud.machines) == 20
+
+
 def test_results_are_handed_over_before_the_teardown():
     async def story(world: World) -> None:
         await world.host.start()
