@@ -23,7 +23,7 @@ from aspot.machine.model import (
 from aspot.machine.moves import end_instance
 
 MARGIN_S = 10.0
-"""An attempt on a noticed machine is stopped this long before the deadline, or a fifth of the notice if that is less."""
+"""An attempt on a noticed machine is stopped this long before the deadline: less, a fifth, when the notice is short."""
 
 GRACE_SHARE = 0.4
 """Part of the time left before the deadline that a stopped script has; the rest is for its last checkpoint."""

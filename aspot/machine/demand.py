@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from aspot.machine.change import counts
 from aspot.machine.endings import outcome_of
-from aspot.machine.model import AttemptState, InstanceRecord, Outcome, Run
+from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Outcome, Run
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +21,7 @@ class Census:
         queued: Jobs that wait.
         pending: Instances asked for, not yet heard of.
         limit: Most instances allowed.
+        excess: By how many instances the limit is exceeded, those that we are ending left out.
     """
 
     idle: tuple[str, ...]
@@ -29,6 +31,7 @@ class Census:
     queued: int
     pending: int
     limit: int
+    excess: int
 
     @property
     def spare(self) -> int:
@@ -40,11 +43,6 @@ class Census:
         """Return how many more instances there is work and room for, those asked for included."""
         lacking = self.queued + len(self.moving) - len(self.idle) - len(self.starting)
         return max(0, min(lacking, self.limit - self.counted))
-
-    @property
-    def excess(self) -> int:
-        """Return by how many instances the limit is exceeded."""
-        return max(0, self.counted - self.limit)
 
 
 def census(run: Run) -> Census:
@@ -58,7 +56,17 @@ def census(run: Run) -> Census:
         queued=len(run.queued),
         pending=pending(run),
         limit=run.spec.limit,
+        excess=excess(run),
     )
+
+
+def excess(run: Run) -> int:
+    """Return by how many instances the limit is exceeded, those that we are ending left out."""
+    if run.counted <= run.spec.limit:
+        return 0
+    instances = (run.instances[name] for name in run.live)
+    ending = sum(counts(instance) and instance.state is InstanceState.TERMINATING for instance in instances)
+    return max(0, run.counted - ending - run.spec.limit)
 
 
 def pending(run: Run) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from aspot.machine.change import counts, index_of
-from aspot.machine.demand import pending
+from aspot.machine.demand import excess, pending
 from aspot.machine.model import (
     AttemptState,
     InstanceState,
@@ -80,7 +80,7 @@ def _budgets(run: Run) -> Iterator[str]:
 
 def _limit(run: Run) -> Iterator[str]:
     """No request is sent that could exceed the limit (V7); a lowered limit is reached as attempts end."""
-    if run.counted > run.spec.limit and run.idle:
+    if excess(run) and run.idle:
         yield f"{run.counted} machines, limit {run.spec.limit}, and {run.idle} are idle"
 
 

@@ -150,7 +150,7 @@ def _send(change: Change, market: Market, pools: tuple[Pool, ...], count: int) -
         change.add_request(LaunchRecord(spec=spec, sent=change.now))
         change.emit(ef.Launch(spec=spec))
     elif is_hopeless(change.run):
-        lose_queued(change, f"no pool can be used: {tried(change.run)}")
+        lose_queued(change, f"no pool can be used: {tried(change.run) or 'EC2 offers none of the types here'}")
 
 
 def _affordable(run: Run, seen: Census, market: Market, pools: tuple[Pool, ...]) -> int:

@@ -1,8 +1,8 @@
 """What a run costs, and what it may cost.
 
 Sources (AWS.md 7, read 2026-11-23): EC2 bills spot and on-demand Linux per second, at least 60 s per start, from
-running until shutting-down; when EC2 itself takes a spot instance back within its first hour, its compute is free; volumes and
-addresses are charged regardless.
+running until shutting-down; when EC2 itself takes a spot instance back within its first hour, its compute is free;
+volumes and addresses are charged regardless.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def on_demand_cost(run: Run) -> float | None:
 
 
 def reserve(run: Run) -> float:
-    """Return what bringing everything home may still cost: each machine `DRAIN_S`, a booting one its first minute too."""
+    """Return what bringing all home may still cost: each machine `DRAIN_S`, a booting one its first minute too."""
     return sum(_reserve_of(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
 
 

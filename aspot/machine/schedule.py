@@ -9,7 +9,7 @@ from aspot.machine import checkpoints
 from aspot.machine import events as ev
 from aspot.machine.attempts import STOP_GRACE_S, ask_to_stop
 from aspot.machine.change import Change
-from aspot.machine.demand import Census, census
+from aspot.machine.demand import Census, census, excess
 from aspot.machine.endings import finish
 from aspot.machine.launches import ask
 from aspot.machine.model import InstanceRecord, InstanceState, JobRecord, JobStatus, Run, RunPhase, StopWhy
@@ -83,7 +83,7 @@ def _assign(change: Change) -> None:
         return
     linked = [run.instances[name] for name in run.idle if run.instances[name].link_lost is None]
     linked.sort(key=lambda instance: instance.rebalance is not None)
-    usable = len(linked) - max(0, run.counted - run.spec.limit)
+    usable = len(linked) - excess(run)
     for instance, job in list(zip(linked[: max(0, usable)], run.queued, strict=False)):
         start_attempt(change, job, instance.id)
 

@@ -1,4 +1,4 @@
-"""What really happens, as against what the machine believes: carries effects out in any order, honestly or with faults."""
+"""What really happens, as against what the machine believes: effects carried out in any order, with faults or not."""
 
 from __future__ import annotations
 
@@ -102,8 +102,6 @@ class Reality(World):
         is_theirs = record.end_reason is not None and not record.terminate_asked
         return record.notice is not None or is_theirs or bool(record.kept)
 
-    # --- launches -------------------------------------------------------------------------------------------
-
     def answer_launch(self, index: int, *, give: int, kind: RefusalKind | None, is_lost: bool) -> None:
         """AWS takes a request: gives so many, refuses the rest, and the answer arrives or not."""
         spec = self.launches.pop(index % len(self.launches))
@@ -137,8 +135,6 @@ class Reality(World):
             if not box.is_told and box.state in ALIVE:
                 box.is_told = True
                 self.send(ev.InstanceFound, instance=box.id, request=box.request, pool=box.pool, market=box.market)
-
-    # --- machines -------------------------------------------------------------------------------------------
 
     def told(self, *states: str) -> list[Box]:
         return [box for box in self.boxes.values() if box.is_told and box.state in states]
@@ -176,8 +172,6 @@ class Reality(World):
         box = self.boxes[self.ends.pop(index % len(self.ends))]
         if box.state in ALIVE:
             self.begin_end(box, EndReason.OURS)
-
-    # --- scripts --------------------------------------------------------------------------------------------
 
     def on_key(self, key: tuple[str, int]) -> dict[str, object]:
         return {"instance": self.where[key], "job": key[0], "attempt": key[1]}
@@ -247,12 +241,25 @@ class Reality(World):
     def settle(self) -> bool:
         """Carry out everything that is outstanding, without faults; tell whether anything was done."""
         before = len(self.events)
+        self.settle_cloud()
+        self.settle_scripts()
+        while self.accepts:
+            self.publish(0)
+        while self.ends:
+            self.end_ours(0)
+        for box in self.told("ending"):
+            self.finish_end(box)
+        return len(self.events) > before
+
+    def settle_cloud(self) -> None:
         self.poll_found()
         for box in self.told("pending"):
             if not box.is_ours_to_end:
                 self.boot_box(box)
         for _ in range(len(self.launches)):
             self.answer_launch(0, give=100, kind=None, is_lost=False)
+
+    def settle_scripts(self) -> None:
         while self.connects:
             self.connect(0, is_good=True)
         while self.starts:
@@ -266,13 +273,6 @@ class Reality(World):
                 self.end_script(key, 0, "exit")
         while self.collects:
             self.collect(0, is_good=True)
-        while self.accepts:
-            self.publish(0)
-        while self.ends:
-            self.end_ours(0)
-        for box in self.told("ending"):
-            self.finish_end(box)
-        return len(self.events) > before
 
     def reclaim(self) -> None:
         """EC2 takes the machines that it announced to take."""

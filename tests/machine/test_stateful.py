@@ -1,4 +1,4 @@
-"""Random legal schedules against the machine: the invariants of FAULTS.md B after every step, liveness after faults stop."""
+"""Random legal schedules: the invariants of FAULTS.md B after every step, and liveness after faults stop."""
 
 from __future__ import annotations
 

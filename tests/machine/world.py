@@ -78,8 +78,6 @@ class World:
         self.now = end
         return effects
 
-    # --- short words for what happens -------------------------------------------------------------------------
-
     def prepare(self, **fields) -> list[ef.Effect]:
         fields = {"pools": self.pools, "spot_usd_per_hour": PRICES, "on_demand_usd_per_hour": ON_DEMAND} | fields
         return self.send(ev.RunPrepared, **fields)
