@@ -122,8 +122,9 @@ class Home:
     def _control(self) -> Control | None:
         try:
             said = json.loads(self.control_file.read_text())
+            os.kill(said["pid"], 0)  # a crash leaves the file
             return Control(**said, folder=self.folder)
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, KeyError):
             return None
 
     def write_control(self, *, port: int, token: str, isolation: str) -> None:
@@ -145,8 +146,9 @@ class Home:
         """
         _check_installed()
         self.make()
-        if self._is_locked():
-            return self._wait(None), None
+        found = self._settled()
+        if found is not None:
+            return found, None
         daemon = self._spawn(settings, leashed=leashed)
         control = self._wait(daemon)
         if control.pid != daemon.pid:  # another `up` was faster; ours sees that and ends
@@ -175,21 +177,20 @@ class Home:
             os.close(held)
         return held is None
 
-    def _wait(self, daemon: subprocess.Popen[bytes] | None) -> Control:
-        """Wait until a daemon has written how to reach it: the given one, or whichever has the folder."""
+    def _wait(self, daemon: subprocess.Popen[bytes]) -> Control:
+        """Wait until a daemon has written how to reach it: the given one, or another that was faster."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline:
             found = self.running()
             if found is not None:
                 return found
-            if daemon is not None and daemon.poll() is not None and not self._is_locked():
+            if daemon.poll() is not None and not self._is_locked():
                 raise InternalError(
                     f"the local cloud did not start (exit {daemon.returncode})", story=self._last_words()
                 )
             time.sleep(_PAUSE_S)
-        if daemon is not None:
-            daemon.kill()
-            daemon.wait()
+        daemon.kill()
+        daemon.wait()
         raise InternalError(f"the local cloud did not start within {_START_S:.0f} s", story=self._last_words())
 
     def _last_words(self) -> list[str]:
@@ -198,9 +199,19 @@ class Home:
         except OSError:
             return []
 
+    def _settled(self) -> Control | None:
+        """Return how to reach the daemon that has the folder, after it has come up or gone; None if none has it."""
+        deadline = time.monotonic() + _START_S
+        while self._is_locked() and time.monotonic() < deadline:
+            found = self._control()
+            if found is not None:
+                return found
+            time.sleep(_PAUSE_S)
+        return None
+
     def stop(self) -> bool:
         """End the daemon and everything in it; return whether one ran. Kills it if it does not end in seconds."""
-        found = self.running()
+        found = self._settled() if self.folder.is_dir() else None
         if found is None:
             return False
         self._signal(found.pid, signal.SIGTERM)
