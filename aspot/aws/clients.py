@@ -27,6 +27,7 @@ CALL_S = 60.0
 """Longest that one try of a call may take in all."""
 EXPLAIN_S = 8.0
 TRIES = 4
+UNREACHABLE_TRIES = 2
 PAGE = 1000
 """Most results a page of Describe calls (EC2 API reference)."""
 
@@ -151,7 +152,8 @@ class Aws:
                 return await self.once(operation, region=region, **params)
             except Trouble as trouble:
                 is_early = trouble.code in awaited and time.monotonic() - began < awaited_s
-                if not is_early and not (trouble.cause in TRANSIENT and attempt < tries):
+                most = min(tries, UNREACHABLE_TRIES) if trouble.cause is Cause.UNREACHABLE else tries
+                if not is_early and not (trouble.cause in TRANSIENT and attempt < most):
                     raise
             await anyio.sleep(random.uniform(0.1, min(8.0, 0.5 * 2.0**attempt)))  # noqa: S311
 

@@ -93,7 +93,7 @@ async def own_address(aws: Aws) -> str:
     try:
         timeout = aiohttp.ClientTimeout(total=ASK_S)
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(CHECK_IP) as answer:
-            return str(ipaddress.ip_network((await answer.text()).strip()))
+            return str(ipaddress.ip_network(ipaddress.ip_address((await answer.text()).strip())))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise CloudError(
             f"your own address could not be found out at {CHECK_IP}: {error}",

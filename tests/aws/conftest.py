@@ -1,5 +1,6 @@
 """A loopback endpoint that answers as it is told, for every AWS service that aspot asks; and its environment."""
 
+import asyncio
 import json
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -48,6 +49,7 @@ class Stub:
     calls = attrs.field(factory=list)
     headers = attrs.field(factory=dict)
     url = attrs.field(default="")
+    delay_s = attrs.field(default=0.0)
     refused = Refused
     lost = Lost
 
@@ -65,6 +67,7 @@ class Stub:
 
     async def handle(self, request):
         body = await request.text()
+        await asyncio.sleep(self.delay_s)
         target = request.headers.get("X-Amz-Target")
         if target:
             return self._reply_json(request, target.rpartition(".")[2], json.loads(body))
@@ -143,6 +146,7 @@ def well_stocked(stub):
     stub.says("GetParameters", _parameters)
     stub.says("GetServiceQuota", {"Quota": {"QuotaCode": "L-34B43A08", "Value": 64.0}})
     stub.says("GetProducts", {"PriceList": [product("c7i.large", "0.0892")]})
+    stub.says("DescribeKeyPairs", {"KeyPairs": [{"KeyPairId": "key-1"}]})
     stub.says("CreateSecurityGroup", {"GroupId": "sg-1"})
     stub.says("AuthorizeSecurityGroupIngress", {"Return": True})
     stub.says("CreateLaunchTemplate", {"LaunchTemplate": {"LaunchTemplateId": "lt-1"}})
