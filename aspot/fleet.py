@@ -217,7 +217,7 @@ class Fleet:
     @property
     def jobs(self) -> Mapping[str, str]:
         """Return each job's status by name, in order of submission."""
-        return {name: record.status.value for name, record in self._live.run.jobs.items()}
+        return self._live.statuses()
 
     @property
     def results(self) -> Results:
@@ -256,7 +256,7 @@ class JobHandle:
     @property
     def status(self) -> str:
         """Return `queued`, `running`, or how it ended."""
-        return self._session.run.jobs[self.name].status.value
+        return self._session.status(self.name)
 
     async def cancel(self) -> None:
         """Cancel the job."""

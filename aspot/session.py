@@ -18,6 +18,7 @@ from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
 from aspot.machine.model import Run, RunSpec
 from aspot.machine.news import JobEnded, News
+from aspot.machine.states import JobStatus
 from aspot.ports import CloudPlan, Lease
 from aspot.results import Result, Results
 
@@ -204,7 +205,7 @@ class Session:
         """Yield news, log lines too, until the run has finished, or the job has."""
         news = self._host.subscribe(logs=True)
         try:
-            if until_job and self.run.jobs[until_job].status.is_final:
+            if until_job and self._is_final(until_job):
                 return
             async for item in news:
                 yield item
@@ -212,6 +213,20 @@ class Session:
                     return
         finally:
             news.close()
+
+    def status(self, name: str) -> str:
+        """Return a job's status; that of a job handed in just now is `queued`."""
+        if name in self._reused:
+            return self._reused[name].status
+        record = self.run.jobs.get(name)
+        return record.status.value if record is not None else JobStatus.QUEUED.value
+
+    def _is_final(self, name: str) -> bool:
+        return JobStatus(self.status(name)).is_final
+
+    def statuses(self) -> dict[str, str]:
+        """Return each job's status by name, in order of submission."""
+        return {name: self.status(name) for name in self._jobs}
 
     def results(self) -> Results:
         """Return the results there are, in order of submission."""
@@ -289,8 +304,8 @@ def _host(spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalA
     from aspot.journal.sqlite import SqliteJournal
     from aspot.runtime.host import RunHost
     from aspot.ssh.boot import user_data
-    from aspot.ssh.keys import RunKeys
     from aspot.ssh.connect import SshRemote
+    from aspot.ssh.keys import RunKeys
 
     clock = SystemClock()
     lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)

@@ -1,0 +1,212 @@
+"""A real local cloud for tests: one daemon for all tests of a worker, and the check that each leaves nothing in it.
+
+Fixtures are taken over by the `conftest.py` of the folders that use them.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from aspot.journal import runs as journals
+from aspot.local.home import Control, Home, Settings
+
+LAUNCHES = ("CreateFleet", "RunInstances")
+GONE_WITHIN_S = 20.0
+
+
+def until(condition: Callable[[], Any], *, within_s: float = 30.0, what: str = "it did not happen in time") -> Any:
+    """Poll until the condition gives something true, and return that."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, what() if callable(what) else what
+        time.sleep(0.05)
+    return found
+
+
+class Cloud:
+    """The control side of the local cloud, and what is in it."""
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self.staff = _descendants(control.pid)
+        """The daemon's own helpers: every other descendant of it belongs to a guest."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        return self.control.environment
+
+    def instances(self) -> list[dict[str, Any]]:
+        return self.control.call("GET", "instances")
+
+    def alive(self) -> list[dict[str, Any]]:
+        return [item for item in self.instances() if item["state"] != "terminated"]
+
+    def fault(self, kind: str, **detail: Any) -> None:
+        self.control.call("POST", "faults", {"kind": kind, **detail})
+
+    def clear_faults(self) -> None:
+        self.control.call("DELETE", "faults")
+
+    def interrupt(self, instance: str, *, notice_s: float) -> None:
+        self.control.call("POST", "interrupt", {"instance": instance, "notice_s": notice_s})
+
+    def calls(self) -> dict[str, int]:
+        return self.control.call("GET", "calls")
+
+    def launches(self) -> int:
+        return sum(number for name, number in self.calls().items() if name in LAUNCHES)
+
+    def forget_calls(self) -> None:
+        self.control.call("DELETE", "calls")
+
+    def machine(self, instance: str) -> Path:
+        """The folder that holds a guest's files, until it is terminated."""
+        return self.control.folder / "park" / "machines" / instance
+
+    def guests(self) -> set[int]:
+        """Processes of guests."""
+        return _descendants(self.control.pid) - self.staff
+
+    def client(self, service: str) -> Any:
+        return _session().client(
+            service,
+            region_name=self.env["AWS_REGION"],
+            endpoint_url=self.env["AWS_ENDPOINT_URL"],
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            config=Config(retries={"total_max_attempts": 1}),
+        )
+
+    def leftovers(self) -> list[str]:
+        """What is in the cloud that a test must not leave."""
+        ec2 = self._ec2
+        found = [f"instance {item['id']} {item['name']} {item['state']}" for item in self.alive()]
+        found += [f"guest process {_words(pid)}" for pid in self.guests()]
+        groups = ec2.describe_security_groups()["SecurityGroups"]
+        found += [f"security group {item['GroupName']}" for item in groups if item["GroupName"] != "default"]
+        templates = ec2.describe_launch_templates()["LaunchTemplates"]
+        found += [f"launch template {item['LaunchTemplateName']}" for item in templates]
+        found += [f"key pair {item['KeyName']}" for item in ec2.describe_key_pairs()["KeyPairs"]]
+        volumes = ec2.describe_volumes()["Volumes"]
+        return found + [f"volume {item['VolumeId']}" for item in volumes]
+
+    @functools.cached_property
+    def _ec2(self) -> Any:
+        return self.client("ec2")
+
+
+@functools.cache
+def _session() -> boto3.Session:
+    return boto3.Session()
+
+
+def _descendants(pid: int) -> set[int]:
+    """Return the processes below one, however deep: guests' own namespaces don't hide them from here."""
+    children: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            children.setdefault(_parent(name), []).append(int(name))
+    found, waiting = set[int](), [pid]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found.update(below)
+        waiting += below
+    return found
+
+
+def _parent(pid: str) -> int:
+    try:
+        state, parent = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[:2]
+    except (OSError, ValueError):
+        return 0
+    return 0 if state == "Z" else int(parent)
+
+
+def _words(pid: int) -> str:
+    try:
+        return f"{pid} {Path('/proc', str(pid), 'cmdline').read_bytes().replace(bytes(1), b' ')!r}"
+    except OSError:
+        return f"{pid} (gone meanwhile)"
+
+
+@pytest.fixture(scope="session")
+def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    home = Home(tmp_path_factory.mktemp("cloud") / "local")
+    control, _ = home.start(Settings(seed=5, boot_s=(0.1, 0.3)))
+    yield Cloud(control)
+    assert home.stop()
+
+
+@pytest.fixture
+def cloud(shared_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """The cloud, the environment pointing at it, and a folder of one's own to work in; nothing may be left in either."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "ASPOT_"))]:
+        monkeypatch.delenv(name)
+    for name, value in shared_cloud.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ASPOT_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    shared_cloud.forget_calls()
+    yield shared_cloud
+    shared_cloud.clear_faults()
+    until(
+        lambda: not shared_cloud.leftovers(),
+        within_s=GONE_WITHIN_S,
+        what=lambda: f"left in the cloud: {shared_cloud.leftovers()}",
+    )
+    assert not left_here(tmp_path / "state")
+
+
+def left_here(state: Path) -> list[str]:
+    """What is in the state folder of runs that should be over: locks, keys, and runs without an end."""
+    known = journals.runs(state=state) if state.exists() else []
+    found = [f"{item.name} is still driven" for item in known if item.is_live]
+    found += [f"{item.name} has no end: {item.trouble or item.left}" for item in known if item.ended is None]
+    found += [f"{item.name} left {item.left}" for item in known if item.left]
+    return found + [f"keys of {item.name}" for item in known if any(item.folder.keys.glob("*"))]
+
+
+class Background:
+    """Does something to the cloud from another thread while a run is under way."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(act,), daemon=True)
+        self._thread.start()
+
+    def _run(self, act: Callable[[], Any]) -> None:
+        try:
+            act()
+        except BaseException as error:
+            self._error = error
+
+    def join(self) -> None:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        if self._error is not None:
+            raise self._error
+
+
+def write(path: str | Path, text: str) -> str:
+    """Write a file, and the folders above it; return its path."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """Return the objects of a text that holds one a line."""
+    return [json.loads(line) for line in text.splitlines()]
