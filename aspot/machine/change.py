@@ -107,8 +107,6 @@ class Change:
     def instance(self, name: str, **values: Any) -> InstanceRecord:
         """Return an instance, changed as told."""
         old: InstanceRecord = self.run.instances[name]
-        if not values:
-            return old
         new = replace(old, values)
         self.own("instances")[name] = new
         self._index(old, new)
@@ -124,8 +122,6 @@ class Change:
     def job(self, name: str, **values: Any) -> JobRecord:
         """Return a job, changed as told."""
         old: JobRecord = self.run.jobs[name]
-        if not values:
-            return old
         new = replace(old, values)
         self.own("jobs")[name] = new
         if new.status.is_final and not old.status.is_final:

@@ -87,10 +87,9 @@ def close_attempt(change: Change, name: str, outcome: Outcome, because: str) -> 
 
 
 def finish(change: Change, name: str, verdict: JobStatus, reason: str) -> None:
-    """Give a job its final status, which holds once its result is published; harmless if it has one."""
+    """Give a job its final status, which holds once its result is published."""
     job = change.run.jobs[name]
-    if job.verdict is not None:
-        return
+    assert job.verdict is None, name
     change.dequeue(name)
     change.job(name, verdict=verdict, reason=reason)
     change.emit(ef.AcceptResult(job=name, attempt=len(job.attempts)))
@@ -136,7 +135,7 @@ def _decide(change: Change, name: str, outcome: Outcome) -> None:
             job = change.job(name, losses=job.losses + 1)
             is_last = job.losses >= LOSSES or _is_out_of_life(job.attempts[-1])
             _again_or(change, name, JobStatus.LOST if is_last else None, reason)
-        case Outcome.CANCELLED:
+        case _:
             _again_or(change, name, JobStatus.CANCELLED, "cancelled")
 
 
@@ -165,8 +164,7 @@ def _is_out_of_life(attempt: AttemptRecord) -> bool:
 
 
 def _status_reason(job: JobRecord, attempt: AttemptRecord) -> str:
-    if attempt.exit is None:
-        return ""
+    assert attempt.exit is not None
     code = attempt.exit.code
     match attempt.exit.why:
         case "timeout":

@@ -85,8 +85,6 @@ def in_doubt(change: Change, event: ev.LaunchInDoubt) -> None:
 def repeat(change: Change, name: str) -> None:
     """Send a request again; or, if nobody needs it any more, let it rest once nothing more of it can show up."""
     request = change.run.requests[name]
-    if request.state is LaunchState.ANSWERED:
-        return
     settled = request.sent + timedelta(seconds=SETTLE_S)
     is_in_doubt = request.state is LaunchState.IN_DOUBT
     is_given_up = is_in_doubt and request.tries > len(IN_DOUBT_WAITS_S)

@@ -138,11 +138,6 @@ class InstanceRecord:
     kept: str = ""  # why EC2 refuses to end it: it is reported as left
     story: tuple[str, ...] = ()
 
-    @property
-    def is_alive(self) -> bool:
-        """Tell whether it may still cost money or do work."""
-        return self.state not in (InstanceState.TERMINATING, InstanceState.TERMINATED)
-
 
 @attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
 class LaunchRecord:

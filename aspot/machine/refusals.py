@@ -53,15 +53,13 @@ def learn(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered) -> None:
         match refusal.kind:
             case RefusalKind.FATAL:
                 stop(change, describe(refusal), verdict=JobStatus.LOST)
-                has_learnt = True
             case RefusalKind.QUOTA:
                 _quota(change, refusal)
-                has_learnt = True
             case RefusalKind.NO_CAPACITY | RefusalKind.PRICE | RefusalKind.UNSUPPORTED:
                 _remember(change, spec, event, refusal)
-                has_learnt = True
-            case RefusalKind.NOT_TRIED | RefusalKind.THROTTLED | RefusalKind.AUTH_EXPIRED:
-                pass
+            case _:  # not tried, throttled, expired: nothing about any pool
+                continue
+        has_learnt = True
     if not has_learnt:
         change.set(launch_after=change.now + timedelta(seconds=EMPTY_WAIT_S))
 

@@ -82,10 +82,12 @@ def _looked_at(run: Run) -> Iterator[Timer]:
 
 
 def _attempt_timers(run: Run, instance: InstanceRecord, job_name: str) -> Iterator[Timer]:
+    if run.stop is not None:
+        return
     job = run.jobs[job_name]
     attempt = job.attempts[-1]
     due = checkpoints.next_sync(job, attempt)
-    if due is not None and run.stop is None:
+    if due is not None:
         yield due, partial(checkpoints.sync, job_name=job_name, deadline=None)
     if attempt.stop_asked is not None and attempt.state is AttemptState.STOPPING and instance.notice is None:
         when = attempt.stop_asked + timedelta(seconds=STOP_PATIENCE_S)

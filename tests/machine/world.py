@@ -144,10 +144,10 @@ class World:
         deadline = self.now + timedelta(seconds=seconds)
         return self.send(ev.NoticeReceived, instance=name, deadline=deadline, channel="runner")
 
-    def saved(self, name: str, serial: int, **on) -> list[ef.Effect]:
+    def saved(self, name: str, serial: int, *, files: int = 1, **on) -> list[ef.Effect]:
         where = on or self.on(name)
         checkpoint = Checkpoint(
-            job=where["job"], attempt=where["attempt"], serial=serial, files=1, size=10, taken=self.now
+            job=where["job"], attempt=where["attempt"], serial=serial, files=files, size=10, taken=self.now
         )
         return self.send(ev.CheckpointSaved, **(where | {"instance": name}), checkpoint=checkpoint)
 
