@@ -15,11 +15,12 @@ from pathlib import Path
 
 import attrs
 
-from aspot.files.landing import Landing
+from aspot.files.landing import Landing, is_about_name
 from aspot.files.names import HostileName, components, shown
 from aspot.files.patterns import Pattern
 
 MOST_FILES = 200_000
+MOST_FOLDERS = 200_000
 MOST_BYTES = 256 << 30
 MOST_LISTED = 1_000_000
 MOST_MISSING = 1_000
@@ -94,7 +95,7 @@ def parse_listing(kind: str, names: bytes, lines: bytes = b"") -> tuple[Listed, 
         if kind == "G":
             return tuple(map(_gnu, records))
         return tuple(_busybox(raw, line) for raw, line in zip(records, lines.splitlines(), strict=True))
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise Damaged(f"the listing makes no sense: {error}") from error
 
 
@@ -140,6 +141,7 @@ class _Chooser:
     folders: dict[tuple[str, ...], None] = attrs.field(factory=dict)
     missing: list[str] = attrs.field(factory=list)
     met: set[Pattern] = attrs.field(factory=set)
+    made: set[tuple[str, ...]] = attrs.field(factory=set)
 
     def look_at(self, entry: Listed) -> None:
         if entry.raw in (b".", b"./"):
@@ -158,10 +160,12 @@ class _Chooser:
     def _take(self, entry: Listed, parts: tuple[str, ...]) -> None:
         if parts in self.files or parts in self.folders:
             return
-        if entry.kind == "d":
-            self.folders[parts] = None
-        elif entry.kind != "f":
+        if entry.kind not in ("d", "f"):
             self._refuse(entry, _KINDS.get(entry.kind, "neither file nor folder, not brought home"))
+        elif not self._claim(parts if entry.kind == "d" else parts[:-1]):
+            self._refuse(entry, "more than may be brought home")
+        elif entry.kind == "d":
+            self.folders[parts] = None
         elif not entry.is_readable:
             self._refuse(entry, "not readable there")
         elif len(self.files) >= MOST_FILES or entry.size > self.room:
@@ -170,6 +174,13 @@ class _Chooser:
             self.room -= entry.size
             executable = bool(entry.mode & stat.S_IXUSR)
             self.files[parts] = Wanted(raw=entry.raw, parts=parts, size=entry.size, is_executable=executable)
+
+    def _claim(self, folder: tuple[str, ...]) -> bool:
+        """Count the folder, and those above it, among the folders to make; tell whether there may be so many."""
+        while folder and folder not in self.made and len(self.made) < MOST_FOLDERS:
+            self.made.add(folder)
+            folder = folder[:-1]
+        return not folder or folder in self.made
 
     def _refuse(self, entry: Listed, why: str) -> None:
         if len(self.missing) < MOST_MISSING:
@@ -264,16 +275,18 @@ class Unpacker:
         return found.hexdigest()
 
     def _create(self, file: Wanted) -> int:
-        """Return a new file's descriptor; -1 if something is in its place (names that differ only in case here)."""
+        """Return a new file's descriptor; -1 if this disk does not take the name (another differs only in case)."""
         try:
             return self._landing.create(file.parts, is_executable=file.is_executable)
-        except (FileExistsError, NotADirectoryError):
+        except OSError as error:
+            if not is_about_name(error):
+                raise
             self.refused.append(file)
             return -1
 
 
 def _count(line: bytes, most: int) -> int:
-    if not line.isdigit() or not 0 < int(line) <= most:
+    if not line.isdigit() or len(line) > 9 or not 0 < int(line) <= most:
         raise Damaged("what came makes no sense")
     return int(line)
 

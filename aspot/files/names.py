@@ -50,6 +50,16 @@ def _check(part: str) -> None:
 
 def shown(raw: bytes) -> str:
     """Return a name as text for people: what is not printable is written as an escape, long ones are cut."""
-    text = raw.removeprefix(b"./").decode("utf-8", "backslashreplace")
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    safe = printable(raw.removeprefix(b"./").decode("utf-8", "backslashreplace"))
     return safe if len(safe) <= 200 else f"{safe[:197]}..."
+
+
+def printable(text: str) -> str:
+    r"""Return text with escapes for what is not printable: line ends, control characters, bytes that are no UTF-8.
+
+    >>> printable("a\nb")
+    'a\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

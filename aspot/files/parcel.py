@@ -13,13 +13,11 @@ from collections.abc import Collection, Iterator, Mapping
 import attrs
 
 from aspot.files import tar
-from aspot.files.scan import Entry, Kind, Scan
+from aspot.files.entries import Entry, Kind, Scan, Stamp
 from aspot.ports import Undeliverable
 
 CHUNK = 1 << 18
 """Bytes read, hashed and sent at a time."""
-
-Stamp = tuple[int, int, int, int]
 
 
 @attrs.define

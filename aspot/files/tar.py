@@ -44,7 +44,8 @@ def _long(kind: bytes, text: bytes) -> bytes:
 
 def _block(name: bytes, kind: bytes, size: int, mode: int, link: bytes, time: int = 0) -> bytes:
     length = b"%011o\0" % size if size < _MOST_OCTAL else b"\x80" + size.to_bytes(11, "big")
-    fields = b"%s%07o\0%07o\0%07o\0%s%011o\0" % (name.ljust(100, b"\0"), mode, 0, 0, length, max(0, time))
+    time = min(max(0, time), _MOST_OCTAL - 1)
+    fields = b"%s%07o\0%07o\0%07o\0%s%011o\0" % (name.ljust(100, b"\0"), mode, 0, 0, length, time)
     tail = b"%s%sustar  \0" % (kind, link.ljust(100, b"\0"))
     total = sum(fields) + 8 * 32 + sum(tail)
     return (fields + b"%06o\0 " % total + tail).ljust(BLOCK, b"\0")
