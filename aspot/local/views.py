@@ -22,6 +22,15 @@ _STATUS_WORDS = {
 }
 
 
+def _status_words(request: SpotRequest) -> str:
+    """Return a status's message; while a notice runs, with the planned time: EC2's 120 s are ours to shorten."""
+    words = _STATUS_WORDS.get(request.status, request.status)
+    planned = request.machine.metadata.notice_time
+    if planned is None or not request.machine.state.is_live:
+        return words
+    return f"{words} (local cloud: planned for {planned:%Y-%m-%dT%H:%M:%SZ})"
+
+
 def tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
     """Return tags as answers carry them."""
     return [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -119,7 +128,7 @@ def request_view(region: Region, request: SpotRequest) -> dict[str, Any]:
         "State": request.state,
         "Status": {
             "Code": request.status,
-            "Message": _STATUS_WORDS.get(request.status, request.status),
+            "Message": _status_words(request),
             "UpdateTime": request.updated,
         },
         "LaunchSpecification": {
