@@ -116,6 +116,6 @@ class Feed:
             self._waiting.clear()
             self._eof = True
         self._loop.remove_writer(self._fd)
-        self._go_on()
-        if self._eof:
+        self._go_on()  # which may bring more input, and its end, before it returns
+        if self._eof and not self._waiting:
             self.close()

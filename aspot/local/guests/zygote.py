@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -28,6 +29,7 @@ for name, path in {packages!r}.items():
 from aspot.local.guests.inside.zygote import main
 main({fd})
 """
+_LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # an interpreter may need it to find itself
 _DEATH_S = 10.0  # a killed process tree that takes longer is stuck in the kernel
 
 
@@ -51,7 +53,7 @@ class Zygote:
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=[theirs.fileno()],
-                env=cookie,
+                env={**cookie, **{name: os.environ[name] for name in _LOADER if name in os.environ}},
                 cwd="/",
                 start_new_session=True,
             )

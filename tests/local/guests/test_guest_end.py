@@ -100,9 +100,8 @@ async def test_a_machine_can_power_itself_off(grounds, until, command):
 
 async def test_processes_are_asked_before_they_are_killed(grounds, until):
     guest = await grounds.boot()
-    await guest.out(
-        "setsid sh -c \"trap 'echo asked >~/asked; exit' TERM; while :; do sleep 0.02; done\" </dev/null >/dev/null 2>&1 &"
-    )
+    waiting = "trap 'echo asked >~/asked; exit' TERM; while :; do sleep 0.02; done"
+    await guest.out(f'setsid sh -c "{waiting}" </dev/null >/dev/null 2>&1 &')
     await guest.out("poweroff")
     await until(lambda: grounds.shut_down)
     assert (guest.folder / "home/ec2-user/asked").read_text() == "asked\n"
