@@ -83,10 +83,14 @@ class LocalCloud:
         """
         folder = self._wanted or Path(tempfile.mkdtemp(prefix="aspot-local-"))
         self._home = Home(folder.absolute())
-        self._control, self._daemon = await asyncio.to_thread(self._home.start, self._settings, leashed=True)
+        try:
+            control, self._daemon = await asyncio.to_thread(self._home.start, self._settings, leashed=True)
+        except BaseException:
+            self._remove_temporary()
+            raise
         if self._daemon is None:
-            self._control = None
             raise ConfigError(f"a local cloud already runs in {folder}", fix="choose another folder")
+        self._control = control
         return self
 
     async def aclose(self) -> None:
@@ -98,8 +102,11 @@ class LocalCloud:
         self._daemon.stdin.close()  # that alone ends it, should this task be cancelled at the next line
         await asyncio.to_thread(self._home.stop)
         self._daemon.wait()
+        self._remove_temporary()
+
+    def _remove_temporary(self) -> None:
         if self._wanted is None:
-            await asyncio.to_thread(shutil.rmtree, self._home.folder, ignore_errors=True)
+            shutil.rmtree(self._home.folder, ignore_errors=True)
 
     @property
     def env(self) -> dict[str, str]:

@@ -257,12 +257,14 @@ class MotoRegion:
         return dict(INSTANCE_TYPES)
 
     def offerings(self) -> dict[str, frozenset[str]]:
-        """Return the zones that offer each instance type in this Region."""
+        """Return the zones of this Region that offer each instance type, of those zones that moto knows."""
         from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS
 
+        known = self.zones()
         zones: dict[str, set[str]] = {}
         for offer in INSTANCE_TYPE_OFFERINGS["availability-zone"].get(self.name, ()):
-            zones.setdefault(offer["InstanceType"], set()).add(offer["Location"])
+            if offer["Location"] in known:
+                zones.setdefault(offer["InstanceType"], set()).add(offer["Location"])
         return {name: frozenset(found) for name, found in zones.items()}
 
 

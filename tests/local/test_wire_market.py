@@ -135,7 +135,7 @@ def test_quotas_can_be_listed_and_set(aws, refused):
     pages = client.get_paginator("list_service_quotas").paginate(ServiceCode="ec2", PaginationConfig={"PageSize": 5})
     values = {quota["QuotaCode"]: quota["Value"] for page in pages for quota in page["Quotas"]}
     assert (values["L-3819A6DF"], values["L-34B43A08"]) == (0, 10_000)
-    assert refused(aws.run, InstanceType="g5.xlarge")[0] == "MaxSpotInstanceCountExceeded"
+    assert refused(aws.run, InstanceType="g4dn.xlarge")[0] == "MaxSpotInstanceCountExceeded"
     assert refused(client.get_service_quota, ServiceCode="ec2", QuotaCode="L-0")[0] == "NoSuchResourceException"
 
 
@@ -156,3 +156,11 @@ def test_on_demand_prices_have_pricings_shape(aws):
     assert len(found) == 1
     assert dimension["unit"] == "Hrs"
     assert 0.08 < float(dimension["pricePerUnit"]["USD"]) < 0.11  # 0.096 in us-east-1
+
+
+@pytest.mark.parametrize("region", ["eu-west-2", "us-east-1"])
+def test_offers_name_zones_that_exist(aws, region):
+    ec2 = aws.client("ec2", region_name=region)
+    zones = {zone["ZoneId"] for zone in ec2.describe_availability_zones()["AvailabilityZones"]}
+    offers = ec2.describe_instance_type_offerings(LocationType="availability-zone-id")["InstanceTypeOfferings"]
+    assert {offer["Location"] for offer in offers} == zones
