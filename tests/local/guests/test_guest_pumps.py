@@ -25,7 +25,7 @@ class Channel:
         self.held = False
         while self.chunks and not self.held:
             self.feed.write(self.chunks.pop(0))
-        if not self.chunks and not self.held:
+        if not self.chunks:  # the end is handed over even while data is held back
             self.feed.write_eof()
 
 
