@@ -19,6 +19,9 @@ BUSY_S = 1.0
 QUIET_S = 5.0
 """Between listings otherwise."""
 
+DOUBT_S = 2.0
+"""Longest wait after a failed listing while a launch is in doubt: what it brought has to be seen in time."""
+
 PRICES_S = 60.0
 """Between looks at spot prices while machines run."""
 
@@ -86,7 +89,8 @@ class Poller:
         try:
             sightings = await self.wiring.cloud.sightings()
         except CloudUnavailable:
-            await anyio.sleep(self._pauses.next_s())
+            pause_s = self._pauses.next_s()
+            await anyio.sleep(min(pause_s, DOUBT_S) if _is_unsure(self.wiring.run) else pause_s)
             return 0.0
         except CredentialsExpired as error:
             self._lock_out(error)

@@ -86,7 +86,7 @@ class SimCloud:
         self.world.oracle.launches(spec)
         if self.world.loop.time() < self.locked_until:
             raise CredentialsExpired("ExpiredToken")
-        fate = self._fate()
+        fate = "lost-undone" if self.world.loop.time() < self.down_until else self._fate()
         if fate == "lost-undone":
             raise LaunchUnanswered("the request never arrived")
         if fate == "throttle":
