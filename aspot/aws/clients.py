@@ -204,11 +204,6 @@ def _snake(action: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower()
 
 
-def tag_filter(key: str, *values: str) -> dict[str, Any]:
-    """Return a filter on a tag's value."""
-    return {"Name": f"tag:{key}", "Values": list(values)}
-
-
 def named(name: str, values: Iterable[str]) -> dict[str, Any]:
     """Return a filter."""
     return {"Name": name, "Values": list(values)}

@@ -197,12 +197,6 @@ class Ec2Cloud(Cloud):
         """Close connections."""
         await self._aws.aclose()
 
-    @property
-    def _running(self) -> CloudPlan:
-        if self._plan is None:
-            raise InternalError("the cloud was asked before prepare")
-        return self._plan
-
     async def _patiently(self, call: Awaitable[T]) -> T:
         """Await a call whose failure is a pause, not the end of the run."""
         try:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -21,6 +22,10 @@ from aspot.errors import AspotError
 NOBODY = "i-0123456789abcdef0"
 _TAGS = [{"Key": RUN, "Value": "doctor"}]
 SMALLEST_VCPUS = 2
+POLICY = Path(__file__).with_name("policy.json")
+"""The smallest policy that is enough, by tag; written from AWS's documents and not yet tried on a real account."""
+BY_TAG = ("ec2:TerminateInstances",)
+"""What a policy may allow for aspot's own instances only: DryRun on one that does not exist cannot tell."""
 STANDARD = "L-34B43A08"
 """Quota code of standard spot types."""
 
@@ -116,13 +121,13 @@ async def _permissions(aws: Aws) -> Check:
 
 
 def _verdict(refusals: list[tuple[str, Trouble]]) -> Check:
-    denied = [operation for operation, trouble in refusals if trouble.cause is Cause.AUTH]
+    denied = [one for one, trouble in refusals if trouble.cause is Cause.AUTH and one not in BY_TAG]
     if denied:
         return Check(
             name="permissions",
             verdict="failed",
             detail=f"not allowed: {', '.join(denied)}",
-            fix=f"have these actions allowed: {', '.join(denied)}",
+            fix=f"have these actions allowed: {', '.join(denied)}; the smallest policy that is enough: {POLICY}",
         )
     if refusals:
         said = "; ".join(f"{operation}: {trouble.code}" for operation, trouble in refusals)
@@ -164,7 +169,7 @@ async def _trials(aws: Aws) -> dict[str, dict[str, Any]]:
             "Type": "instant",
             "LaunchTemplateConfigs": [{"LaunchTemplateSpecification": template}],
             "TargetCapacitySpecification": one_spot,
-            "TagSpecifications": on(("fleet", "instance"), _TAGS),
+            "TagSpecifications": on(("fleet", "instance", "volume", "network-interface"), _TAGS),
         },
         "ec2:CreateLaunchTemplate": {
             "LaunchTemplateName": "aspot-doctor",

@@ -79,7 +79,7 @@ class Launcher:
         except Trouble as trouble:
             if trouble.cause is Cause.LOST:
                 raise LaunchUnanswered(f"{trouble.operation}: {trouble.message}") from trouble
-            return LaunchAnswer(refusals=(refusal(trouble),))
+            return LaunchAnswer(refusals=(refusal(await self._aws.explain(trouble)),))
 
     # --- by CreateFleet ---
 
@@ -166,7 +166,7 @@ class Launcher:
 
     async def _run(self, spec: LaunchSpec, pool: Pool, walk: _Walk) -> None:
         count = walk.left
-        while count:
+        while True:
             try:
                 answer = await self._send("RunInstances", self._single(spec, pool, count))
             except Trouble as trouble:
@@ -175,7 +175,7 @@ class Launcher:
                 if trouble.cause is Cause.TOO_MANY and count > 1:
                     count //= 2
                     continue
-                walk.refusals.append(refusal(trouble, pool))
+                walk.refusals.append(refusal(await self._aws.explain(trouble), pool))
                 return
             for item in answer["Instances"]:
                 walk.launched.append(Launched(instance=item["InstanceId"], pool=pool, market=spec.market))

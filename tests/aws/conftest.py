@@ -36,6 +36,14 @@ class Refused:
     http: int = 400
 
 
+@attrs.frozen
+class Raw:
+    """An answer as it is, for services whose shapes the stub does not know."""
+
+    text: str
+    http: int = 200
+
+
 class Lost(Exception):
     """The request is taken, and the connection closed without an answer."""
 
@@ -52,6 +60,11 @@ class Stub:
     delay_s = attrs.field(default=0.0)
     refused = Refused
     lost = Lost
+    raw = Raw
+
+    @staticmethod
+    def product(name, usd):
+        return product(name, usd)
 
     def says(self, action, *answers):
         self.answers[action] = list(answers)
@@ -93,6 +106,8 @@ class Stub:
             return web.Response(status=answer.http, text=text, content_type="text/xml", headers=self.headers)
         if answer is Lost:
             return web.Response()
+        if isinstance(answer, Raw):
+            return web.Response(status=answer.http, text=answer.text, content_type="text/xml", headers=self.headers)
         text = answer if isinstance(answer, str) else self.wire.answer(action, answer, request_id="req-1")
         return web.Response(text=text, content_type="text/xml", headers=self.headers)
 
@@ -133,7 +148,13 @@ def aws_environment(monkeypatch, tmp_path, url):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
-TYPES = {"c7i.large": ("x86_64", 2), "m7i.large": ("x86_64", 2), "c7g.large": ("arm64", 2), "g5.xlarge": ("x86_64", 4)}
+TYPES = {
+    "c7i.large": ("x86_64", 2),
+    "m7i.large": ("x86_64", 2),
+    "c7g.large": ("arm64", 2),
+    "g5.xlarge": ("x86_64", 4),
+    "x2gd.large": ("arm64", 2),
+}
 ZONES = ("us-east-1a", "us-east-1b")
 
 

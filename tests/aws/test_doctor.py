@@ -1,11 +1,13 @@
 """`aspot doctor`: each check, each with its fix; nothing is made."""
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
-from aspot.aws.doctor import checks
+from aspot.aws.doctor import POLICY, checks
 
 IDENTITY = (
     "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::1:user/me</Arn></GetCallerIdentityResult>"
@@ -51,11 +53,38 @@ async def test_nothing_is_made(healthy):
 
 
 async def test_missing_permissions_are_all_named(healthy):
-    for action in ("CreateFleet", "TerminateInstances"):
+    for action in ("CreateFleet", "CreateSecurityGroup"):
         healthy.says(action, healthy.refused("UnauthorizedOperation", http=403))
     check = (await found())["permissions"]
     assert check.verdict == "failed"
-    assert "ec2:CreateFleet, ec2:TerminateInstances" in check.fix
+    assert "ec2:CreateFleet, ec2:CreateSecurityGroup" in check.fix
+    assert POLICY.name in check.fix
+
+
+async def test_ending_may_be_allowed_by_tag_only(healthy):
+    healthy.says("TerminateInstances", healthy.refused("UnauthorizedOperation", http=403))
+    check = (await found())["permissions"]
+    assert check.verdict == "warning"
+    assert "ec2:TerminateInstances" in check.detail
+
+
+def test_policy_allows_all_that_the_adapter_calls():
+    statements = json.loads(POLICY.read_text())["Statement"]
+    allowed = {
+        action
+        for one in statements
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    }
+    source = "".join(path.read_text() for path in POLICY.parent.glob("*.py"))
+    called = set(re.findall(r'"((?:ec2|ssm|iam|pricing|servicequotas|sts):[A-Z][A-Za-z]+)"', source))
+    assert called <= allowed
+    assert {"ec2:DescribeVolumes", "ec2:DeleteSecurityGroup", "ec2:CreateTags", "iam:PassRole"} <= allowed
+
+
+def test_policy_lets_things_be_made_with_our_tag_and_only_such_be_ended():
+    statements = {one["Sid"]: one for one in json.loads(POLICY.read_text())["Statement"]}
+    assert statements["MakeTagged"]["Condition"] == {"StringLike": {"aws:RequestTag/aspot:run": "*"}}
+    assert statements["EndOwn"]["Condition"] == {"StringLike": {"aws:ResourceTag/aspot:run": "*"}}
 
 
 async def test_unclear_permissions_are_a_warning(healthy):

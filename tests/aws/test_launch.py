@@ -193,6 +193,19 @@ async def test_endpoint_that_is_gone_means_nothing_was_sent(ready, stub, monkeyp
     assert [one.kind for one in answer.refusals] == [RefusalKind.THROTTLED]
 
 
+async def test_denied_launch_says_what_aws_encoded(ready, stub):
+    blob = "no. Encoded authorization failure message: abc"
+    for action in ("CreateFleet", "RunInstances"):
+        stub.says(action, stub.refused("UnauthorizedOperation", blob, 403))
+    text = "<DecodedMessage>{&quot;context&quot;: {&quot;action&quot;: &quot;ec2:CreateTags&quot;}}</DecodedMessage>"
+    for level in ("Result", "Response"):
+        text = f"<DecodeAuthorizationMessage{level}>{text}</DecodeAuthorizationMessage{level}>"
+    stub.says("DecodeAuthorizationMessage", stub.raw(text))
+    answer = await ready.launch(spec())
+    assert [one.kind for one in answer.refusals] == [RefusalKind.FATAL]
+    assert "ec2:CreateTags" in answer.refusals[0].fix
+
+
 async def test_launch_before_prepare_is_a_bug(cloud):
     with pytest.raises(InternalError):
         await cloud.launch(spec())

@@ -337,3 +337,83 @@ async def test_throttled_steps_are_repeated(cloud, stub, make_plan):
     await cloud.prepare(make_plan())
     first, second = stub.asked("CreateLaunchTemplate")
     assert first["ClientToken"] == second["ClientToken"]
+
+
+# --- what the caller names and must have made ---
+
+
+async def test_unknown_key_pair(cloud, stub, make_plan):
+    stub.says("DescribeKeyPairs", stub.refused("InvalidKeyPair.NotFound"))
+    with pytest.raises(ConfigError, match="no key pair 'mine'"):
+        await cloud.prepare(make_plan(key_pair="mine"))
+    assert not made(stub)
+
+
+async def test_unknown_instance_profile(cloud, stub, make_plan):
+    missing = "<ErrorResponse><Error><Code>NoSuchEntity</Code><Message>no</Message></Error></ErrorResponse>"
+    stub.says("GetInstanceProfile", stub.raw(missing, 404))
+    with pytest.raises(ConfigError, match="no instance profile 's3'"):
+        await cloud.prepare(make_plan(instance_profile="s3"))
+    assert not made(stub)
+
+
+async def test_instance_profile_that_may_not_be_read_is_taken_on_trust(cloud, stub, make_plan):
+    stub.says("GetInstanceProfile", stub.refused("AccessDenied", http=403))
+    await cloud.prepare(make_plan(instance_profile="arn:aws:iam::1:instance-profile/s3"))
+    data = stub.asked("CreateLaunchTemplate")[0]["LaunchTemplateData"]
+    assert data["IamInstanceProfile"] == {"Arn": "arn:aws:iam::1:instance-profile/s3"}
+
+
+@pytest.mark.parametrize(
+    ("action", "changes"),
+    [
+        ("DescribeKeyPairs", {"key_pair": "mine"}),
+        ("DescribeSecurityGroups", {"security_group": "sg-9"}),
+        ("DescribeImages", {"image": "ami-0c0c"}),
+        ("CreateSecurityGroup", {}),
+        ("AuthorizeSecurityGroupIngress", {}),
+        ("GetParameters", {}),
+    ],
+)
+async def test_denied_step_names_its_permission(cloud, stub, make_plan, action, changes):
+    code = "AccessDeniedException" if action == "GetParameters" else "UnauthorizedOperation"
+    stub.says(action, stub.refused(code, http=403))
+    with pytest.raises(AuthError) as caught:
+        await cloud.prepare(make_plan(**changes))
+    assert f":{action};" in caught.value.fix
+
+
+async def test_type_is_named_whichever_call_refuses_it_first(cloud, stub, make_plan):
+    stub.says("DescribeSpotPriceHistory", stub.refused("InvalidParameterValue", "Invalid instance type"))
+    with pytest.raises(ConfigError, match=r"no instance type c99\.large"):
+        await cloud.prepare(make_plan(types=("c99.large",)))
+
+
+async def test_family_without_a_known_quota_is_not_checked(cloud, stub, make_plan):
+    await cloud.prepare(make_plan(types=("x2gd.large",), count=1000))
+    assert not stub.asked("GetServiceQuota")
+
+
+async def test_prices_are_asked_type_by_type_where_one_call_brings_none(cloud, stub, make_plan):
+    def answer(asked):
+        (wanted,) = [one for one in asked["Filters"] if one["Field"] == "instanceType"]
+        known = {"c7i.large": "0.0892", "m7i.large": "0.1008"}
+        return {
+            "PriceList": [stub.product(wanted["Value"], known[wanted["Value"]])] if wanted["Value"] in known else []
+        }
+
+    stub.says("GetProducts", answer)
+    prepared = await cloud.prepare(make_plan())
+    assert prepared.on_demand_usd_per_hour == {"c7i.large": 0.0892, "m7i.large": 0.1008}
+
+
+async def test_plan_without_user_data(cloud, stub, make_plan):
+    await cloud.prepare(make_plan(user_data=b""))
+    assert "UserData" not in stub.asked("CreateLaunchTemplate")[0]["LaunchTemplateData"]
+
+
+async def test_trouble_while_undoing_does_not_hide_what_led_to_it(cloud, stub, make_plan):
+    stub.says("CreateLaunchTemplate", stub.refused("InvalidParameterValue", "first"))
+    stub.says("DescribeTags", stub.refused("UnauthorizedOperation", http=403))
+    with pytest.raises(CloudError, match="first"):
+        await cloud.prepare(make_plan())

@@ -6,6 +6,7 @@ import pytest
 
 from aspot.aws.lean import Reader
 from aspot.aws.sightings import NOTICED, TAKEN, Eyes, sight
+from aspot.errors import CloudError
 from aspot.machine.model import EndReason
 from aspot.machine.pool import Market, Pool
 from aspot.ports import CloudUnavailable, CredentialsExpired
@@ -130,6 +131,12 @@ async def test_trouble_is_a_pause(ready, stub, code, kind):
     with pytest.raises(kind):
         await ready.sightings()
     assert len(stub.asked("DescribeInstances")) <= 2
+
+
+async def test_wrong_question_is_no_pause(ready, stub):
+    stub.says("DescribeInstances", stub.refused("InvalidParameterValue"))
+    with pytest.raises(CloudError):
+        await ready.sightings()
 
 
 async def test_expired_credentials_are_read_afresh(ready, stub, monkeypatch):
