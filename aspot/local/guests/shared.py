@@ -34,6 +34,11 @@ _POWER_SHIMS = ("halt", "poweroff", "reboot", "shutdown")
 SHIMS = (*_POWER_SHIMS, "cloud-init", "loginctl", "service", "sudo", "systemctl", "systemd-run")
 _SHIM_SCRIPT = Path(__file__).with_name("shim.sh")
 _PROFILE = "# Machines of the local cloud read no profile of the host.\n"
+_PYTHON = """#!/bin/sh
+# Machines have no python3 of the host's: this is the one the local cloud runs on, wherever that was installed.
+export LD_LIBRARY_PATH=/run/aspot/python/lib
+exec /run/aspot/python/bin/{name} "$@"
+"""
 _DMI = "/sys/class/dmi/id"
 _SYSTEM_FOLDERS = {"usr", "bin", "sbin", "lib", "lib64", "etc", "dev", "proc", "sys", "boot", "run"}
 
@@ -63,8 +68,8 @@ class Shared:
         for name in SHIMS:
             (shims / name).symlink_to("shim")
         if lacks_python():  # then the daemon's own is bound there
-            interpreter = os.path.basename(os.path.realpath(sys.executable))
-            (shims / "python3").symlink_to(f"/run/aspot/python/bin/{interpreter}")
+            (shims / "python3").write_text(_PYTHON.format(name=os.path.basename(os.path.realpath(sys.executable))))
+            (shims / "python3").chmod(0o755)
 
     def accounts(self, user: str, *, home: str, owner: Owner | None) -> list[tuple[str, str]]:
         """Return the files that make `user` the name of whom guests run as, and where they belong."""

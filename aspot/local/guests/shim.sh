@@ -89,10 +89,15 @@ unit_name() {
     case $unit in '' | */* | .*) complain "Invalid unit name: $1" ;; esac
 }
 
-unit_pid() { cat "$units/$1/pid" 2>/dev/null; }
+# recall UNIT NAME: what is noted of a unit, in $noted. No child process: machines start hundreds of units at once.
+recall() {
+    noted=
+    { IFS= read -r noted <"$units/$1/$2"; } 2>/dev/null
+    [ -n "$noted" ]
+}
 
 unit_is_active() {
-    is_ssh "$1" || { pid=$(unit_pid "$1") && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; }
+    is_ssh "$1" || { recall "$1" pid && kill -0 "$noted" 2>/dev/null; }
 }
 
 # Every process of a unit carries its name in its environment: there are no control groups here.
@@ -115,13 +120,12 @@ stop_unit() {
 }
 
 show_unit() {
-    active=inactive sub=dead
-    unit_is_active "$1" && active=active sub=running
-    pid=$(unit_pid "$1")
-    [ "$active" = active ] || pid=0
-    printf 'Id=%s.service\nActiveState=%s\nSubState=%s\nMainPID=%s\n' "$1" "$active" "$sub" "${pid:-0}"
-    printf 'LoadState=%s\nExecMainStatus=%s\n' "$([ -d "$units/$1" ] && echo loaded || echo not-found)" \
-        "$(cat "$units/$1/status" 2>/dev/null || echo 0)"
+    active=inactive sub=dead pid=0 loaded=not-found
+    unit_is_active "$1" && active=active sub=running pid=${noted:-0}
+    [ -d "$units/$1" ] && loaded=loaded
+    recall "$1" status
+    printf 'Id=%s.service\nActiveState=%s\nSubState=%s\nMainPID=%s\n' "$1" "$active" "$sub" "$pid"
+    printf 'LoadState=%s\nExecMainStatus=%s\n' "$loaded" "${noted:-0}"
 }
 
 # show UNIT [properties]: all that is known, or the named ones; with values only if asked.
@@ -170,7 +174,7 @@ control_system() {
     is-system-running) system_state ;;
     reload | restart | reload-or-restart | try-restart | try-reload-or-restart | force-reload) reload_unit "$unit" ;;
     is-active) if unit_is_active "$unit"; then echo active; else echo inactive && exit 3; fi ;;
-    is-failed) [ "$(cat "$units/$unit/status" 2>/dev/null || echo 0)" != 0 ] || exit 1 ;;
+    is-failed) recall "$unit" status && [ "$noted" != 0 ] || exit 1 ;;
     status) show_unit "$unit" && { unit_is_active "$unit" || exit 3; } ;;
     show) show_properties "$unit" ;;
     stop) is_ssh "$unit" || stop_unit "$unit" ;;
@@ -182,9 +186,10 @@ control_system() {
     esac
 }
 
-# seconds SPEC: systemd's time spans, as in "90", "2min", "1h 30min".
+# seconds SPEC: systemd's time spans, as in "90", "2min", "1h 30min"; the result is in $total.
 seconds() {
-    total=0
+    total=$1
+    case $1 in *[!0-9]*) total=0 ;; *) return ;; esac
     for word in $(printf '%s' "$1" | sed 's/\([a-z]\) *\([0-9]\)/\1 \2/g; s/\([0-9]\) *\([a-z]\)/\1\2/g'); do
         number=${word%%[!0-9]*}
         case ${word#"$number"} in
@@ -197,7 +202,6 @@ seconds() {
         esac
         total=$((total + ${number:-0} * factor))
     done
-    echo "$total"
 }
 
 # A variable of systemd-run's "--setenv": NAME=VALUE, or NAME alone for the caller's value.
@@ -231,8 +235,8 @@ run_unit() {
         --setenv=*) keep_variable "${1#*=}" ;;
         --working-directory=*) folder=${1#*=} ;;
         -d | --same-dir) folder=$PWD ;;
-        --on-active=* | --on-startup=*) delay=$(seconds "${1#*=}") || exit 1 ;;
-        --on-boot=*) delay=$(seconds "${1#*=}") && delay=$((delay - ($(date +%s) - ASPOT_BOOTED))) ;;
+        --on-active=* | --on-startup=*) seconds "${1#*=}" && delay=$total ;;
+        --on-boot=*) seconds "${1#*=}" && delay=$((total - ($(date +%s) - ASPOT_BOOTED))) ;;
         --wait) waiting=1 ;;
         -P | --pipe | -t | --pty) piped=1 ;;
         -q | --quiet) quiet=1 ;;
@@ -252,15 +256,17 @@ run_unit() {
 }
 
 start_unit() {
-    rm -rf "${units:?}/$unit"
+    [ ! -d "$units/$unit" ] || rm -rf "${units:?}/$unit"
     mkdir -p "$units/$unit"
     set -- "ASPOT_UNIT=$unit" "$@"
     while IFS= read -r line; do
         [ -n "$line" ] && set -- "$line" "$@"
     done <<VARIABLES
-$(cat "$base/env")
 $variables
 VARIABLES
+    while IFS= read -r line; do
+        set -- "$line" "$@"
+    done <"$base/env"
     set -- "$base/bin/shim" unit "$unit" "$delay" "${folder:-/}" "$keep_others" "$collect" "$@"
     [ -n "$quiet" ] || printf 'Running as unit: %s.service\n' "$unit" >&2
     if [ -n "$piped" ]; then

@@ -80,6 +80,23 @@ async def test_it_cannot_uncover_the_host(guest):
     assert tried.exit_status != 0
 
 
+@NAMESPACES
+async def test_where_the_host_lacks_python_machines_get_the_daemons(monkeypatch, tmp_path, isolation):
+    from aspot.local.guests import shared
+    from aspot.local.guests.park import Park
+    from tests.local.guests.conftest import Grounds
+
+    found = shared.find_tool
+    monkeypatch.setattr(shared, "find_tool", lambda name: None if name == "python3" else found(name))
+    park = Park(tmp_path / "park", ssh_port=None, on_shutdown=print, isolation=isolation)
+    await park.start()
+    guest = await Grounds(park, []).boot()
+    assert await guest.out("command -v python3; python3 -c 'import json, sys; print(sys.prefix)'") == (
+        "/run/aspot/bin/python3\n/run/aspot/python"
+    )
+    await park.aclose()
+
+
 async def test_machines_do_not_share_homes(grounds):
     first, second = await grounds.boot(), await grounds.boot()
     await first.out("echo one > ~/mine; echo one > ${TMPDIR:-/tmp}/mine")

@@ -141,7 +141,7 @@ async def test_bad_units_are_refused(guest, command):
 @pytest.mark.parametrize("isolation", ["sessions"])
 async def test_time_spans(guest, span, seconds):
     shim = await guest.out("readlink -f $(command -v systemd-run)")
-    script = f"sed -n '/^seconds()/,/^}}/p; /^complain()/,/^}}/p' {shim} >f; . ./f; seconds '{span}'"
+    script = f"sed -n '/^seconds()/,/^}}/p; /^complain()/,/^}}/p' {shim} >f; . ./f; seconds '{span}'; echo $total"
     assert await guest.out(script) == str(seconds)
 
 
