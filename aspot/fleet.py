@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aspot.errors import ConfigError
+from aspot.errors import AspotError, ConfigError
 from aspot.instance import Instance
 from aspot.intake.jobs import as_list
 from aspot.intake.options import FleetOptions
@@ -114,7 +114,12 @@ class Fleet:
 
         if self._session is not None:
             return
-        self._session = await Session.open(self._options, jobs, defaults, watchers=self._listeners())
+        session = self._session = await Session.open(self._options, jobs, defaults)
+        try:
+            await session.start(self._listeners())
+        except AspotError:
+            self._session = None
+            raise
 
     def _listeners(self) -> tuple[Watcher, ...]:
         from aspot.session import Watcher
@@ -221,8 +226,8 @@ class Fleet:
 
     @property
     def results(self) -> Results:
-        """Return the results there are so far."""
-        return self._live.results()
+        """Return the results there are so far; none before the fleet was started."""
+        return self._session.results() if self._session is not None else Results()
 
     @property
     def cost(self) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -73,30 +74,22 @@ class Session:
     # --- opening ---
 
     @classmethod
-    async def open(
-        cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any], watchers: Sequence[Watcher]
-    ) -> Self:
-        """Check everything, make ready what launches need, and hand in the jobs known already.
+    async def open(cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Self:
+        """Check everything that can be checked here, and wire the run; `start` begins it.
 
         Args:
             options: Of the fleet.
             jobs: Known before the start; more may be submitted later.
             defaults: Options for those jobs.
-            watchers: Viewers and listeners, served while the run lasts.
 
         Raises:
-            AspotError: If the fleet cannot run; nothing is left then, and a note on the error says so.
+            AspotError: If the fleet cannot run; a note on the error says that nothing was launched.
         """
-        try:
-            return await cls._open(options, jobs, defaults, watchers)
-        except AspotError as error:
-            error.add_note(NOTHING)
-            raise
+        with _nothing_launched():
+            return await cls._open(options, jobs, defaults)
 
     @classmethod
-    async def _open(
-        cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any], watchers: Sequence[Watcher]
-    ) -> Self:
+    async def _open(cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Self:
         from aspot.archive.local import LocalArchive
         from aspot.aws.cloud import Ec2Cloud
         from aspot.journal.folders import RunFolder
@@ -111,22 +104,29 @@ class Session:
         try:
             archive.prepare(options.existing)
             spec = options.run_spec(run_id, name, cloud.region)
-            host = _host(spec, options, cloud, archive, folder)
+            session = cls(base, _host(spec, options, cloud, archive, folder), archive, folder)
+            session.hand_in(resolved)
         except BaseException:
             await cloud.aclose()
             archive.abandon()
             raise
-        session = cls(base, host, archive, folder)
-        await session._start(resolved, watchers)
         return session
 
-    async def _start(self, resolved: Resolved, watchers: Sequence[Watcher]) -> None:
+    async def start(self, watchers: Sequence[Watcher]) -> None:
+        """Make ready what launches need.
+
+        Args:
+            watchers: Viewers and listeners, served while the run lasts.
+
+        Raises:
+            AspotError: If that is impossible; nothing is left then, and a note on the error says so.
+        """
         host = self._host
         for watcher in watchers:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
-        self.hand_in(resolved)
         try:
-            await host.start()
+            with _nothing_launched():
+                await host.start()
         except BaseException:
             self._archive.abandon()
             raise
@@ -263,6 +263,16 @@ class Session:
     def abandon(self) -> None:
         """Leave at once."""
         self._host.abandon()
+
+
+@contextmanager
+def _nothing_launched() -> Iterator[None]:
+    """Add to an error that nothing was launched."""
+    try:
+        yield
+    except AspotError as error:
+        error.add_note(NOTHING)
+        raise
 
 
 async def _next_result(news: AsyncIterator[News]) -> bool:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aspot.cli.main import EXIT_INTERRUPTED
 from aspot.cli.signals import run_interruptible
 from aspot.errors import ConfigError
 from aspot.fleet import Fleet
@@ -36,8 +37,11 @@ def drive(fleet: Fleet, jobs: list[Job], args: argparse.Namespace) -> int:
     try:
         results = run_interruptible(_run(fleet, jobs), abandon=fleet.abandon)
     except KeyboardInterrupt:
-        _print(fleet.results, args)
-        return 130
+        if fleet.results.summary:
+            _print(fleet.results, args)
+        else:  # it had not even begun
+            print("Nothing was launched.", file=sys.stderr)
+        return EXIT_INTERRUPTED
     _print(results, args)
     return exit_code(results)
 

@@ -9,6 +9,7 @@ import anyio
 
 from aspot.errors import AspotError
 from aspot.machine.model import Run
+from aspot.machine.states import InstanceState
 from aspot.ports import Cloud, CloudUnavailable, CredentialsExpired
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.wiring import Wiring
@@ -96,5 +97,6 @@ def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:
 
 def _machine_text(run: Run, name: str, shown: str) -> str:
     record = run.instances[name]
-    state = record.kept or shown or ("shutting-down" if record.ending else record.state.value)
+    known = "pending" if record.state is InstanceState.REQUESTED else "running"
+    state = record.kept or shown or ("shutting-down" if record.ending else known)
     return f"instance {record.label} ({record.id}, {record.pool}): {state}"

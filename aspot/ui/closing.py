@@ -42,7 +42,10 @@ def _summary(run: Run, results: Results) -> Iterator[str]:
     for status in (*_ORDER, *sorted(set(counts) - set(_ORDER))):
         if counts[status]:
             yield f"{counts[status]} {_WORDS.get(status, one_line(status))}"
-    if not results:
+    unfinished = len(run.jobs) - sum(result.name in run.jobs for result in results)
+    if unfinished:
+        yield f"{unfinished} not finished"
+    elif not results:
         yield "no jobs"
     yield from _interruptions(results)
     yield short_duration((run.now - run.started).total_seconds())

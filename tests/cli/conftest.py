@@ -7,9 +7,9 @@ import pytest
 
 from aspot.cli.main import main
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
+sys.path[:0] = [str(Path(__file__).parents[1] / "worlds"), str(Path(__file__).parent)]
 
-from local_world import cloud, shared_cloud  # noqa: E402 - after the path
+from local_world import cloud, shared_cloud
 
 __all__ = ["cloud", "shared_cloud"]
 

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
-from local_world import cloud, shared_cloud  # noqa: E402 - after the path
+from local_world import cloud, shared_cloud
 
 __all__ = ["cloud", "shared_cloud"]
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import anyio
-from local_world import Background, until, write
+from local_world import write
 
 from aspot import Fleet, Job
 
@@ -29,12 +29,12 @@ WHOLE = "".join(f"{number}\n" for number in range(1, 41))
 
 
 async def interrupt_at(fleet, cloud, line, *, notice_s, job=None):
-    """Interrupt the machine of a job as soon as it has printed a line; return the machine's id."""
+    """Interrupt the machine of a job as soon as it has printed a line."""
     async for news in fleet.events():
         if getattr(news, "line", None) == line and job in (None, news.job):
-            machine = next(item for item in fleet.instances.values() if item.job == news.job)
-            await anyio.to_thread.run_sync(lambda: cloud.interrupt(machine.id, notice_s=notice_s))
-            return machine.id
+            machine = next(item.id for item in fleet.instances.values() if item.job == news.job)
+            cloud.interrupt(machine, notice_s=notice_s)
+            return
 
 
 async def test_each_way_to_end(cloud):
@@ -154,11 +154,19 @@ def _digest(folder):
     return seen.hexdigest()
 
 
+LOUD = """import sys
+for n in range({lines}):
+    print("o", n, "x" * 50)
+    print("e", n, file=sys.stderr)
+sys.stdout.flush()
+sys.stdout.buffer.write(bytes([255, 254]) + b" no end")
+"""
+
+
 async def test_output_is_whole(cloud):
     """Several megabytes on both streams, raw bytes and a line without an end."""
     lines = 40_000
-    write("loud.py", f"import sys\nfor n in range({lines}):\n    print('o', n, 'x' * 50)\n    print('e', n, file=sys.stderr)\n"
-          "sys.stdout.flush()\nsys.stdout.buffer.write(b'\\xff\\xfe no end')\n")  # fmt: skip
+    write("loud.py", LOUD.format(lines=lines))
     (result,) = await Fleet.run_many("loud.py", "loud", show=False)
     whole = b"".join(b"o %d %s\n" % (n, b"x" * 50) for n in range(lines)) + b"\xff\xfe no end"
     assert result.stdout_path.read_bytes() == whole
@@ -243,7 +251,3 @@ async def test_someone_else_terminates_the_machine(cloud):
     assert result.ok
     assert [item.outcome for item in result.attempts] == ["lost", "succeeded"]
     assert (result.dir / "out/log").read_text() == WHOLE
-
-
-def test_background_helpers_are_used():
-    assert Background and until

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -150,7 +149,7 @@ def shared_cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(shared_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """The cloud, the environment pointing at it, and a folder of one's own to work in; nothing may be left in either."""
+    """The cloud, the environment pointing at it, and a folder to work in; nothing may be left in either."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "ASPOT_"))]:
         monkeypatch.delenv(name)
     for name, value in shared_cloud.env.items():
@@ -177,27 +176,6 @@ def left_here(state: Path) -> list[str]:
     found += [f"{item.name} has no end: {item.trouble or item.left}" for item in known if item.ended is None]
     found += [f"{item.name} left {item.left}" for item in known if item.left]
     return found + [f"keys of {item.name}" for item in known if any(item.folder.keys.glob("*"))]
-
-
-class Background:
-    """Does something to the cloud from another thread while a run is under way."""
-
-    def __init__(self, act: Callable[[], Any]) -> None:
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(act,), daemon=True)
-        self._thread.start()
-
-    def _run(self, act: Callable[[], Any]) -> None:
-        try:
-            act()
-        except BaseException as error:
-            self._error = error
-
-    def join(self) -> None:
-        self._thread.join(30)
-        assert not self._thread.is_alive()
-        if self._error is not None:
-            raise self._error
 
 
 def write(path: str | Path, text: str) -> str:
