@@ -1,0 +1,121 @@
+"""How a run is ended before its time: Ctrl-C once and twice, SIGTERM, `aspot down` from another process."""
+
+import signal
+import time
+
+import pytest
+from local_world import until, write
+from processes import OnTerminal, Piped
+
+LONG = "echo begun; sleep 300\n"
+
+
+@pytest.fixture
+def start(request):
+    """Start `aspot` as a process; whatever the test forgets is killed."""
+
+    def call(kind, *words):
+        started = kind(*words)
+        request.addfinalizer(started.kill)
+        return started
+
+    return call
+
+
+@pytest.fixture
+def script(cloud):
+    return write("long.sh", LONG)
+
+
+def test_ctrl_c_once_ends_everything(cloud, start, script):
+    run = start(OnTerminal, "run", script, "-n", "once")
+    run.says("running")
+    run.ctrl_c()
+    assert run.end() == 130
+    assert "Nothing left (checked)." in run.said
+    assert "cancelled" in run.said
+    assert "Traceback" not in run.said
+    assert "resources" not in run.said
+
+
+def test_ctrl_c_before_anything_runs(cloud, start, script):
+    run = start(OnTerminal, "run", script, "-n", "early")
+    run.says("early")
+    run.ctrl_c()
+    assert run.end() == 130
+    assert "Traceback" not in run.said
+
+
+def test_ctrl_c_twice_leaves_at_once_and_says_how_to_end_it(cloud, start, script, aspot):
+    run = start(OnTerminal, "run", script, "-n", "twice")
+    run.says("running")
+    cloud.fault("throttle", action="TerminateInstances")
+    run.ctrl_c()
+    until(lambda: cloud.calls().get("TerminateInstances"))
+    run.ctrl_c()
+    began = time.monotonic()
+    code = run.end(within_s=20)
+    assert time.monotonic() - began < 10
+    assert "twice_1" in run.said
+    assert "/h" in run.said
+    assert "aspot down twice" in run.said
+    assert "Traceback" not in run.said
+    assert code in (3, 130)
+    cloud.clear_faults()
+    assert len(cloud.alive()) == 1
+    answer = aspot("down", "twice")
+    assert answer[0] == 0, answer
+    assert "Nothing left (checked)." in answer[1]
+
+
+def test_two_quick_ctrl_c(cloud, start, script, aspot):
+    run = start(OnTerminal, "run", script, "-n", "quick")
+    run.says("running")
+    run.ctrl_c()
+    run.ctrl_c()
+    run.end(within_s=20)
+    assert "Traceback" not in run.said
+    answer = aspot("down", "quick")
+    assert answer[0] == 0, answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_ends_everything(cloud, start, script, number):
+    run = start(Piped, "run", script, "-n", "signal")
+    run.says("started")
+    run.signal(number)
+    assert run.end() == 130
+    assert "Nothing left (checked)." in run.out
+    assert "Traceback" not in run.err
+
+
+def test_down_from_another_process(cloud, start, script, aspot):
+    run = start(Piped, "run", script, "-n", "far", "--json")
+    run.says("job_started")
+    code, out, _ = aspot("down", "far")
+    assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked).")
+    assert run.end() == 1
+
+
+def test_a_killed_run_is_ended_by_down(cloud, start, script, aspot):
+    run = start(Piped, "run", script, "-n", "killed")
+    run.says("started")
+    run.kill()
+    code, out, _ = aspot("ls")
+    assert code == 0
+    assert "aspot down killed" in out
+    code, out, _ = aspot("status", "killed", "--json")
+    assert code == 0
+    code, out, _ = aspot("run", script, "-n", "killed", "--replace")
+    assert code == 2  # the name is taken: machines may still run
+    code, out, err = aspot("down", "killed")
+    assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked)."), err
+
+
+def test_down_all(cloud, start, script, aspot):
+    runs = [start(Piped, "run", script, "-n", name) for name in ("one", "two")]
+    for run in runs:
+        run.says("started")
+    code, out, _ = aspot("down", "--all", "--json")
+    assert (code, out.strip()) == (0, '{"left": []}')
+    assert [run.end() for run in runs] == [1, 1]
