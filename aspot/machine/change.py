@@ -168,6 +168,7 @@ class Change:
         """Add a launch request."""
         self.own("requests")[record.spec.id] = record
         self.set(asked=(*self.run.asked, record.spec.id))
+        self.is_budget_due = True
 
     def tell(self, instance: str, text: str) -> None:
         """Add a line to an instance's story."""

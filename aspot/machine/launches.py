@@ -157,7 +157,7 @@ def _affordable(run: Run, seen: Census, market: Market, pools: tuple[Pool, ...])
     if left is None:
         return seen.unmet
     each = launch_reserve(run, max((price_of(run, pool, market) for pool in pools or run.pools), default=0.0))
-    return max(0, int(max(0.0, left) / each) - seen.pending)
+    return int(max(0.0, left) / each)
 
 
 def _is_wanted(run: Run) -> bool:

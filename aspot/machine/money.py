@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from aspot.machine.change import Change
-from aspot.machine.model import EndReason, InstanceRecord, InstanceState, Run
+from aspot.machine.model import EndReason, InstanceRecord, InstanceState, LaunchRecord, Run
 from aspot.machine.pool import Market, Pool
 
 MINIMUM_S = 60.0
@@ -76,8 +76,9 @@ def on_demand_cost(run: Run) -> float | None:
 
 
 def reserve(run: Run) -> float:
-    """Return what bringing all home may still cost: each machine `DRAIN_S`, a booting one its first minute too."""
-    return sum(_reserve_of(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
+    """Return what bringing all home may still cost: each machine `DRAIN_S`, and a first minute if it has not begun."""
+    alive = sum(_reserve_of(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
+    return alive + sum(_asked_reserve(run, run.requests[name]) for name in run.asked)
 
 
 def launch_reserve(run: Run, price_usd_per_hour: float) -> float:
@@ -163,6 +164,13 @@ def _is_billed(instance: InstanceRecord) -> bool:
 def _reserve_of(run: Run, instance: InstanceRecord) -> float:
     seconds = DRAIN_S + (MINIMUM_S if instance.running is None else 0.0)
     return instance_rate(run, instance) * seconds / 3600
+
+
+def _asked_reserve(run: Run, request: LaunchRecord) -> float:
+    """Return what the machines of an unanswered request are bound to cost, all at the dearest of its pools."""
+    spec = request.spec
+    dearest = max(price_of(run, pool, spec.market) for pool in spec.pools)
+    return max(0, spec.count - len(request.instances)) * launch_reserve(run, dearest)
 
 
 def _billed_hours(run: Run, instance: InstanceRecord) -> float:

@@ -10,7 +10,6 @@ from aspot.machine.change import Change
 from aspot.machine.endings import close_attempt, finish
 from aspot.machine.model import JobStatus, Outcome, Run, RunPhase, Stop, StopWhy
 from aspot.machine.money import DRAIN_S, budget_bound, budget_left, cost_now
-from aspot.machine.moves import end_instance
 from aspot.machine.quantities import price
 
 PATIENCE_S = 20.0
@@ -41,14 +40,12 @@ def stop(change: Change, reason: str, *, verdict: JobStatus, why: StopWhy = Stop
 
 
 def force(change: Change) -> None:
-    """Give up what has not come home: end every machine, publish what is here."""
+    """Give up what has not come home and publish what is here; machines without work end with the next plan."""
     stopped = change.run.stop
     assert stopped is not None
     for name in _live_jobs(change.run):
         close_attempt(change, name, Outcome.CANCELLED, stopped.reason)
         finish(change, name, stopped.verdict, f"{stopped.reason}; not everything of it came home in time")
-    for name in change.run.live:
-        end_instance(change, name, stopped.reason)
 
 
 def exhaust(change: Change) -> None:

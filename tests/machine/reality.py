@@ -9,6 +9,7 @@ import attrs
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
 from aspot.machine.model import Checkpoint, Collected, EndReason, ExitStatus, LaunchSpec, StopWhy
+from aspot.machine.money import budget_left
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
 from tests.machine.world import World
 
@@ -55,7 +56,15 @@ class Reality(World):
         super().check(before, effects)
         for effect in effects:
             self.take(effect)
+        self.check_budget()
         assert len(self.accepts) == len({accept.job for accept in self.accepts})
+
+    def check_budget(self) -> None:
+        """What is spent and what is needed to come home are within the budget, save for surprises."""
+        left = budget_left(self.run)
+        surprises = (ev.PricesSeen, ev.LaunchInDoubt, ev.RunPrepared)
+        if left is not None and self.run.stop is None and self.run.pools:
+            assert left > -1e-6 or sum(isinstance(event, surprises) for event in self.events) > 1, left
 
     def take(self, effect: ef.Effect) -> None:
         """Note an effect that is to be carried out."""

@@ -29,8 +29,9 @@ def test_success_is_collected_then_accepted_then_final() -> None:
     world.accepted("a")
     job = world.job("a")
     assert (job.status, job.accepted, job.reason, job.collected.files) == (JobStatus.SUCCEEDED, 1, "", ("out/m.json",))
-    world.send(ev.ResultAccepted, job="a", attempt=1)
-    assert world.job("a") == job
+    for attempt in (1, 0):
+        world.send(ev.ResultAccepted, job="a", attempt=attempt)
+        assert world.job("a") == job
 
 
 def test_a_failure_is_final_without_attempts_to_spare() -> None:
@@ -203,3 +204,12 @@ def test_a_repeated_exit_means_nothing() -> None:
 @pytest.mark.parametrize(("number", "text"), [(1, "once"), (2, "twice"), (3, "3 times")])
 def test_times(number, text) -> None:
     assert times(number) == text
+
+
+def test_a_refusal_from_a_machine_that_is_ending_ends_it_once() -> None:
+    world, (name,) = working("a")
+    world.complete(name)
+    world.submit("b")
+    world.ending(name, EndReason.ITSELF)
+    assert only(ef.Terminate, world.send(ev.AttemptRefused, **world.on(name), reason="no disk")) == []
+    assert world.job("b").losses == 1

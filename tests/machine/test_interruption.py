@@ -458,6 +458,12 @@ def test_checkpoints_come_home_by_the_users_interval_one_at_a_time() -> None:
     assert (told.job, told.attempt, told.files, told.size) == ("a", 1, 1, 10)
 
 
+def test_a_notice_during_a_save_does_not_start_another() -> None:
+    world, (name,) = working("a", checkpoint=CKPT, checkpoint_every_s=30)
+    world.wait(30)
+    assert only(ef.SaveCheckpoint, world.notice(name)) == []
+
+
 def test_an_interval_without_checkpoint_paths_saves_nothing() -> None:
     world, _ = working("a", checkpoint_every_s=30)
     assert only(ef.SaveCheckpoint, world.wait(120)) == []

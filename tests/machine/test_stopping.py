@@ -203,6 +203,15 @@ def test_a_budget_launches_fewer_machines_than_there_are_jobs() -> None:
     assert world.job("c").live.instance == names[0]
 
 
+def test_a_budget_counts_what_was_asked_for_and_is_not_yet_heard_of() -> None:
+    world = World(budget_usd=0.006)
+    world.prepare()
+    world.submit("a")
+    (launch,) = only(ef.Launch, world.submit("b", "c", "d"))
+    assert launch.spec.count == 1
+    assert budget_left(world.run) >= 0
+
+
 def test_a_budget_too_small_for_one_machine_ends_the_jobs() -> None:
     world = World(budget_usd=0.0001)
     world.prepare()
