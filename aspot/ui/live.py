@@ -111,7 +111,7 @@ class LiveView:
         if wanted == self._drawn or time.monotonic() < self._rests_until:
             return
         self._drawn, before = wanted, time.thread_time()
-        live.update(self._picture(run, footer=self._footer()), refresh=True)
+        live.update(self._picture(run, footer=self._footer(run)), refresh=True)
         self._rests_until = time.monotonic() + (time.thread_time() - before) / _MOST_CPU
 
     def _obey_keys(self) -> None:
@@ -132,7 +132,9 @@ class LiveView:
         width, height = self._console.size
         return live_view(run, self._now(), details=Details(width=width, height=height - 1, footer=footer))
 
-    def _footer(self) -> str:
+    def _footer(self, run: Run) -> str:
+        if run.stop is not None:
+            return "Ctrl-C again leaves at once, and says what still runs"
         if self._keyboard is None:
             return "Ctrl-C stops everything"
         return "Ctrl-C stops everything, l " + ("hides logs" if self._logs else "logs")
