@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import attrs
 
 from aspot.local.guests.cloud_init import OUTPUT_LOG, CloudInit
@@ -184,7 +185,7 @@ class Machine:
         self._soon(_unless_gone(cloud_init.after_ssh(self._plan if first else Plan())), "user data")
 
     async def _open_later(self, delay_s: float) -> None:
-        await asyncio.sleep(delay_s)
+        await anyio.sleep(delay_s)
         await self._open()
 
     async def _open(self) -> None:

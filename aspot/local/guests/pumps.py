@@ -27,7 +27,7 @@ class Drain:
         self._loop.add_reader(fd, self._read)
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Stop reading until `resume`."""
         if not self.ended and not self._paused:
             self._paused = True
             self._loop.remove_reader(self._fd)

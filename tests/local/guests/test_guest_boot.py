@@ -97,6 +97,37 @@ async def test_where_the_host_lacks_python_machines_get_the_daemons(monkeypatch,
     await park.aclose()
 
 
+@NAMESPACES
+async def test_where_a_world_is_refused_there_are_sessions_and_the_reason(monkeypatch, tmp_path, isolation):
+    from aspot.local.guests.layout import Layout
+    from aspot.local.guests.park import Park
+    from tests.local.guests.conftest import Grounds
+
+    world = Layout.world
+    monkeypatch.setattr(Layout, "world", lambda self: {**world(self), "binds": [["no-such-thing", "/proc"]]})
+    park = Park(tmp_path / "park", ssh_port=None, on_shutdown=print)
+    await park.start()
+    assert park.isolation == "sessions"
+    assert "no-such-thing on /proc" in park.refusal or "unshare" in park.refusal
+    guest = await Grounds(park, []).boot()
+    assert await guest.out("echo up") == "up"
+    await park.aclose()
+
+
+@NAMESPACES
+async def test_parks_live_side_by_side(tmp_path, isolation):
+    from aspot.local.guests.park import Park
+    from tests.local.guests.conftest import Grounds
+
+    parks = [Park(tmp_path / name, ssh_port=None, on_shutdown=print, isolation=isolation) for name in ("a", "b")]
+    for park in parks:
+        await park.start()
+    guests = [await Grounds(park, []).boot() for park in parks for _ in range(2)]
+    await parks[0].aclose()
+    assert [await guest.out("echo up") for guest in guests[2:]] == ["up", "up"]
+    await parks[1].aclose()
+
+
 async def test_machines_do_not_share_homes(grounds):
     first, second = await grounds.boot(), await grounds.boot()
     await first.out("echo one > ~/mine; echo one > ${TMPDIR:-/tmp}/mine")
