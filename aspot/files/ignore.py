@@ -1,19 +1,16 @@
 """`.aspotignore`: gitignore's patterns, in the base folder and in any folder that is uploaded or lies on the way to it.
 
-May import: pathspec (only where such a file is there), `aspot.files.entries`.
+May import: the standard library, `aspot.files`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import attrs
 
 from aspot.files.entries import refused, unreadable
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from aspot.files.rules import Rule, parse
 
 FILE = ".aspotignore"
 
@@ -24,7 +21,7 @@ class Ignore:
 
     Args:
         base: Real path of the base folder.
-        root: Path of the folder that the user named: patterns that would leave out all of it do not count.
+        root: Path of the folder that the user named: rules that would leave it out do not count.
 
     Raises:
         Undeliverable: If an ignore file cannot be understood (from every method that meets one).
@@ -32,7 +29,7 @@ class Ignore:
 
     base: str
     root: str
-    _specs: dict[str, GitIgnoreSpec] = attrs.field(init=False, factory=dict)
+    _rules: dict[str, tuple[Rule, ...]] = attrs.field(init=False, factory=dict)
     _entered: set[str] = attrs.field(init=False, factory=set)
 
     def __attrs_post_init__(self) -> None:
@@ -46,22 +43,20 @@ class Ignore:
         if folder in self._entered:
             return
         self._entered.add(folder)
-        spec = _read(os.path.join(folder, FILE))
-        if spec is not None:
-            self._specs[folder] = _without(spec, _inside(self.root, folder))
+        root = _inside(self.root, folder)
+        if rules := [rule for rule in _read(os.path.join(folder, FILE)) if not _would_leave_out(rule, root)]:
+            self._rules[folder] = tuple(reversed(rules))
 
     def holds(self, path: str, *, is_folder: bool) -> bool:
         """Tell whether the path is ignored (whether a folder above it is, its walker has asked before)."""
-        if not self._specs:
-            return False
-        folder = path
+        folder = path if self._rules else ""
         while folder not in ("", os.sep):
             folder = os.path.dirname(folder)
-            spec = self._specs.get(folder)
-            if spec is not None:
-                verdict = spec.check_file(_inside(path, folder) + ("/" if is_folder else "")).include
-                if verdict is not None:
-                    return verdict
+            if folder in self._rules:
+                inside = _inside(path, folder)
+                for rule in self._rules[folder]:
+                    if rule.matches(inside, is_folder=is_folder):
+                        return rule.leaves_out
         return False
 
 
@@ -75,25 +70,19 @@ def _inside(path: str, folder: str) -> str:
     return path[len(folder.rstrip(os.sep)) + 1 :] if is_below(path, folder) else ""
 
 
-def _without(spec: GitIgnoreSpec, root: str) -> GitIgnoreSpec:
-    """Return the patterns but those that would leave out the folder that the user named."""
-    if not root:
-        return spec
-    kept = [pattern for pattern in spec.patterns if not (pattern.include and pattern.match_file(f"{root}/"))]
-    return type(spec)(kept)
+def _would_leave_out(rule: Rule, root: str) -> bool:
+    return bool(root) and rule.leaves_out and rule.matches(root, is_folder=True)
 
 
-def _read(path: str) -> GitIgnoreSpec | None:
+def _read(path: str) -> list[Rule]:
     try:
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as source:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as source:
             lines = source.read().split("\n")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        return None
+        return []
     except OSError as error:
         raise unreadable(path, error) from error
-    from pathspec import GitIgnoreSpec
-
     try:
-        return GitIgnoreSpec.from_lines(lines)
+        return [rule for rule in map(parse, lines) if rule is not None]
     except ValueError as error:
         raise refused(path, f"has a pattern that makes no sense: {error}") from error

@@ -46,9 +46,9 @@ class Filter:
         """Tell whether something in a folder that was entered stays here."""
         if self.ignore is None:
             return False
-        is_folder = child.is_dir(follow_symlinks=False)
-        if child.name in SKIPPED or self.ignore.holds(child.path, is_folder=is_folder):
+        if child.name in SKIPPED or self.ignore.holds(child.path, is_folder=os.path.isdir(child.path)):
             return True
+        is_folder = child.is_dir(follow_symlinks=False)
         return is_folder and bool(self.never) and self.is_never(child.stat(follow_symlinks=False))
 
     def is_never(self, found: os.stat_result) -> bool:
@@ -192,7 +192,7 @@ def matches(scan: Scan, filtered: Filter, folder: str, parts: Sequence[str], nam
     Raises:
         Undeliverable: If a folder on the way cannot be read.
     """
-    here = os.path.join(folder, name)
+    here = os.path.join(folder, name) if name else folder
     if not parts:
         yield name
     elif not glob.has_magic(parts[0]):
