@@ -125,7 +125,7 @@ def _all_quotas(cloud: Cloud, region: str) -> Iterator[dict[str, Any]]:
 def _pricing(cloud: Cloud, action: str, request: dict[str, Any]) -> dict[str, Any] | None:
     if action != "GetProducts" or request.get("ServiceCode") != "AmazonEC2":
         return None
-    wanted = {found["Field"]: found["Value"] for found in request.get("Filters", ())}
+    wanted = {found["Field"]: _accepted(found) for found in request.get("Filters", ())}
     products = [json.dumps(product) for product in _products(cloud, wanted)]
     found, token = page(
         products, {"MaxResults": request.get("MaxResults") or 100, "NextToken": request.get("NextToken")}, lowest=1
@@ -133,18 +133,24 @@ def _pricing(cloud: Cloud, action: str, request: dict[str, Any]) -> dict[str, An
     return {"FormatVersion": "aws_v1", "PriceList": list(found)} | ({"NextToken": token} if token else {})
 
 
-def _products(cloud: Cloud, wanted: dict[str, str]) -> Iterator[dict[str, Any]]:
-    regions = {code: name for code, name in _LOCATIONS.items() if wanted.get("location", name) == name}
-    region = wanted.get("regionCode") or next(iter(regions), None)
+def _accepted(filter_: dict[str, str]) -> tuple[str, ...]:
+    """Return the values a filter lets through: one, or several after commas for ANY_OF."""
+    value = filter_["Value"]
+    return tuple(value.split(",")) if filter_.get("Type") == "ANY_OF" else (value,)
+
+
+def _products(cloud: Cloud, wanted: dict[str, tuple[str, ...]]) -> Iterator[dict[str, Any]]:
+    regions = [code for code, name in _LOCATIONS.items() if name in wanted.get("location", (name,))]
+    region = next(iter(wanted.get("regionCode") or regions), None)
     if region is None:
         return
-    names = [wanted["instanceType"]] if "instanceType" in wanted else cloud.catalog.names()
+    names = wanted.get("instanceType") or cloud.catalog.names()
     for name in names:
         offer = cloud.offer(name)
         if offer is not None:
             product = _product(cloud, region, offer)
             attributes = product["product"]["attributes"]
-            if all(attributes.get(field, value) == value for field, value in wanted.items()):
+            if all(field not in attributes or attributes[field] in values for field, values in wanted.items()):
                 yield product
 
 
