@@ -1,17 +1,17 @@
 """The whole error tree, drawn by who can act on it. Imports nothing of aspot.
 
-    AspotError
-    ├── ConfigError        the caller: an argument, a file, a name, a setting
-    ├── CloudError         AWS: see the code and the fix
-    │   ├── AuthError        credentials or permissions
-    │   ├── QuotaError       an account's limit
-    │   ├── CapacityError    no pool had room
-    │   └── ThrottledError   too many requests, for too long
-    ├── LinkError          the connection to an instance
-    │   └── HostKeyError     the instance could not prove who it is
-    ├── JobsFailed         jobs that did not succeed (only with `check`)
-    ├── CommandFailed      a command that did not succeed (only with `check=True`)
-    └── InternalError      a bug of ours
+AspotError
+├── ConfigError        the caller: an argument, a file, a name, a setting
+├── CloudError         AWS: see the code and the fix
+│   ├── AuthError        credentials or permissions
+│   ├── QuotaError       an account's limit
+│   ├── CapacityError    no pool had room
+│   └── ThrottledError   too many requests, for too long
+├── LinkError          the connection to an instance
+│   └── HostKeyError     the instance could not prove who it is
+├── JobsFailed         jobs that did not succeed (only with `check`)
+├── CommandFailed      a command that did not succeed (only with `check=True`)
+└── InternalError      a bug of ours
 """
 
 from __future__ import annotations

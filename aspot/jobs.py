@@ -124,9 +124,7 @@ class Job:
         return "<text>" if not isinstance(self.script, Path) and is_script_text(text) else text
 
     @classmethod
-    def each(
-        cls, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **options: Any
-    ) -> list[Job]:
+    def each(cls, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **options: Any) -> list[Job]:
         """Return one job for each item.
 
         Args:
