@@ -1,4 +1,4 @@
-"""Links in uploads: those that stay inside travel as links, others as what they lead to; nothing dangles, nothing is endless."""
+"""Links in uploads: those that stay inside travel as links, others as what they lead to; none dangles."""
 
 from __future__ import annotations
 
