@@ -52,7 +52,10 @@ def _optional_seconds(value: Duration | None) -> float | None:
 def _count(least: int) -> Any:
     def check(_: Job, attribute: attrs.Attribute[int], value: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ConfigError(f"{attribute.name} must be a whole number of at least {least}, not {value!r}")
+            raise ConfigError(
+                f"{attribute.name} must be a whole number of at least {least}, not {value!r}",
+                fix=f"leave {attribute.name} out for {attribute.default}",
+            )
 
     return check
 
@@ -137,7 +140,7 @@ class Job:
             ConfigError: If `pass_as` is neither, or an option cannot work.
         """
         if pass_as not in ("flags", "env"):
-            raise ConfigError(f"pass_as must be 'flags' or 'env', not {pass_as!r}")
+            raise ConfigError(f"pass_as must be 'flags' or 'env', not {pass_as!r}", fix="leave pass_as out for flags")
         return [_job_for(script, item, pass_as, options) for item in items]
 
 

@@ -92,7 +92,9 @@ class Profile:
 
     def __attrs_post_init__(self) -> None:
         if self.market not in MARKETS:
-            raise ConfigError(f"market must be one of {', '.join(MARKETS)}, not {self.market!r}")
+            raise ConfigError(
+                f"market must be one of {', '.join(MARKETS)}, not {self.market!r}", fix="leave market out for spot"
+            )
         for name in self.types:
             if not INSTANCE_TYPE.fullmatch(name):
                 raise ConfigError(f"{name!r} is not an instance type", fix='a type looks like "c7i.large"')

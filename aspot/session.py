@@ -172,7 +172,7 @@ class Session:
     def scale(self, limit: int) -> None:
         """Change how many instances may be alive."""
         if not 1 <= limit <= 1000:
-            raise ConfigError(f"a fleet has 1 to 1000 instances, not {limit}")
+            raise ConfigError(f"a fleet has 1 to 1000 instances, not {limit}", fix="to end it: await fleet.aclose()")
         self._host.scale(limit)
 
     # --- waiting ---

@@ -55,7 +55,9 @@ def _folder(value: Any, what: str) -> Path:
 
 def _existing(value: Any, what: str) -> str:
     if value not in EXISTING:
-        raise ConfigError(f"{what} must be one of {', '.join(EXISTING)}, not {value!r}")
+        raise ConfigError(
+            f"{what} must be one of {', '.join(EXISTING)}, not {value!r}", fix=f"leave {what} out for refuse"
+        )
     return str(value)
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from aspot.cli.main import main
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "worlds"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from local_world import cloud, shared_cloud
 

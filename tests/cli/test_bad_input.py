@@ -1,16 +1,20 @@
 """Bad input: refused before anything is launched, with one clear message that names the fix, and no traceback."""
 
+import asyncio
 import os
+import pickle
 import socket
+from pathlib import Path
 
 import pytest
+from local_world import write
+
+from aspot import AspotError, ConfigError, Fleet, Job, Profile
 
 
 @pytest.fixture
 def script(cloud):
-    with open("ok.sh", "w") as file:
-        file.write("echo ok\n")
-    return "ok.sh"
+    return write("ok.sh", "echo ok\n")
 
 
 def refused(answer, cloud, *, code, says, fix):
@@ -23,7 +27,8 @@ def refused(answer, cloud, *, code, says, fix):
     assert "Traceback" not in answer[1] + answer[2]
     assert len(lines) <= 6, answer
     assert cloud.launches() == 0
-    assert not cloud.alive()
+    cloud.clear_faults()
+    assert not cloud.leftovers()
 
 
 def test_a_missing_script(cloud, aspot):
@@ -31,13 +36,12 @@ def test_a_missing_script(cloud, aspot):
 
 
 def test_an_empty_script(cloud, aspot):
-    open("empty.sh", "w").close()
+    write("empty.sh", "")
     refused(aspot("run", "empty.sh"), cloud, code=2, says="empty", fix="fix:")
 
 
 def test_a_script_with_windows_line_ends(cloud, aspot):
-    with open("crlf.sh", "wb") as file:
-        file.write(b"#!/bin/sh\r\necho hello\r\n")
+    Path("crlf.sh").write_bytes(b"#!/bin/sh\r\necho hello\r\n")
     refused(aspot("run", "crlf.sh"), cloud, code=2, says="crlf.sh", fix="sed -i")
 
 
@@ -111,8 +115,7 @@ def test_an_unreachable_endpoint(cloud, aspot, script, monkeypatch):
 
 
 def test_a_results_folder_that_cannot_be_written(cloud, aspot, script):
-    with open("file", "w") as file:
-        file.write("in the way")
+    write("file", "in the way")
     refused(aspot("run", script, "--results", "file"), cloud, code=2, says="file", fix="fix:")
 
 
@@ -122,10 +125,9 @@ def test_results_that_are_there_already(cloud, aspot, script):
 
 
 def test_a_quota_that_is_too_small(cloud, aspot, script):
-    cloud.fault("quota", code="L-34B43A08", value=32)
+    cloud.fault("quota", code="L-34B43A08", number=32)
     answer = aspot("run", script, "--instances", "20", "--type", "c7i.large")
-    cloud.clear_faults()
-    assert answer[0] in (0, 3)
+    refused(answer, cloud, code=3, says="32", fix="--instances 16, or request more: https://")
 
 
 def test_unknown_names(cloud, aspot):
@@ -133,3 +135,85 @@ def test_unknown_names(cloud, aspot):
     refused(aspot("logs", "nobody/job"), cloud, code=2, says="nobody", fix="aspot ls")
     refused(aspot("down", "nobody"), cloud, code=2, says="nobody", fix="aspot ls")
     refused(aspot("down"), cloud, code=2, says="--all", fix="aspot ls")
+
+
+# --- the same from Python ---
+
+
+def raised(cloud, jobs, *, says, fix="", kind=ConfigError, **options):
+    """Check that `Fleet.run_many` refuses this with an error of ours that says what to do."""
+    with pytest.raises(AspotError) as caught:
+        asyncio.run(Fleet.run_many(jobs, show=False, **options))
+    error = caught.value
+    assert isinstance(error, kind), repr(error)
+    assert says in str(error)
+    assert error.fix
+    assert fix in error.fix
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    cloud.clear_faults()
+    assert cloud.launches() == 0
+    assert not cloud.leftovers()
+    return error
+
+
+@pytest.mark.parametrize(
+    ("jobs", "says", "fix"),
+    [
+        ("nothing.sh", "nothing.sh", "command="),
+        ("python3 train.py", "python3 train.py", "command="),
+        (Path("nothing.sh"), "nothing.sh", ""),
+        ([Path("ok.sh"), "nothing.sh"], "nothing.sh", "command="),
+        ([3], "3", "path"),
+        (7, "7", "path"),
+        ("", "", ""),
+    ],
+)
+def test_jobs_that_are_none(cloud, script, jobs, says, fix):
+    raised(cloud, jobs, says=says, fix=fix)
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "fix"),
+    [
+        ({"budget": float("nan")}, "nan", "leave budget out"),
+        ({"budget": -3}, "-3", "leave budget out"),
+        ({"instances": 0}, "0", "leave it out"),
+        ({"instances": 10_000}, "10000", "several fleets"),
+        ({"instances": "8"}, "'8'", "leave it out"),
+        ({"profile": "gigantic"}, "gigantic", "default"),
+        ({"profile": Profile(types="t9.gigantic")}, "t9.gigantic", "spelling"),
+        ({"profile": Profile(region="mars-north-1")}, "mars-north-1", ""),
+        ({"name": "a/b"}, "a/b", ""),
+        ({"name": "$(reboot)"}, "$(reboot)", ""),
+        ({"results": ""}, "results", "leave results out"),
+        ({"deadline": "soon"}, "soon", "1h30m"),
+        ({"existing": "perhaps"}, "perhaps", ""),
+        ({"bugdet": 3}, "bugdet", "budget"),
+        ({"upload": ["nowhere"]}, "nowhere", ""),
+        ({"secrets": ["NOT_SET_HERE"]}, "NOT_SET_HERE", "export NOT_SET_HERE"),
+        ({"env": {"A B": "1"}}, "A B", ""),
+        ({"timeout": 0}, "0", "leave timeout out"),
+        ({"attempts": 0}, "attempts", ""),
+        ({"download": ["../up"]}, "../up", ""),
+        ({"checkpoint": ["/tmp"]}, "/tmp", ""),
+    ],
+)
+def test_options_that_cannot_work(cloud, script, options, says, fix):
+    raised(cloud, script, says=says, fix=fix, **options)
+
+
+def test_two_jobs_of_one_name(cloud, script):
+    raised(cloud, [Job(script, name="a"), Job(script, name="a")], says="'a'")
+
+
+def test_expired_credentials_from_python(cloud, script):
+    cloud.fault("expire-credentials")
+    raised(cloud, script, says="expired", fix="aws sso login", kind=AspotError)
+
+
+def test_a_fleet_that_was_refused_can_be_used_again(cloud, script):
+    """What was wrong outside can be put right, and the same call works."""
+    write("aspot-results", "in the way")
+    raised(cloud, script, says="aspot-results", name="again")
+    Path("aspot-results").unlink()
+    assert asyncio.run(Fleet.run_many(script, "again", show=False)).ok

@@ -100,6 +100,26 @@ class Cloud:
         volumes = ec2.describe_volumes()["Volumes"]
         return found + [f"volume {item['VolumeId']}" for item in volumes]
 
+    def left_for_good(self) -> list[str]:
+        """What is still there after a while; it is removed, so that the next test starts with nothing."""
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while (left := self.leftovers()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if left:
+            self._remove_all()
+        return left
+
+    def _remove_all(self) -> None:
+        ec2 = self._ec2
+        if doomed := [item["id"] for item in self.alive()]:
+            ec2.terminate_instances(InstanceIds=doomed)
+        until(lambda: not self.alive())
+        for item in ec2.describe_launch_templates()["LaunchTemplates"]:
+            ec2.delete_launch_template(LaunchTemplateId=item["LaunchTemplateId"])
+        for item in ec2.describe_security_groups()["SecurityGroups"]:
+            if item["GroupName"] != "default":
+                ec2.delete_security_group(GroupId=item["GroupId"])
+
     @functools.cached_property
     def _ec2(self) -> Any:
         return self.client("ec2")
@@ -161,11 +181,8 @@ def cloud(shared_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shared_cloud.forget_calls()
     yield shared_cloud
     shared_cloud.clear_faults()
-    until(
-        lambda: not shared_cloud.leftovers(),
-        within_s=GONE_WITHIN_S,
-        what=lambda: f"left in the cloud: {shared_cloud.leftovers()}",
-    )
+    left = shared_cloud.left_for_good()
+    assert not left
     assert not left_here(tmp_path / "state")
 
 
