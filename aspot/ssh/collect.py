@@ -86,7 +86,7 @@ async def bring_files(there: Exchange, patterns: Sequence[Pattern], into: Path) 
 async def _listing(there: Exchange) -> tuple[Listed, ...]:
     kind = await there.line()
     names = (await there.read_until(b"\0\0", most=MOST_LISTED_BYTES))[:-1]
-    lines = await there.read_until(b"\n\n", most=MOST_LISTED_BYTES) if kind == "B" else b""
+    lines = (await there.read_until(b"\n\n", most=MOST_LISTED_BYTES))[:-1] if kind == "B" else b""
     return parse_listing(kind, names, lines)
 
 

@@ -246,7 +246,7 @@ async def begin(connection: asyncssh.SSHClientConnection, command: str) -> Excha
             _, there = await connection.create_session(Exchange, command, encoding=None)
     except (asyncssh.Error, OSError) as error:  # TimeoutError is an OSError
         raise LinkDropped(f"no channel: {error or type(error).__name__}") from error
-    return cast(Exchange, there)
+    return cast("Exchange", there)
 
 
 @asynccontextmanager

@@ -58,7 +58,7 @@ is_name() { case $1 in '' | .* | -* | *[!A-Za-z0-9._-]*) return 1 ;; esac; }
 attempt() { # attempt RUN JOB N: D, its folder
   is_name "$1" && is_name "$2" && is_name "$3" || die 120 "bad name"
   JOB=$2 N=$3 D=$A/$1/$2/a$3
-  COOKIE="ASPOT_COOKIE=$1/$2/a$3;"; }
+  COOKIE="ASPOT_COOKIE=$D;"; }
 
 is_ec2() { # only DMI says so; a guest of the local cloud never is
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] || return 1
@@ -88,7 +88,7 @@ members() { # ids of processes that carry the attempt's cookie: those that left 
   set +f
   set -- /proc/[0-9]*/environ
   set -f
-  found=$(grep -lF "$COOKIE" "$@" 2>/dev/null)
+  found=$(grep -lzF "$COOKIE" "$@" 2>/dev/null)
   MEMBERS=
   for f in $found; do f=${f#/proc/}; MEMBERS="$MEMBERS ${f%/environ}"; done
   [ -n "$MEMBERS" ]; }
@@ -294,7 +294,7 @@ run_job() { # as the leader of a session and group of its own, with its identity
 
 run_timer() {
   (
-    trap 'kill "$NAP" 2>/dev/null; exit 0' TERM
+    trap '[ "$!" = "$JOBPID" ] || kill -KILL "$!" 2>/dev/null; exit 0' TERM # NAP may be late, and a TERM lost before exec
     uptime_cs
     until=$((UP + timeout))
     while uptime_cs && [ "$UP" -lt $until ]; do nap $((until - UP)); done
@@ -565,7 +565,7 @@ end_machine() {
   folders
   for d in $FOLDERS; do
     alive "$d/pid" && ! valid "$d" || continue
-    D=$A/$d COOKIE="ASPOT_COOKIE=$d;"
+    D=$A/$d COOKIE="ASPOT_COOKIE=$A/$d;"
     because ttl
     end_all 1000
   done
@@ -574,7 +574,7 @@ end_machine() {
 
 cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it has ended: its status and last output
   is_name "$1" || die 120 "bad name"
-  JOB=setup N=1 D=$A/.setup/$1 COOKIE="ASPOT_COOKIE=.setup/$1;"
+  JOB=setup N=1 D=$A/.setup/$1 COOKIE="ASPOT_COOKIE=$A/.setup/$1;"
   mkdir -p "$D/work" && put "$D/ready" yes || die 125 "no room"
   ! is_ec2 || await_boot
   reply
@@ -603,12 +603,11 @@ find_metadata() { # ENDPOINT, and by what (FETCH); EC2's own address is asked on
 
 cmd__watch() { # ENDPOINT FETCH: for ever; no error ends it
   cd "$A" && me "$M/watch.pid"
-  E=$1 FETCH=$2 pause=100
+  E=$1 FETCH=$2 EVERY=${ASPOT_WATCH_EVERY:-500}
   while :; do
     TOKEN=$(token)
     ask | hear
-    nap $pause
-    pause=500
+    nap "$EVERY"
   done; }
 
 token() {
@@ -617,10 +616,10 @@ token() {
     wget) wget -qO- -T 2 -t 1 --method=PUT --header='X-aws-ec2-metadata-token-ttl-seconds: 21600' "$E/latest/api/token" ;;
   esac 2>/dev/null; }
 
-ask() { # every 5 s: the answer, then a line "@@ CODE URL"; ends when its reader does, or after some hours
+ask() { # every 5 s, as AWS advises: the answer, then a line "@@ CODE URL"; ends when its reader does, or after hours
   case $FETCH in
     curl) ask_curl || ask_curl_again ;;
-    python3) python3 -c "$ASK" "$E" 2>/dev/null ;;
+    python3) python3 -c "$ASK" "$E" "$EVERY" 2>/dev/null ;;
     wget) ask_wget ;;
   esac; }
 
@@ -628,7 +627,7 @@ AFTER='\n@@ %{http_code} %{url_effective}\n'
 NAMES='{spot/instance-action,events/recommendations/rebalance}'
 
 ask_curl() { # one process for hours: the counter that repeats the URL vanishes with its "..", which curl squashes
-  curl -sN -m 2 --rate 24/m -H "X-aws-ec2-metadata-token: $TOKEN" -w "$AFTER" \
+  curl -sN -m 2 --fail-early --rate $((12000 / EVERY))/m -H "X-aws-ec2-metadata-token: $TOKEN" -w "$AFTER" \
     "$E/[1-4320]/../latest/meta-data/$NAMES" 2>/dev/null
   [ $? != 2 ]; }
 
@@ -637,7 +636,7 @@ ask_curl_again() { # a curl without --rate (before 7.84)
   while [ $i -lt 2160 ]; do
     curl -sN -m 2 -H "X-aws-ec2-metadata-token: $TOKEN" -w "$AFTER" "$E/latest/meta-data/$NAMES" 2>/dev/null
     printf '\n' || return
-    nap 500
+    nap "$EVERY"
     i=$((i + 1))
   done; }
 
@@ -649,7 +648,7 @@ ask_wget() { # tells no code: an answer is a 200, and a token that has run out i
       wget -qO- -T 2 -t 1 --header="X-aws-ec2-metadata-token: $TOKEN" "$u" 2>/dev/null && printf '\n@@ 200 %s\n' "$u"
     done
     printf '\n' || return
-    nap 500
+    nap "$EVERY"
     i=$((i + 1))
   done; }
 
@@ -670,7 +669,7 @@ while True:
         except OSError:
             pass
         print(body, "\n@@", code, url, flush=True)
-    time.sleep(5)
+    time.sleep(int(sys.argv[2]) / 100)
 '
 
 hear() { # act on answers; ends on one that says that the token is no longer good

@@ -29,6 +29,7 @@ class Guest:
     folder: Path
     keys: RunKeys
     shell: str = "/bin/sh"
+    only_busybox: bool = False
     endpoint: str = ""
     port: int = 0
     commands: list[str] = attrs.field(factory=list)
@@ -36,6 +37,7 @@ class Guest:
     host_key: asyncssh.SSHKey | None = None
     server: asyncssh.SSHAcceptor | None = None
     connections: list[asyncssh.SSHServerConnection] = attrs.field(factory=list)
+    tasks: dict = attrs.field(factory=dict)
 
     @property
     def home(self) -> Path:
@@ -50,7 +52,7 @@ class Guest:
         metadata = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.endpoint} if self.endpoint else {}
         return {
             "HOME": str(self.home),
-            "PATH": f"{self.folder / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "PATH": f"{self.folder / 'bin'}:{self.folder / 'busybox' if self.only_busybox else '/usr/local/bin:/usr/bin:/bin'}",
             "USER": "tester",
             "LANG": "C.UTF-8",
             "ASPOT_LOCAL_GUEST": "1",
@@ -66,8 +68,18 @@ class Guest:
         (self.folder / "boot_id").write_text("11111111-2222-3333-4444-555555555555\n")
         self.shim("sudo", '[ "$1" = -n ] && shift; exec "$@"')
         self.shim("poweroff", f"echo off >{self.off}")
-        self.shim("systemctl", f"echo \"$@\" >>{self.folder}/systemctl")
+        self.shim("systemctl", "exit 1")  # a server that does not reload keeps its key
         self.host_key = self.keys.injected
+        if self.only_busybox:
+            self._only_busybox()
+
+    def _only_busybox(self) -> None:
+        tools = self.folder / "busybox"
+        tools.mkdir()
+        applets = subprocess.run(["busybox", "--list"], capture_output=True, text=True, check=True).stdout.split()
+        for name in {*applets, "busybox"} - {"poweroff", "halt", "reboot", "init"}:
+            (tools / name).symlink_to(shutil.which("busybox"))
+        (self.folder / "bin/ssh-keygen").symlink_to(shutil.which("ssh-keygen"))
 
     def shim(self, name: str, text: str) -> None:
         path = self.folder / "bin" / name
@@ -95,7 +107,11 @@ class Guest:
                 return key == guest.keys.client.convert_to_public()
 
         self.server = await asyncssh.listen(
-            "127.0.0.1", self.port, server_factory=Server, server_host_keys=[self.host_key], process_factory=self.serve,
+            "127.0.0.1",
+            self.port,
+            server_factory=Server,
+            server_host_keys=[self.host_key],
+            process_factory=self.serve,
             encoding=None,
         )
         self.port = self.server.sockets[0].getsockname()[1]
@@ -115,26 +131,53 @@ class Guest:
     async def serve(self, process: asyncssh.SSHServerProcess) -> None:
         self.commands.append(process.command or "")
         child = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", process.command or "", cwd=self.home, env=self.environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+            "/bin/sh",
+            "-c",
+            (process.command or "").replace("/bin/sh", self.shell),
+            cwd=self.home,
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
         )
+        task = asyncio.current_task()
+        self.tasks[task] = child
+        task.add_done_callback(self.tasks.pop)
         feeding = asyncio.ensure_future(_feed(process, child.stdin))
-        await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
-        code = await child.wait()
-        feeding.cancel()
-        with contextlib.suppress(OSError):
-            process.exit(code if code >= 0 else 128 - code)
-        await process.wait_closed()
+        try:
+            await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
+            code = await child.wait()
+            with contextlib.suppress(OSError):
+                process.exit(code if code >= 0 else 128 - code)
+            await process.wait_closed()
+        finally:
+            feeding.cancel()
+            child._transport.close()
 
     async def aclose(self) -> None:
         for connection in self.connections:
             connection.abort()
         await self.stop_listening()
-        for path in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError, ValueError):
-                if f"HOME={self.home}\0".encode() in (path / "environ").read_bytes():
-                    os.kill(int(path.name), 9)
+        for task in tuple(self.tasks):
+            task.cancel()
+        deadline = asyncio.get_running_loop().time() + 10
+        while self._kill_all() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+        while self.tasks:
+            await asyncio.sleep(0.01)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _kill_all(self) -> bool:
+        """Kill what carries this guest's home in its environment; tell whether there was anything."""
+        mark = f"HOME={self.home}\0".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if mark in (path / "environ").read_bytes():
+                    found.append(int(path.name))
+                    os.kill(int(path.name), 9)
+        return bool(found)
 
 
 async def _feed(process, child_input) -> None:
@@ -191,11 +234,18 @@ class Sink:
         self.kept[stream].clear()
 
 
-def order_for(base: Path, text: str, *, name: str = "job", attempt: int = 1, checkpoint: Path | None = None, **options) -> AttemptOrder:
+def order_for(
+    base: Path, text: str, *, name: str = "job", attempt: int = 1, saved: Path | None = None, **options
+) -> AttemptOrder:
     script = base / f"{name}.sh"
     script.write_text(text)
     spec = JobSpec(
-        name=name, script=str(script), source=str(script), remote_path=f"{name}.sh", interpreter=("/bin/sh",), base=str(base),
+        name=name,
+        script=str(script),
+        source=str(script),
+        remote_path=f"{name}.sh",
+        interpreter=("/bin/sh",),
+        base=str(base),
         **options,
     )
-    return AttemptOrder(spec=spec, attempt=attempt, checkpoint=checkpoint)
+    return AttemptOrder(spec=spec, attempt=attempt, checkpoint=saved)

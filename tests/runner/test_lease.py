@@ -1,0 +1,130 @@
+"""The dead-man's lease: what ends the machine, and what keeps it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from tests.runner.conftest import RUN, until
+
+LONG = 1_000_000
+
+
+def arm(machine, *, term=LONG, idle=LONG, hold=LONG, life=LONG, env=None):
+    """Arm with hundredths of a second; return what the machine said."""
+    machine.begin("arm", term, idle, hold, life, env=env)
+    said = machine.home / ".aspot/.machine/lease"
+    until(said.exists)
+
+
+def pid_of(machine, name):
+    path = machine.home / ".aspot/.machine" / name
+    until(path.exists)
+    return int(path.read_text().split()[0])
+
+
+def test_a_machine_nobody_cares_for_ends_itself(machine):
+    arm(machine, term=40, idle=20)
+    until(machine.off.exists)
+
+
+def test_renewing_keeps_it(machine):
+    arm(machine, term=120, idle=1)
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:
+        assert machine.run("lease").said == "renewed\n"
+        assert not machine.off.exists()
+    until(machine.off.exists)
+
+
+def test_a_running_job_is_never_ended_by_the_lease(machine):
+    arm(machine, term=30, idle=30, hold=LONG)
+    machine.start("sleep 2; echo done")
+    assert machine.ended().code == 0
+    assert (machine.attempt() / "stdout").read_text() == "done\n"
+    assert not machine.off.exists()
+
+
+def test_results_that_wait_hold_the_machine_until_they_are_home(machine):
+    arm(machine, term=30, idle=30, hold=LONG)
+    machine.start("exit 0")
+    machine.ended()
+    time_out = time.monotonic() + 1.5
+    while time.monotonic() < time_out:
+        assert not machine.off.exists()
+        machine.run("status", RUN, "job", 1)
+    machine.run("release", RUN, "job", 1)
+    until(machine.off.exists)
+
+
+def test_results_hold_it_only_for_so_long(machine):
+    arm(machine, term=30, idle=LONG, hold=60)
+    machine.start("exit 0")
+    machine.ended()
+    until(machine.off.exists)
+
+
+def test_max_life_ends_it_whatever_runs(machine):
+    arm(machine, life=100)
+    machine.start('trap "exit 9" TERM; while :; do sleep 0.1; done')
+    until(machine.off.exists)
+    found = machine.ended()
+    assert found.why == "ttl"
+
+
+def test_arming_again_starts_nothing_twice_and_changes_the_terms(machine):
+    arm(machine)
+    pid = pid_of(machine, "lease.pid")
+    machine.begin("arm", LONG, LONG, LONG, 1)
+    until(lambda: (machine.home / ".aspot/.machine/lease").read_text().endswith(" 1\n"))
+    assert pid_of(machine, "lease.pid") == pid
+
+
+def test_a_lease_keeper_that_was_killed_is_replaced(machine):
+    arm(machine)
+    pid = pid_of(machine, "lease.pid")
+    os.kill(pid, signal.SIGKILL)
+    machine.begin("arm", LONG, LONG, LONG, LONG)
+    until(lambda: pid_of(machine, "lease.pid") != pid)
+
+
+def test_without_a_way_to_power_off_it_says_so(machine):
+    (machine.bin / "poweroff").unlink()
+    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    machine.kill(machine.home / ".aspot/.machine/watcher")
+    assert "off=no\n" in machine.wait(number).said
+
+
+def test_a_guest_never_takes_the_hosts_own_poweroff(machine):
+    (machine.bin / "poweroff").unlink()
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, env={"PATH": f"{machine.bin}:/usr/sbin:/usr/bin:/sbin:/bin"})
+    machine.kill(machine.home / ".aspot/.machine/watcher")
+    assert "off=no\n" in machine.wait(number).said
+
+
+def test_the_one_configured_command_is_used(machine):
+    (machine.bin / "poweroff").unlink()
+    configured = machine.folder / "my off"
+    configured.write_text(f"#!/bin/sh\necho mine >'{machine.off}'\n")
+    configured.chmod(0o755)
+    arm(machine, term=30, idle=10, env={"ASPOT_POWEROFF": str(configured)})
+    until(lambda: machine.off.exists() and machine.off.read_text() == "mine\n")
+
+
+def test_arming_makes_a_host_key_once_and_hands_it_to_the_server(machine):
+    arm(machine)
+    public = machine.home / ".aspot/.machine/host.pub"
+    served = machine.folder / "etc/ssh_host_ed25519_key.pub"
+    until(lambda: public.exists() and served.exists() and served.read_text() == public.read_text())
+    until(lambda: not (machine.home / ".aspot/.machine/host").exists())
+    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    machine.kill(machine.home / ".aspot/.machine/watcher", unlike=pid_of(machine, "watcher"))
+    assert f"key={public.read_text()}" in machine.wait(number).said
+
+
+def test_a_server_that_does_not_reload_keeps_its_key(machine):
+    machine.shim("systemctl", "exit 1")
+    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    machine.kill(machine.home / ".aspot/.machine/watcher")
+    assert "key=" not in machine.wait(number).said
