@@ -229,6 +229,7 @@ def _fits(child: os.DirEntry[str], part: str) -> bool:
 
 
 def _children(filtered: Filter, folder: str) -> list[os.DirEntry[str]]:
-    filtered.enter(folder)
     with os.scandir(folder) as found:
-        return sorted(found, key=lambda child: child.name)
+        children = sorted(found, key=lambda child: child.name)
+    filtered.enter(folder)
+    return children

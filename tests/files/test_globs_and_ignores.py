@@ -180,8 +180,9 @@ def test_a_link_to_a_folder_is_a_folder_to_the_rules(here, beside, rule):
     assert scan.notes() == ("not uploaded: big",)
 
 
-def test_rules_that_make_no_sense_are_refused(here):
-    plant(here, {"src/.aspotignore": "ok\n[a\n"})
+@pytest.mark.parametrize("rule", ["[a", "[z-a]", "[[:alpha:]]", "a\\"])
+def test_rules_that_make_no_sense_are_refused(here, rule):
+    plant(here, {"src/.aspotignore": f"ok\n{rule}\n"})
     assert "src/.aspotignore has a pattern that makes no sense" in refusal(here, "src")
 
 

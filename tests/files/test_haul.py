@@ -286,13 +286,16 @@ def test_a_link_planted_in_the_way_loses_one_not_all(tmp_path):
 
 
 def test_a_full_disk_is_said_and_nothing_stays_open(tmp_path, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     before = len(os.listdir("/dev/fd"))
     monkeypatch.setattr(haul, "_write", full)
     with pytest.raises(OSError, match="No space"):
         unpack(tmp_path / "root", FILES, WHOLE)
+    monkeypatch.setattr(Landing, "create", full)
+    with pytest.raises(OSError, match="No space"):
+        unpack(tmp_path / "other", FILES, WHOLE)
     assert len(os.listdir("/dev/fd")) == before
 
 

@@ -158,10 +158,9 @@ TREES = st.dictionaries(PATHS, st.one_of(st.none(), st.sampled_from(["1", "22"])
 @settings(max_examples=150, deadline=None)
 def test_every_path_that_can_be_read_here_reads_the_same_there(tree, uploads):
     """Whatever the links: below what was named, what a program opens by a path is there, too; or all is refused."""
-    with tempfile.TemporaryDirectory() as place:
-        base, there = Path(place, "base"), Path(place, "there")
-        base.mkdir()
-        there.mkdir()
+    with tempfile.TemporaryDirectory() as place, tempfile.TemporaryDirectory() as other:
+        base, there = Path(place, "1/2/3/4/base"), Path(other)
+        base.mkdir(parents=True)
         _plant_what_fits(base, tree)
         try:
             scan = scan_uploads(base, uploads)
