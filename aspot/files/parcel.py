@@ -13,11 +13,24 @@ from collections.abc import Collection, Iterator, Mapping
 import attrs
 
 from aspot.files import tar
-from aspot.files.entries import Entry, Kind, Scan, Stamp
-from aspot.ports import Undeliverable
+from aspot.files.entries import Entry, Kind, Scan, Stamp, refused, unreadable
 
 CHUNK = 1 << 18
 """Bytes read, hashed and sent at a time."""
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def content_hash(path: str, stamp: Stamp) -> str:  # noqa: ARG001 - part of the key: a changed file is read anew
+    """Return the sha256 of a file, read once a process while it looks unchanged.
+
+    Raises:
+        Undeliverable: If it cannot be read.
+    """
+    try:
+        with open(path, "rb", buffering=0) as source:
+            return hashlib.file_digest(source, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 @attrs.define
@@ -34,7 +47,7 @@ class Hashes:
         """
         key = (entry.source, entry.stamp)
         if key not in self._known:
-            self._known[key] = _sha256(entry)
+            self._known[key] = content_hash(entry.source, entry.stamp)
         return self._known[key]
 
     def knows(self, scan: Scan) -> bool:
@@ -140,18 +153,6 @@ def _content(entry: Entry) -> Iterator[bytes]:
                 left -= len(piece)
                 yield piece
     except OSError as error:
-        raise _unreadable(entry, error) from error
+        raise unreadable(entry.source, error) from error
     if left:
-        raise Undeliverable(f"{entry.source} became shorter while it was sent", is_local=True)
-
-
-def _sha256(entry: Entry) -> str:
-    try:
-        with open(entry.source, "rb", buffering=0) as source:
-            return hashlib.file_digest(source, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(entry, error) from error
-
-
-def _unreadable(entry: Entry, error: OSError) -> Undeliverable:
-    return Undeliverable(f"{entry.source} cannot be read: {error.strerror}", is_local=True)
+        raise refused(entry.source, "became shorter while it was sent")

@@ -135,6 +135,8 @@ class _Resolver:
             if key not in self.environ:
                 raise ConfigError(f"job {name}: the secret {key} is not set here", fix=f"export {key}=...")
         spec = _spec(job, name, script, self.base, params)
+        if script is not None:
+            self.uploads.check_script(spec.upload, spec.source, spec.remote_path)
         return ResolvedJob(job=attrs.evolve(job, name=name), spec=spec, digest=self._digest(spec, script))
 
     def _digest(self, spec: JobSpec, script: Script | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -241,8 +242,6 @@ def test_other_inputs_have_other_digests(here, other):
 
 @pytest.mark.parametrize("change", ["script", "content", "new", "mode", "same-size"])
 def test_a_change_on_disk_changes_the_digest(here, change):
-    import os
-
     job = Job("train.sh", upload=["src"])
     before = digest(job, here)
     match change:
@@ -271,8 +270,37 @@ def test_results_and_what_is_skipped_do_not_change_the_digest(here):
 
 
 def test_touching_a_file_does_not_change_the_digest(here):
-    import os
-
     before = digest(Job("train.sh", upload=["src"]), here)
     os.utime(here / "src" / "b.py", ns=(1, 1))
     assert digest(Job("train.sh", upload=["src"]), here) == before
+
+
+def test_a_script_that_an_upload_takes_the_place_of_is_refused(here):
+    message = refusal(Job("train.sh", upload={"eval.sh": "train.sh"}), here)
+    assert "would be work/train.sh" in message
+    refusal(Job("echo\n", upload={"src": "script"}), here)
+    resolve(Job("train.sh", upload=["train.sh"]), here)
+
+
+def test_a_script_behind_a_link_is_sent_once(here):
+    (here / "alias").symlink_to("src")
+    (here / "src" / "run.sh").write_text("echo\n")
+    resolve([Job("alias/run.sh", upload=["."]), Job("src/run.sh", upload=["."])], here)
+
+
+@pytest.mark.parametrize("kind", ["circle", "itself", "socket", "unreadable"])
+def test_uploads_that_cannot_travel_are_refused_before_anything_is_launched(here, kind):
+    match kind:
+        case "circle":
+            (here / "src" / "deep" / "up").symlink_to(here)
+            refusal(Job("train.sh", upload=["src"]), here)
+        case "itself":
+            (here / "src" / "link").symlink_to("link")
+            refusal(Job("train.sh", upload=["src"]), here)
+        case "socket":
+            os.mkfifo(here / "pipe")
+            refusal(Job("train.sh", upload=["pipe"]), here)
+        case "unreadable":
+            (here / "src" / "b.py").chmod(0)
+            if not os.access(here / "src" / "b.py", os.R_OK):
+                assert "cannot be read" in refusal(Job("train.sh", upload=["src"]), here)
