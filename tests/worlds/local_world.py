@@ -182,8 +182,9 @@ def cloud(shared_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     yield shared_cloud
     shared_cloud.clear_faults()
     left = shared_cloud.left_for_good()
-    assert not left
-    assert not left_here(tmp_path / "state")
+    assert not left, f"left in the cloud: {left}"
+    left = left_here(tmp_path / "state")
+    assert not left, f"left in the state folder: {left}"
 
 
 def left_here(state: Path) -> list[str]:
