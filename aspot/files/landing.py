@@ -67,15 +67,26 @@ class Landing:
     def folder(self, parts: tuple[str, ...]) -> int:
         """Return a descriptor of the folder, made where it is not there; it stays ours to close.
 
+        Returns:
+            -1 if the disk does not take its name (`is_about_name`): files in it are refused one by one.
+
         Raises:
-            OSError: If something else is in its place, or it cannot be made; see `is_about_name`.
+            OSError: If it cannot be made for another reason.
         """
+        try:
+            return self._folder(parts)
+        except OSError as error:
+            if not is_about_name(error):
+                raise
+            return -1
+
+    def _folder(self, parts: tuple[str, ...]) -> int:
         if not parts:
             return self._root
         if (known := self._open.get(parts)) is not None:
             self._open.move_to_end(parts)
             return known
-        above = self.folder(parts[:-1])
+        above = self._folder(parts[:-1])
         if parts not in self._folders:
             self._check_length(parts)
             with contextlib.suppress(FileExistsError):  # a folder of ours; anything else is refused below
@@ -94,7 +105,7 @@ class Landing:
             FileExistsError: If there is anything of that name.
             OSError: If it or its folder cannot be made; see `is_about_name`.
         """
-        above = self.folder(parts[:-1])
+        above = self._folder(parts[:-1])
         self._check_length(parts)
         fd = os.open(parts[-1], _NEW_FILE, 0o700 if is_executable else 0o600, dir_fd=above)
         self._files.append(parts)
@@ -113,13 +124,13 @@ class Landing:
         """
         if len(self._files) + len(self._folders) <= FSYNC_EACH or not _sync_disk(self._root):
             for parts in self._files:
-                fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder(parts[:-1]))
+                fd = os.open(parts[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder(parts[:-1]))
                 try:
                     os.fsync(fd)
                 finally:
                     os.close(fd)
             for folder in (*self._folders, ()):
-                os.fsync(self.folder(folder))
+                os.fsync(self._folder(folder))
         _flush_drive(self._root)
 
 

@@ -67,8 +67,7 @@ def test_nothing_is_replaced(root):
         put(landing, "folder/x")
         refuses(landing, "folder")
         refuses(landing, "a/x")
-        with pytest.raises(NotADirectoryError):
-            landing.folder(("a",))
+        assert landing.folder(("a",)) == landing.folder(("a", "b")) == landing.folder(("y" * 256,)) == -1
     assert (root / "a").read_bytes() == b"first"
 
 
@@ -177,6 +176,11 @@ def test_a_disk_that_fails_says_so(root):
         (root / "x").unlink()
         with pytest.raises(FileNotFoundError):
             landing.sync()
+        (root / "a").mkdir()
+        landing.folder(("a",))
+        (root / "a").rmdir()
+        with pytest.raises(FileNotFoundError):
+            landing.folder(("a", "b"))
 
 
 def test_a_full_disk_is_not_about_names():
