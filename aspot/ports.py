@@ -143,7 +143,7 @@ class Cloud(Protocol):
         """Close connections."""
 
 
-# --- instances over SSH ------------------------------------------------------------------------------------------------
+# --- instances over SSH ----------------------------------------------------------------------------------------------
 
 
 class LinkDropped(Exception):
@@ -159,7 +159,7 @@ class NotReady(Exception):
 
 
 class Undeliverable(Exception):
-    """A file could not be sent or the attempt not be started, and nothing ran. `is_local`: the user's files are at fault."""
+    """An attempt could not be sent or started, and nothing ran. `is_local`: the user's files are at fault."""
 
     def __init__(self, reason: str, *, is_local: bool = False) -> None:
         super().__init__(reason)
