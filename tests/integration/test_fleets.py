@@ -251,15 +251,13 @@ async def test_a_name_that_is_taken(cloud):
         await fleet.cancel()
 
 
-async def test_a_budget_queues_what_it_cannot_pay_for(cloud):
-    write("quick.sh", "sleep 0.3\n")
-    news = []
-    results = await Fleet.run_many(
-        ["quick.sh"] * 6, "poor", instances=6, budget=0.0011, show=False, on_event=news.append, profile="c7i.large"
-    )
-    assert results.cost <= 0.0011
-    assert results.left == ()
-    assert {item.status for item in results} <= {"succeeded", "budget"}
+async def test_a_budget_lets_jobs_take_turns_on_the_machines_it_pays_for(cloud):
+    write("quick.sh", "sleep 0.2\n")
+    options = {"instances": 6, "budget": 0.005, "profile": "c7i.large"}
+    results = await Fleet.run_many(["quick.sh"] * 6, "poor", show=False, **options)
+    assert results.ok
+    assert results.cost <= 0.005
+    assert 1 <= len(machines(cloud, "poor")) < 6
 
 
 async def test_a_budget_that_pays_for_nothing(cloud):
@@ -273,8 +271,7 @@ async def test_a_deadline(cloud):
     write("long.sh", LONG)
     results = await Fleet.run_many("long.sh", "late", deadline=3, show=False)
     (result,) = results
-    assert result.status in ("cancelled", "timed_out")
-    assert "deadline" in result.reason
+    assert (result.status, result.reason) == ("cancelled", "the deadline is reached")
     assert result.stdout == "begun\n"
 
 
