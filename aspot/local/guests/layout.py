@@ -87,6 +87,15 @@ class Layout:
         self._write("hosts", f"{host_names()}\n{self.spec.metadata.address} {self._hostname}\n")
         self.renew()
 
+    def put_aside(self) -> Path | None:
+        """Move the folder out of the way, to be removed at leisure; return where, or None if there is none."""
+        aside = self.folder.with_name(f".ended-{self.folder.name}")
+        try:
+            self.folder.rename(aside)
+        except FileNotFoundError:
+            return None
+        return aside
+
     def renew(self) -> None:
         """Make what every boot starts with: empty volatile folders, and a new boot id."""
         for name in _VOLATILE:

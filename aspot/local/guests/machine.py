@@ -22,7 +22,7 @@ from aspot.local.guests.cloud_init import OUTPUT_LOG, CloudInit
 from aspot.local.guests.crew import Crew
 from aspot.local.guests.endpoints import Endpoints
 from aspot.local.guests.host_keys import HostKey
-from aspot.local.guests.layout import Layout, remove_tree
+from aspot.local.guests.layout import Layout
 from aspot.local.guests.leftovers import kill_marked
 from aspot.local.guests.link import Link, MachineGone
 from aspot.local.guests.metadata_server import MetadataServer
@@ -124,8 +124,12 @@ class Machine:
                 await asyncio.to_thread(self._layout.renew)
                 await self._start(first=False)
 
-    async def terminate(self) -> None:
-        """End every process, cut every connection and remove the machine's files; safe to repeat."""
+    async def terminate(self) -> Path | None:
+        """End every process and cut every connection; safe to repeat.
+
+        Returns:
+            Where the machine's files were put, for the caller to remove: that can take long. None if there are none.
+        """
         self._power = Power.GONE
         if self._link:
             self._door.close()
@@ -134,7 +138,7 @@ class Machine:
             await self._stop(grace_s=0.0)
             self._power = Power.GONE
             await self._metadata.aclose()
-            await asyncio.to_thread(remove_tree, self._layout.folder)
+            return self._layout.put_aside()
 
     def _place_keys(self) -> None:
         """Write what must be there before the first login: host key and authorized keys."""

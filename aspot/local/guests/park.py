@@ -67,6 +67,7 @@ class Park:
         self._endpoints = Endpoints(ssh_port)
         self._crew = Crew()
         self._machines: dict[str, Machine] = {}
+        self._removals: set[asyncio.Task[None]] = set()
         self._owner = _GUEST if os.geteuid() == 0 else None
         self.isolation = isolation or "namespaces"
         self.refusal = ""
@@ -100,6 +101,8 @@ class Park:
         async with asyncio.TaskGroup() as group:
             for instance_id in list(self._machines):
                 group.create_task(self.terminate(instance_id))
+        if self._removals:
+            await asyncio.wait(self._removals)
         await self._crew.aclose()
         await self._zygote.aclose()
         self._endpoints.close()
@@ -127,8 +130,16 @@ class Park:
     async def terminate(self, instance_id: str) -> None:
         """End a machine with every process and file of it; an unknown one is already gone."""
         if machine := self._machines.get(instance_id):
-            await machine.terminate()
+            ended = await machine.terminate()
             self._machines.pop(instance_id, None)
+            if ended:
+                self._remove_soon(ended)
+
+    def _remove_soon(self, folder: Path) -> None:
+        """Remove a machine's files in the background: a machine is gone before its disk is."""
+        removal = self._crew.start_soon(asyncio.to_thread(remove_tree, folder), name=f"remove {folder.name}")
+        self._removals.add(removal)
+        removal.add_done_callback(self._removals.discard)
 
     def console(self, instance_id: str) -> str:
         """Return a machine's console output, with the block of its SSH host key."""
