@@ -47,7 +47,7 @@ class Hashes:
         """
         key = (entry.source, entry.stamp)
         if key not in self._known:
-            self._known[key] = content_hash(entry.source, entry.stamp)
+            self._known[key] = _sha256(entry)
         return self._known[key]
 
     def knows(self, scan: Scan) -> bool:
@@ -156,3 +156,7 @@ def _content(entry: Entry) -> Iterator[bytes]:
         raise unreadable(entry.source, error) from error
     if left:
         raise refused(entry.source, "became shorter while it was sent")
+
+
+def _sha256(entry: Entry) -> str:
+    return content_hash(entry.source, entry.stamp)
