@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -10,12 +11,16 @@ from collections.abc import Sequence
 from aspot.errors import AspotError, InternalError
 
 EXIT_INTERRUPTED = 130
+STREAMS = ("run", "demo")
+"""Commands whose `--json` prints one object a line: an error is the last one then."""
 TRACEBACK = "ASPOT_TRACEBACK"
 """Set, it shows tracebacks and log records."""
 
 
 def run() -> None:
     """Run the `aspot` command and exit with its code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: no character is worth a crash
     sys.exit(main(sys.argv[1:]))
 
 
@@ -25,11 +30,13 @@ def main(words: Sequence[str]) -> int:
 
     if not os.environ.get(TRACEBACK):
         logging.getLogger().addHandler(logging.NullHandler())  # what users need to know, they are told in words
+    is_stream = False
     try:
         args = parse(words)
+        is_stream = args.command in STREAMS and args.json
         return int(args.handler(args))
     except AspotError as error:
-        return _report(error)
+        return _report(error, is_stream=is_stream)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -38,7 +45,8 @@ def main(words: Sequence[str]) -> int:
         return 0
 
 
-def _report(error: AspotError) -> int:
+def _report(error: AspotError, *, is_stream: bool) -> int:
+    from aspot.ui.ndjson import error_object, to_line
     from aspot.ui.tables import error_text
 
     if os.environ.get(TRACEBACK):
@@ -47,4 +55,6 @@ def _report(error: AspotError) -> int:
         error.story = ()
         error.fix = f"please report it, with what {TRACEBACK}=1 shows"
     print(error_text(error), file=sys.stderr)
+    if is_stream:
+        print(to_line(error_object(error)))
     return error.exit_code

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,8 +130,14 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
         return _expand(Job(command=_shell_words(args.after), **options), args)
     if args.after is not None and len(args.scripts) > 1:
         raise ConfigError("words after '--' go to one script, and there are several", fix="run them one by one")
-    jobs = [Job(Path(script), args=args.after or (), **options) for script in args.scripts]
+    jobs = [Job(_script(script), args=args.after or (), **options) for script in args.scripts]
     return [job for base in jobs for job in _expand(base, args)]
+
+
+def _script(path: str) -> Path:
+    if not os.path.lexists(path):
+        raise ConfigError(f"no such file: {path!r} (looked in {Path.cwd()})", fix=f"for a command: aspot run -- {path}")
+    return Path(path)
 
 
 def _expand(base: Job, args: argparse.Namespace) -> list[Job]:
@@ -138,7 +146,11 @@ def _expand(base: Job, args: argparse.Namespace) -> list[Job]:
     if base.script is None:
         raise ConfigError("--grid needs a script", fix="aspot run SCRIPT --grid lr=0.1,0.01")
     options = {"args": base.args, **job_options(args)}
-    return Job.each(base.script, grid(**dict(_axis(item) for item in args.grid)), **options)
+    axes = [_axis(item) for item in args.grid]
+    for key, times in Counter(key for key, _ in axes).items():
+        if times > 1:
+            raise ConfigError(f"--grid {key} is given {times} times", fix=f"--grid {key}=A,B,C holds all its values")
+    return Job.each(base.script, grid(**dict(axes)), **options)
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:

@@ -184,13 +184,16 @@ class LogReader:
         self._job = job
         self._streams = streams
         self._read: dict[tuple[int, str], int] = {}
+        self.results = Path(info.options["results"])
+        self.has_any = False
 
     def new(self) -> list[tuple[int, str, bytes]]:
         """Return (attempt, stream, bytes) that came since the last call."""
         from aspot.archive.local import log_folders
 
         found = []
-        for attempt, folder in log_folders(Path(self._info.options["results"]), self._info.name, self._job):
+        for attempt, folder in log_folders(self.results, self._info.name, self._job):
+            self.has_any = True
             found += [(attempt, stream, self._since(attempt, stream, folder / stream)) for stream in self._streams]
         return [item for item in found if item[2]]
 
@@ -221,6 +224,8 @@ async def _print_logs(reader: LogReader, args: argparse.Namespace) -> int:
             printer.show(attempt, stream, chunk)
         if is_over:
             printer.close()
+            if not reader.has_any:
+                print(f"No output of {args.name} is kept in {reader.results}.", file=sys.stderr)
             return 0
         await asyncio.sleep(0.5)
 

@@ -76,7 +76,8 @@ class Desk:
             result = result_of(record, self._jobs[name], self._folders[name])
             self.results[name] = result
             self._arrived[name].set()
-            message = f"{name}: {result.status}" + (f" ({result.reason})" if result.reason else "")
+            why = f" ({result.reason})" if result.reason not in ("", result.status) else ""
+            message = f"{name}: {result.status}{why}"
             self.wiring.tell(JobEnded, job=name, status=result.status, result=result, message=message)
 
     async def wait(self, name: str) -> Result | None:

@@ -78,6 +78,8 @@ def test_no_script_at_all(cloud, aspot):
         (["--disk", "big"], 2, "big", "20 GB"),
         (["--zone", "us-east-1z"], 2, "us-east-1z", "fix:"),
         (["--grid", "lr"], 2, "lr", "KEY=A,B,C"),
+        (["--grid", "lr=1", "--grid", "lr=2"], 2, "lr is given 2 times", "--grid lr=A,B,C"),
+        (["--results", "/proc/nowhere"], 2, "/proc/nowhere", "--results"),
         (["--download", "/etc"], 2, "/etc", "relative"),
         (["--firewall", "everyone"], 2, "everyone", "203.0.113.7/32"),
         (["--security-group", "sg-0123456789abcdef0"], 2, "sg-0123456789abcdef0", "fix:"),
@@ -117,6 +119,11 @@ def test_an_unreachable_endpoint(cloud, aspot, script, monkeypatch):
 def test_a_results_folder_that_cannot_be_written(cloud, aspot, script):
     write("file", "in the way")
     refused(aspot("run", script, "--results", "file"), cloud, code=2, says="file", fix="fix:")
+
+
+def test_a_state_folder_that_cannot_be_made(cloud, aspot, script, monkeypatch):
+    monkeypatch.setenv("ASPOT_STATE_DIR", "/proc/nowhere")
+    refused(aspot("run", script), cloud, code=2, says="/proc/nowhere", fix="ASPOT_STATE_DIR")
 
 
 def test_results_that_are_there_already(cloud, aspot, script):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -66,6 +67,29 @@ def test_run_as_json_line_by_line(aspot, scripts):
     assert (Path(ok["dir"]) / ok["files"][0]).read_text() == "result\n"
     assert (bad["status"], bad["exit_code"], bad["attempts"][0]["outcome"]) == ("failed", 3, "failed")
     assert ok["cost_usd"] > 0
+
+
+def test_a_refused_run_as_json(aspot, cloud):
+    code, out, err = aspot("run", "nothing.sh", "--json")
+    assert code == 2
+    assert err.startswith("error: no such file")
+    (error,) = json_lines(out)
+    assert error == {
+        "event": "error",
+        "error": "ConfigError",
+        "message": error["message"],
+        "fix": "for a command: aspot run -- nothing.sh",
+    }
+
+
+def test_no_character_is_worth_a_crash(cloud, start, monkeypatch):
+    """Names that are no text, and a terminal that knows ASCII alone."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    name = os.fsdecode(b"na\xefve \xff.sh")
+    run = start("run", write(name, "echo ok\n"), "-n", "odd")
+    assert run.end() == 0, run.err
+    looked = start("ls", "--all")
+    assert looked.end() == 0, looked.err
 
 
 def test_run_for_people(aspot, scripts):
@@ -181,6 +205,10 @@ def test_looking_at_a_run_from_another_process(aspot, cloud, start):
     assert [item["line"] for item in json_lines(out)] == ["begun", "end"]
     code, out, _ = aspot("status", "look", "--json")
     assert json.loads(out)["ended"] is not None
+    shutil.rmtree("aspot-results")
+    code, out, err = aspot("logs", "look/talk")
+    assert (code, out) == (0, "")
+    assert "No output of look/talk is kept" in err
     code, out, _ = aspot("ls")
     assert "look" not in out
     code, out, _ = aspot("ls", "--all")
