@@ -16,7 +16,7 @@ from aspot.files.names import shown
 from aspot.files.patterns import Pattern
 from aspot.machine.model import Collected
 from aspot.ports import LogSink
-from aspot.ssh.exchange import Exchange
+from aspot.ssh.exchange import PATIENCE_S, Exchange
 from aspot.ssh.order import status_of
 
 INLINE = 1 << 20
@@ -37,6 +37,7 @@ async def ask(there: Exchange, patterns: Sequence[Pattern]) -> None:
     await there.send("".join(f"{root}\n" for root in roots).encode("utf-8", "surrogateescape") + b"\n")
     there.patience_s = WORK_S
     await there.greeted()
+    there.patience_s = PATIENCE_S
 
 
 async def bring_logs(there: Exchange, sink: LogSink) -> None:
@@ -73,6 +74,7 @@ async def bring_files(there: Exchange, patterns: Sequence[Pattern], into: Path) 
         Damaged: If what came is not what was announced.
         OSError: If the disk here does not take it.
     """
+    there.patience_s = WORK_S
     choice = choose(await _listing(there), patterns, room=room_at(into))
     with Landing(into) as landing:
         for folder in choice.folders:

@@ -232,7 +232,7 @@ class SshLink(Link):
 
     async def stop(self, job: str, attempt: int, why: StopWhy, grace_s: float) -> None:
         """Stop the attempt; returns when its group is gone. Harmless to repeat."""
-        await self._say("stop", self._run, job, attempt, why.value, hundredths(grace_s), patience_s=ANSWER_S + grace_s)
+        await self._say("stop", self._run, job, attempt, why.value, hundredths(grace_s), more_s=grace_s)
 
     async def release(self, job: str, attempt: int) -> None:
         """Tell the machine that the attempt's results are home."""
@@ -290,11 +290,11 @@ class SshLink(Link):
         async with self._channels, exchange(self._connection, line) as there:
             yield there
 
-    async def _say(self, *words: str | float, patience_s: float = ANSWER_S) -> str:
+    async def _say(self, *words: str | float, more_s: float = 0.0) -> str:
         """Return the first line of the runner's answer to a command that takes no input."""
         with _answers():
             async with self._command(_run(*words)) as there:
-                there.patience_s = patience_s
+                there.patience_s = ANSWER_S + more_s
                 there.end_input()
                 await there.greeted()
                 line = await there.line()

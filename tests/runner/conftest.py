@@ -1,4 +1,4 @@
-"""Machines for the runner alone: a home, shims, and a process that reaps; each test runs in dash, bash and busybox ash."""
+"""Machines for the runner alone: a home, shims, a process that reaps; each test runs in dash, bash and busybox ash."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Machine:
         """Start an attempt and return its folder once it is said to be started; its output is followed on."""
         folder = self.attempt(job, number)
         self.begin_start(command, job=job, number=number, **options)
-        until(lambda: (folder / "pid").exists())
+        until((folder / "pid").exists)
         return folder
 
     def status(self, job: str = "job", number: int = 1) -> str:

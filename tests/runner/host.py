@@ -1,6 +1,7 @@
 """A process that stands for a machine's init: runs commands on request and reaps whatever is left to it.
 
-Read from stdin: one JSON object a line, `{"id", "argv", "env", "cwd", "stdin"}`; written to stdout: `{"id", "code", "out", "err"}`.
+Read from stdin: one JSON object a line, `{"id", "argv", "env", "cwd", "stdin"}`; written to stdout: `{"id", "code",
+"out", "err"}`.
 When stdin ends, everything it ever started is killed.
 """
 
@@ -20,7 +21,7 @@ running = {}
 
 
 def start(request):
-    files = [tempfile.TemporaryFile() for _ in range(3)]
+    files = [tempfile.TemporaryFile() for _ in range(3)]  # noqa: SIM115 - closed with the answer
     files[0].write(request["stdin"].encode("latin-1"))
     files[0].seek(0)
     child = subprocess.Popen(
@@ -73,8 +74,13 @@ def end_all():
 def children():
     for name in os.listdir("/proc"):
         with contextlib.suppress(OSError):
-            if name.isdigit() and open(f"/proc/{name}/stat").read().rpartition(")")[2].split()[1] == str(os.getpid()):
+            if name.isdigit() and parent(name) == os.getpid():
                 yield int(name)
+
+
+def parent(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rpartition(")")[2].split()[1])
 
 
 def main():

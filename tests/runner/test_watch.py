@@ -179,7 +179,7 @@ def test_a_watch_says_everything_from_the_beginning_and_replaces_an_older_one(ma
     until((machine.home / ".aspot/.machine/watcher").exists)
     machine.start("exit 3")
     machine.ended()
-    until(lambda: events.read_text())
+    until(events.read_text)
     machine.begin("watch")
     machine.wait(number)  # its tail was ended by the second watch
 

@@ -1,4 +1,4 @@
-"""A machine for tests: a real SSH server whose commands run in /bin/sh in a home of its own, with shims for system tools."""
+"""A machine for tests: a real SSH server whose commands run in a shell and a home of its own, with shims."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
 import asyncssh
 import attrs
 
@@ -24,12 +25,13 @@ RUN = "01TESTRUN"
 
 @attrs.define
 class Guest:
-    """One machine: `home` is its user's, `etc` stands for /etc/ssh, `bin` holds its shims, `off` appears when it powers off."""
+    """One machine: `home` is its user's, `etc` stands for /etc/ssh, `off` appears when it powers off."""
 
     folder: Path
     keys: RunKeys
     shell: str = "/bin/sh"
     only_busybox: bool = False
+    noise: str = ""
     endpoint: str = ""
     port: int = 0
     commands: list[str] = attrs.field(factory=list)
@@ -52,7 +54,7 @@ class Guest:
         metadata = {"AWS_EC2_METADATA_SERVICE_ENDPOINT": self.endpoint} if self.endpoint else {}
         return {
             "HOME": str(self.home),
-            "PATH": f"{self.folder / 'bin'}:{self.folder / 'busybox' if self.only_busybox else '/usr/local/bin:/usr/bin:/bin'}",
+            "PATH": f"{self.folder}/bin:{f'{self.folder}/busybox' if self.only_busybox else '/usr/bin:/bin'}",
             "USER": "tester",
             "LANG": "C.UTF-8",
             "ASPOT_LOCAL_GUEST": "1",
@@ -133,7 +135,7 @@ class Guest:
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
-            (process.command or "").replace("/bin/sh", self.shell),
+            self.noise + (process.command or "").replace("/bin/sh", self.shell),
             cwd=self.home,
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -144,15 +146,18 @@ class Guest:
         task = asyncio.current_task()
         self.tasks[task] = child
         task.add_done_callback(self.tasks.pop)
-        feeding = asyncio.ensure_future(_feed(process, child.stdin))
         try:
-            await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
-            code = await child.wait()
-            with contextlib.suppress(OSError):
-                process.exit(code if code >= 0 else 128 - code)
-            await process.wait_closed()
+            async with anyio.create_task_group() as group:
+                group.start_soon(_feed, process, child.stdin)
+                async with anyio.create_task_group() as output:
+                    output.start_soon(_pump, child.stdout, process.stdout)
+                    output.start_soon(_pump, child.stderr, process.stderr)
+                code = await child.wait()
+                with contextlib.suppress(OSError):
+                    process.exit(code if code >= 0 else 128 - code)
+                await process.wait_closed()
+                group.cancel_scope.cancel()
         finally:
-            feeding.cancel()
             child._transport.close()
 
     async def aclose(self) -> None:
@@ -181,7 +186,7 @@ class Guest:
 
 
 async def _feed(process, child_input) -> None:
-    with contextlib.suppress(OSError, asyncssh.Error, asyncio.CancelledError):
+    with contextlib.suppress(OSError, asyncssh.Error):
         while chunk := await process.stdin.read(1 << 16):
             child_input.write(chunk)
             await child_input.drain()
