@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def ls(args: argparse.Namespace) -> int:
     """Print what runs: from the journals here, and what else in the account bears this user's tags."""
     known = journals.runs()
-    shown = [item for item in known if args.all or item.ended is None]
+    shown = [item for item in known if args.all or item.ended is None or item.left]
     runs = {item.id: journals.replay(item.folder) for item in shown if not item.trouble}
     found = _account(args.region, args.quiet)
     if args.json:
@@ -41,7 +41,8 @@ def ls(args: argparse.Namespace) -> int:
 
 def _row(info: RunInfo, run: Run) -> LsRow:
     if info.ended is not None:
-        return ls_row(run, info.ended, ends="ended" if not info.left else f"left: {', '.join(info.left)}")
+        ends = f"left behind: aspot down {info.name}" if info.left else "ended"
+        return ls_row(run, info.ended, ends=ends)
     ends = "when done" if info.is_live else f"nobody drives it: aspot down {info.name}"
     return ls_row(run, datetime.now(UTC), ends=ends)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 import pexpect
 
@@ -17,8 +18,8 @@ END_S = 60
 class Piped:
     """A run of `aspot` whose output goes into pipes, read as it comes."""
 
-    def __init__(self, *words: str) -> None:
-        self._process = subprocess.Popen([*ASPOT, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, *words: str, program: Sequence[str] = ASPOT) -> None:
+        self._process = subprocess.Popen([*program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.pid = self._process.pid
         self._said = {"out": [], "err": []}
         self._readers = [self._read("out", self._process.stdout), self._read("err", self._process.stderr)]

@@ -1,6 +1,7 @@
 """How a run is ended before its time: Ctrl-C once and twice, SIGTERM, `aspot down` from another process."""
 
 import signal
+import sys
 import time
 
 import pytest
@@ -14,8 +15,8 @@ LONG = "echo begun; sleep 300\n"
 def start(request):
     """Start `aspot` as a process; whatever the test forgets is killed."""
 
-    def call(kind, *words):
-        started = kind(*words)
+    def call(kind, *words, **options):
+        started = kind(*words, **options)
         request.addfinalizer(started.kill)
         return started
 
@@ -119,3 +120,36 @@ def test_down_all(cloud, start, script, aspot):
     code, out, _ = aspot("down", "--all", "--json")
     assert (code, out.strip()) == (0, '{"left": []}')
     assert [run.end() for run in runs] == [1, 1]
+
+
+PROGRAM = """
+import asyncio, sys
+from aspot import Fleet
+asyncio.run(Fleet.run_many(sys.argv[1], sys.argv[2], on_event=lambda event: print(event.message, flush=True)))
+"""
+
+
+def test_ctrl_c_in_a_program_ends_everything(cloud, start, script):
+    program = start(Piped, script, "program", program=[sys.executable, "-c", PROGRAM])
+    program.says("begun")
+    program.signal(signal.SIGINT)
+    assert program.end() == -signal.SIGINT
+    assert "nothing left (checked)" in program.out
+    assert program.err.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_ctrl_c_twice_in_a_program_leaves_a_trace_that_down_follows(cloud, start, script, aspot):
+    program = start(Piped, script, "hasty", program=[sys.executable, "-c", PROGRAM])
+    program.says("begun")
+    cloud.fault("throttle", action="TerminateInstances")
+    program.signal(signal.SIGINT)
+    until(lambda: cloud.calls().get("TerminateInstances"))
+    program.signal(signal.SIGINT)
+    program.end(within_s=25)
+    cloud.clear_faults()
+    code, out, _ = aspot("ls")
+    assert code == 0
+    assert "aspot down hasty" in out
+    code, out, _ = aspot("down", "hasty")
+    assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked).")
+    assert "hasty" not in aspot("ls")[1]
