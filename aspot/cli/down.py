@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from functools import partial
 
 import attrs
 
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> int:
 
 async def _down(args: argparse.Namespace) -> list[str]:
     from aspot.aws.account import Account
+    from aspot.aws.together import together
     from aspot.intake.names import owner
 
     goals = _known(args.names)
@@ -56,10 +58,8 @@ async def _down(args: argparse.Namespace) -> list[str]:
             if run not in {goal.run for goal in goals} and (args.all or name in args.names)
         ]
         _refuse_unknown(args.names, goals)
-        left = []
-        for goal in goals:
-            left += await _end(account, goal, quiet=args.quiet)
-        return left
+        ended = await together(*(partial(_end, account, goal, quiet=args.quiet) for goal in goals))
+        return [item for left in ended for item in left]
     finally:
         await account.aclose()
 
