@@ -92,7 +92,7 @@ async def test_a_server_that_reloads_is_pinned_while_it_is_armed(guest):
 async def test_nobody_there_yet_is_not_ready(guest):
     await guest.stop_listening()
     async with remote_of(guest) as remote:
-        with pytest.raises(NotReady, match="t_1 at 127.0.0.1"):
+        with pytest.raises(NotReady, match=r"t_1 at 127\.0\.0\.1"):
             await remote.connect(guest.target())
 
 
@@ -201,7 +201,7 @@ async def test_what_a_server_asks_of_us_is_refused(guest):
         for ask in (
             lambda: server.create_connection(asyncssh.SSHTCPSession, "127.0.0.1", 22),
             lambda: server.open_unix_connection("/tmp/x"),
-            lambda: server.open_agent_connection(),
+            server.open_agent_connection,
         ):
             with pytest.raises((asyncssh.Error, OSError)):
                 await ask()

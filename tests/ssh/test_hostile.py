@@ -70,10 +70,25 @@ def outside(into):
 
 
 HOSTILE = [
-    b"../escaped", b"/tmp/aspot-escaped", b"./../escaped", b"./out/../../escaped", b"./out/..", b"./out/.",
-    b"./out//x", b"./out/a\\..\\b", b"./out/a\nb", b"./out/\x1b[2Jx", b"./out/\x00"[:-1] + b"\x7f", b"./out/" + b"x" * 256,
-    b"./" + b"d/" * 70 + b"x", b"./out/\xff\xfe", b"./out/\xc2\x85", b"out/../x", b"~/x/..", b"./out/" + "é".encode() * 130,
-]  # fmt: skip
+    b"../escaped",
+    b"/tmp/aspot-escaped",
+    b"./../escaped",
+    b"./out/../../escaped",
+    b"./out/..",
+    b"./out/.",
+    b"./out//x",
+    b"./out/a\\..\\b",
+    b"./out/a\nb",
+    b"./out/\x1b[2Jx",
+    b"./out/\x00"[:-1] + b"\x7f",
+    b"./out/" + b"x" * 256,
+    b"./" + b"d/" * 70 + b"x",
+    b"./out/\xff\xfe",
+    b"./out/\xc2\x85",
+    b"out/../x",
+    b"~/x/..",
+    b"./out/" + "é".encode() * 130,
+]
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -187,8 +202,19 @@ async def test_what_makes_no_sense_is_an_error_that_names_the_machine(link, gues
 
 async def test_facts_are_taken_to_the_letter(link, guest):
     events = guest.home / ".aspot/events"
-    lines = ["notice yesterday", "exited ../x 1", "exited job one", "hook job 1", "notice 2026-01-02T03:04:05Z", "rebalance",
-             "x" * 3000, "exited job 99999999999999999999999999", "hook job 1 7", "\x1b[2J", "exited good 2 v1 rc=0 nonsense"]  # fmt: skip
+    lines = [
+        "notice yesterday",
+        "exited ../x 1",
+        "exited job one",
+        "hook job 1",
+        "notice 2026-01-02T03:04:05Z",
+        "rebalance",
+        "x" * 3000,
+        "exited job 99999999999999999999999999",
+        "hook job 1 7",
+        "\x1b[2J",
+        "exited good 2 v1 rc=0 nonsense",
+    ]
     events.write_text("\n".join(lines) + "\n")
     facts = []
     async for fact in link.watch():
