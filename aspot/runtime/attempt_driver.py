@@ -165,7 +165,7 @@ class AttemptDriver:
         message = f"{self.job}: {sent.files} files sent, {sent.skipped} were there already"
         self._tell(FilesSent, files=sent.files, size=sent.size, skipped=sent.skipped, message=message)
         for note in sent.notes:
-            self.wiring.warn(note, job=self.job, instance=self.wiring.label(self.instance))
+            self.wiring.warn_once(note)
 
     # --- running ------------------------------------------------------------------------------------------------------
 

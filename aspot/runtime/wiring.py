@@ -57,6 +57,7 @@ class Wiring:
     run: Run = attrs.field(init=False)
     error: AspotError | None = attrs.field(init=False, default=None)
     user: str = attrs.field(init=False, default="")
+    _warned: set[str] = attrs.field(init=False, factory=set)
     transfers: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(TRANSFERS))
 
     def __attrs_post_init__(self) -> None:
@@ -117,3 +118,9 @@ class Wiring:
     def warn(self, message: str, *, job: str = "", instance: str = "") -> None:
         """Publish a warning."""
         self.tell(Warned, message=message, job=job, instance=instance)
+
+    def warn_once(self, message: str) -> None:
+        """Publish a warning that concerns every job alike, the first time only."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self.warn(message)
