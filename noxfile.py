@@ -12,9 +12,13 @@ nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install aspot with its extras and these dependency groups."""
-    wanted = nox.project.dependency_groups(PROJECT, *groups)
+SHARED = ".nox/shared"
+"""One virtual environment for all sessions that need aspot itself: installing is what takes the time."""
+
+
+def install(session: nox.Session) -> None:
+    """Install aspot with its extras and every dependency group."""
+    wanted = nox.project.dependency_groups(PROJECT, "lint", "test", "docs", "bench")
     session.install("-e", ".[local,notebook,pandas]", *wanted)
 
 
@@ -26,10 +30,10 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session
+@nox.session(venv_location=SHARED)
 def types(session: nox.Session) -> None:
     """Mypy, strict; and the layers: imports point down only."""
-    install(session, "lint")
+    install(session)
     session.run("mypy")
     session.run("lint-imports")
 
@@ -47,10 +51,10 @@ def aws_cli(session: nox.Session) -> str:
     return os.path.abspath(only)
 
 
-@nox.session
+@nox.session(venv_location=SHARED)
 def tests(session: nox.Session) -> None:
     """All tests, with branch coverage: the machine wholly, the rest at least nine tenths."""
-    install(session, "test", "docs")
+    install(session)
     env = {"PATH": os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])}
     session.run("coverage", "erase")
     session.run("pytest", "-n", "2", "--cov=aspot", "--cov-branch", "--cov-report=", *session.posargs, env=env)
@@ -59,10 +63,10 @@ def tests(session: nox.Session) -> None:
         session.run("coverage", "report", "--fail-under=90")
 
 
-@nox.session
+@nox.session(venv_location=SHARED)
 def docs(session: nox.Session) -> None:
     """Documentation, with warnings as errors; the notebook is executed."""
-    install(session, "docs")
+    install(session)
     session.run("python", "docs/generate.py")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
 
@@ -82,8 +86,8 @@ def package(session: nox.Session) -> None:
         session.run("python", "-c", "import aspot; print(aspot.Fleet)")
 
 
-@nox.session
+@nox.session(venv_location=SHARED)
 def bench(session: nox.Session) -> None:
     """Benchmarks; not part of the checks."""
-    install(session, "bench", "test")
+    install(session)
     session.run("python", "-m", "benchmarks", *session.posargs)
