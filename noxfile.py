@@ -1,4 +1,8 @@
-"""Every check of the project; CI calls this and nothing else."""
+"""Every check of the project; CI calls this and nothing else.
+
+`nox` runs them all in one virtual environment (installing is what takes the time); `nox -s lint types tests docs` runs
+some of them, each in its own.
+"""
 
 import os
 
@@ -7,33 +11,25 @@ import nox
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
-nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
+nox.options.sessions = ["checks", "package"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-SHARED = ".nox/shared"
-"""One virtual environment for all sessions that need aspot itself: installing is what takes the time."""
-
-
 def install(session: nox.Session) -> None:
-    """Install aspot with its extras and every dependency group."""
+    """Install aspot with its extras and every dependency group that checks need."""
     wanted = nox.project.dependency_groups(PROJECT, "lint", "test", "docs", "bench")
     session.install("-e", ".[local,notebook,pandas]", *wanted)
 
 
-@nox.session
-def lint(session: nox.Session) -> None:
-    """Ruff: style and formatting."""
-    session.install(*[item for item in nox.project.dependency_groups(PROJECT, "lint") if item.startswith("ruff")])
+def run_lint(session: nox.Session) -> None:
+    """Style and formatting."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session(venv_location=SHARED)
-def types(session: nox.Session) -> None:
-    """Mypy, strict; and the layers: imports point down only."""
-    install(session)
+def run_types(session: nox.Session) -> None:
+    """Types, strictly; and the layers: imports point down only."""
     session.run("mypy")
     session.run("lint-imports")
 
@@ -51,24 +47,58 @@ def aws_cli(session: nox.Session) -> str:
     return os.path.abspath(only)
 
 
-@nox.session(venv_location=SHARED)
-def tests(session: nox.Session) -> None:
+def run_tests(session: nox.Session) -> None:
     """All tests, with branch coverage: the machine wholly, the rest at least nine tenths."""
-    install(session)
     env = {"PATH": os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])}
     session.run("coverage", "erase")
-    session.run("pytest", "-n", "2", "--cov=aspot", "--cov-branch", "--cov-report=", *session.posargs, env=env)
+    session.run("pytest", "-q", "-n", "2", "--cov=aspot", "--cov-branch", "--cov-report=", *session.posargs, env=env)
     if not session.posargs:
         session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
         session.run("coverage", "report", "--fail-under=90")
 
 
-@nox.session(venv_location=SHARED)
-def docs(session: nox.Session) -> None:
-    """Documentation, with warnings as errors; the notebook is executed."""
-    install(session)
+def run_docs(session: nox.Session) -> None:
+    """Documentation, with warnings as errors (the notebook is executed by the tests)."""
     session.run("python", "docs/generate.py")
-    session.run("sphinx-build", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
+    session.run("sphinx-build", "-q", "-W", "--keep-going", "-n", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def checks(session: nox.Session) -> None:
+    """Everything that needs aspot installed, the quick things first."""
+    install(session)
+    run_lint(session)
+    run_types(session)
+    run_docs(session)
+    run_tests(session)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff alone."""
+    session.install(*[item for item in nox.project.dependency_groups(PROJECT, "lint") if item.startswith("ruff")])
+    run_lint(session)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy and the layers alone."""
+    install(session)
+    run_types(session)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests alone; what follows `--` goes to pytest."""
+    install(session)
+    run_tests(session)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation alone."""
+    install(session)
+    run_docs(session)
 
 
 @nox.session
@@ -83,10 +113,10 @@ def package(session: nox.Session) -> None:
     session.install(f"{newest}[local]")
     with session.chdir(folder):
         session.run("aspot", "--version")
-        session.run("python", "-c", "import aspot; print(aspot.Fleet)")
+        session.run("python", "-c", "from aspot.cli.demo import sweep_folder; print(sweep_folder())")
 
 
-@nox.session(venv_location=SHARED)
+@nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks; not part of the checks."""
     install(session)
