@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -90,26 +91,22 @@ class Session:
 
     @classmethod
     async def _open(cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Self:
-        from aspot.archive.local import LocalArchive
         from aspot.aws.cloud import Ec2Cloud
         from aspot.journal.folders import RunFolder
 
         base, run_id = Path.cwd(), new_run_id()
-        name = options.name or default_fleet_name(jobs[0] if jobs else "fleet", datetime.now(UTC).astimezone())
-        _refuse_live(name)
-        folder = RunFolder.of(name, run_id)
-        resolved = _resolve(jobs, defaults, base, folder, options.results, taken=())
-        archive = LocalArchive(options.results, name, run=run_id)
-        cloud = await Ec2Cloud.open(options.profile.region)
-        try:
+        archive = _archive(options, jobs, run_id)
+        async with AsyncExitStack() as undo:
+            undo.callback(archive.abandon)
+            folder = RunFolder.of(archive.name, run_id)
+            resolved = _resolve(jobs, defaults, base, folder, options.results, taken=())
+            cloud = await Ec2Cloud.open(options.profile.region)
+            undo.push_async_callback(cloud.aclose)
             archive.prepare(options.existing)
-            spec = options.run_spec(run_id, name, cloud.region)
+            spec = options.run_spec(run_id, archive.name, cloud.region)
             session = cls(base, _host(spec, options, cloud, archive, folder), archive, folder)
             session.hand_in(resolved)
-        except BaseException:
-            await cloud.aclose()
-            archive.abandon()
-            raise
+            undo.pop_all()
         return session
 
     async def start(self, watchers: Sequence[Watcher]) -> None:
@@ -294,6 +291,20 @@ def _resolve(
 ) -> Resolved:
     texts = folder.path / "scripts"
     return resolve_jobs(as_list(jobs), base=base, texts=texts, defaults=defaults, taken=tuple(taken), skip=results)
+
+
+def _archive(options: FleetOptions, jobs: Sequence[Given], run_id: str) -> LocalArchive:
+    """Return the files of the run, and with them its name: the one given, or one that nobody has."""
+    from aspot.archive.local import LocalArchive
+    from aspot.journal.runs import runs
+
+    if options.name is not None:
+        _refuse_live(options.name)
+        return LocalArchive(options.results, options.name, run=run_id)
+    wanted = default_fleet_name(jobs[0] if jobs else "fleet", datetime.now(UTC).astimezone())
+    taken = {item.name for item in runs() if item.ended is None}
+    names = (f"{wanted}-{number}" if number > 1 else wanted for number in itertools.count(1))
+    return LocalArchive.claim(options.results, (name for name in names if name not in taken), run=run_id)
 
 
 def _refuse_live(name: str) -> None:

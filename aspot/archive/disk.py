@@ -83,6 +83,21 @@ def remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def remove_if_empty(folder: Path) -> None:
+    """Remove a folder unless something is in it."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def is_made(folder: Path) -> bool:
+    """Make a folder; return False if something is there already."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
 def is_empty(folder: Path) -> bool:
     """Tell whether nothing but empty folders is in the folder, or it isn't there."""
     return not any(names for _, _, names in os.walk(folder))

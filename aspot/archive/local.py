@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -40,12 +40,37 @@ class LocalArchive(Archive):
     """
 
     def __init__(self, results: Path | str, fleet: str, *, run: str) -> None:
+        self.name = fleet
         self.layout = Layout(Path(results).absolute() / fleet)
         self._run = run
         self._inputs: dict[str, str] = {}
         self._reused: dict[str, Result] = {}
         self._moved: Path | None = None
+        self._made: Path | None = None
         self._threads = anyio.CapacityLimiter(AT_ONCE)
+
+    @classmethod
+    def claim(cls, results: Path | str, names: Iterable[str], *, run: str) -> Self:
+        """Return the files of a run whose fleet takes the first of these names that has no results yet.
+
+        The folder is made at once: of two runs that start together, only one gets a name.
+
+        Args:
+            results: The folder of all fleets' results.
+            names: Names to try, without an end.
+            run: The run's id.
+
+        Raises:
+            ConfigError: If the folder cannot be made.
+        """
+        parent = Path(results).absolute()
+        is_new = not parent.exists()
+        with disk.explained(parent, ConfigError):
+            parent.mkdir(parents=True, exist_ok=True)
+            name = next(name for name in names if disk.is_made(parent / name))
+        archive = cls(parent, name, run=run)
+        archive._made = parent if is_new else None
+        return archive
 
     def prepare(self, existing: str = "refuse") -> None:
         """Make the results folder ready before anything is launched.
@@ -140,6 +165,8 @@ class LocalArchive(Archive):
         if not disk.is_empty(self.layout.root):
             return
         disk.remove(self.layout.root)
+        if self._made is not None:
+            disk.remove_if_empty(self._made)
         if self._moved is not None:
             self._moved.rename(self.layout.root)
             self._moved = None

@@ -146,6 +146,26 @@ def test_abandoning_never_removes_results(archive):
     assert archive.layout.staged_logs("train")
 
 
+def test_the_first_name_without_results_is_taken(tmp_path):
+    names = ["train", "train-2", "train-3"]
+    first, second = (LocalArchive.claim(tmp_path / "results", names, run=run) for run in ("a", "b"))
+    assert (first.name, second.name) == ("train", "train-2")
+    first.prepare()
+    second.abandon()
+    assert [item.name for item in (tmp_path / "results").iterdir()] == ["train"]
+
+
+def test_a_claim_that_is_given_up_leaves_nothing(tmp_path):
+    LocalArchive.claim(tmp_path / "results", ["train"], run="a").abandon()
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_claim_where_nothing_can_be_made_is_refused(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(ConfigError, match="cannot write"):
+        LocalArchive.claim(tmp_path / "results", ["train"], run="a")
+
+
 def test_a_wrong_word_is_refused(archive):
     with pytest.raises(ConfigError, match="existing must be refuse, resume or replace, not 'append'"):
         archive.prepare("append")

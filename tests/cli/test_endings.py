@@ -80,7 +80,7 @@ def test_two_quick_ctrl_c(cloud, start, script, aspot):
     assert answer[0] == 0, answer
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_everything(cloud, start, script, number):
     run = start(Piped, "run", script, "-n", "signal")
     run.says("started")

@@ -166,8 +166,9 @@ async def test_events_tell_the_whole_story(cloud):
             await fleet.submit(Job(command="echo a line", name="one"))
             await fleet.aclose()
     names = [item.name for item in told]
-    wanted = ["instance_launched", "instance_ready", "job_started", "log_line", "files_received", "job_ended"]
+    wanted = ["instance_launched", "instance_ready", "job_started", "files_received", "job_ended"]
     assert [name for name in dict.fromkeys(names) if name in wanted] == wanted
+    assert [item.line for item in told if item.name == "log_line"] == ["a line"]
     assert names[-1] == "fleet_finished"
     assert told[-1].left == ()
     assert all(item.fleet == "story" and item.time.tzinfo is not None for item in told)
@@ -206,6 +207,29 @@ async def test_no_jobs_no_cloud(cloud):
     async with Fleet("empty", show=False) as fleet:
         assert await fleet.wait() == []
     assert cloud.launches() == 0
+
+
+async def test_fleets_side_by_side_that_were_given_no_name(cloud):
+    write("ok.sh", "echo ok\n")
+    found = []
+
+    async def run():
+        found.append(await Fleet.run_many("ok.sh", show=False))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(run)
+    folders = {results[0].dir.parent.name for results in found}
+    assert all(results.ok for results in found)
+    assert len(folders) == 3
+    assert all(name.startswith("ok-") for name in folders)
+
+
+async def test_a_refused_fleet_leaves_no_folder(cloud):
+    for options in ({"profile": "t9.gigantic"}, {"upload": ["nowhere"]}, {"name": "named", "upload": ["nowhere"]}):
+        with pytest.raises(ConfigError):
+            await Fleet.run_many(Job(command="true"), show=False, **options)
+        assert list(Path().iterdir()) == []
 
 
 async def test_check_raises_with_all_results(cloud):

@@ -112,7 +112,7 @@ async def test_interrupted_without_notice_starts_over(cloud):
 
 
 async def test_a_checkpoint_saved_now_and_then_outlives_an_interruption_without_notice(cloud):
-    write("steps.sh", STEPS.replace("sleep 0.1", "sleep 0.3"))
+    write("steps.sh", STEPS.replace("sleep 0.1", "sleep 0.15"))
     saved = anyio.Event()
 
     def on_event(news):
