@@ -92,7 +92,7 @@ class Session:
     @classmethod
     async def _open(cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Self:
         from aspot.aws.cloud import Ec2Cloud
-        from aspot.journal.folders import RunFolder
+        from aspot.journal.folders import RunFolder, one_at_a_time
 
         base, run_id = Path.cwd(), new_run_id()
         archive = _archive(options, jobs, run_id)
@@ -102,9 +102,12 @@ class Session:
             resolved = _resolve(jobs, defaults, base, folder, options.results, taken=())
             cloud = await Ec2Cloud.open(options.profile.region)
             undo.push_async_callback(cloud.aclose)
-            archive.prepare(options.existing)
             spec = options.run_spec(run_id, archive.name, cloud.region)
-            session = cls(base, _host(spec, options, cloud, archive, folder), archive, folder)
+            with one_at_a_time():
+                _refuse_live(archive.name)
+                archive.prepare(options.existing)
+                host = _host(spec, options, cloud, archive, folder)
+            session = cls(base, host, archive, folder)
             session.hand_in(resolved)
             undo.pop_all()
         return session

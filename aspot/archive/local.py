@@ -47,6 +47,7 @@ class LocalArchive(Archive):
         self._reused: dict[str, Result] = {}
         self._moved: Path | None = None
         self._made: Path | None = None
+        self._is_ours = False
         self._threads = anyio.CapacityLimiter(AT_ONCE)
 
     @classmethod
@@ -69,7 +70,7 @@ class LocalArchive(Archive):
             parent.mkdir(parents=True, exist_ok=True)
             name = next(name for name in names if disk.is_made(parent / name))
         archive = cls(parent, name, run=run)
-        archive._made = parent if is_new else None
+        archive._made, archive._is_ours = parent if is_new else None, True
         return archive
 
     def prepare(self, existing: str = "refuse") -> None:
@@ -86,6 +87,7 @@ class LocalArchive(Archive):
         except ValueError:
             raise ConfigError(f"existing must be refuse, resume or replace, not {existing!r}") from None
         self._moved = earlier.prepare(self.layout, wanted)
+        self._is_ours = True
 
     def expect(self, inputs: Mapping[str, str]) -> None:
         """Take note of the jobs' input digests, by name: they go into `result.json`, for a later `resume`."""
@@ -161,8 +163,8 @@ class LocalArchive(Archive):
         disk.remove(self.layout.staging)
 
     def abandon(self) -> None:
-        """Undo `prepare` if nothing came into the folder: the run was refused before it began."""
-        if not disk.is_empty(self.layout.root):
+        """Undo `prepare` and `claim` if nothing came into the folder: the run was refused before it began."""
+        if not self._is_ours or not disk.is_empty(self.layout.root):
             return
         disk.remove(self.layout.root)
         if self._made is not None:

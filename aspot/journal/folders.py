@@ -16,6 +16,7 @@ from aspot.errors import AspotError, ConfigError
 
 STATE_VARIABLE = "ASPOT_STATE_DIR"
 RUN_ID_LENGTH = 26
+BEGINNING = "beginning.lock"
 LOCK_TRIES = 5
 """A probe holds the lock for microseconds: one that wants it tries a few times before it calls the run taken."""
 LOCK_PAUSE_S = 0.02
@@ -178,6 +179,21 @@ class RunFolder:
             yield descriptor
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let no other process of this user begin a run in this block: who looks for a free name then gets it. Blocks.
+
+    Raises:
+        ConfigError: If the state folder cannot be used.
+    """
+    descriptor = os.open(state_dir() / BEGINNING, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _lock(descriptor: int) -> bool:

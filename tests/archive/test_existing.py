@@ -146,6 +146,11 @@ def test_abandoning_never_removes_results(archive):
     assert archive.layout.staged_logs("train")
 
 
+def test_a_run_that_was_refused_early_touches_no_folder_of_another(archive):
+    LocalArchive(archive.layout.root.parent, "study", run="other").abandon()
+    assert archive.layout.root.exists()
+
+
 def test_the_first_name_without_results_is_taken(tmp_path):
     names = ["train", "train-2", "train-3"]
     first, second = (LocalArchive.claim(tmp_path / "results", names, run=run) for run in ("a", "b"))

@@ -113,6 +113,14 @@ def test_a_killed_run_is_ended_by_down(cloud, start, script, aspot):
     assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked)."), err
 
 
+def test_of_two_runs_that_start_together_under_one_name_one_is_refused(cloud, start, aspot):
+    script = write("ok.sh", "sleep 1; echo ok\n")
+    runs = [start(Piped, "run", script, "-n", "race", "-q") for _ in range(2)]
+    assert sorted(run.end() for run in runs) == [0, 2]
+    assert "error: fleet race is running" in "".join(run.err for run in runs)
+    assert cloud.launches() == 1
+
+
 def test_down_all(cloud, start, script, aspot):
     runs = [start(Piped, "run", script, "-n", name) for name in ("one", "two")]
     for run in runs:
