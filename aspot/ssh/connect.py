@@ -14,6 +14,7 @@ import anyio
 import asyncssh
 
 from aspot.ports import HostKeyMismatch, Link, NotReady, Remote, Target
+from aspot.ssh.cork import Cork
 from aspot.ssh.keys import TYPE, RunKeys
 from aspot.ssh.link import SshLink
 from aspot.ssh.upload import Uploads
@@ -26,6 +27,8 @@ HANDSHAKES = 8
 
 KEEPALIVE_S, KEEPALIVES = 15, 4
 """A peer that is silent for a minute is gone; asyncssh sends none unless told."""
+
+_CORK = Cork()
 
 _KEX = ["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"]
 
@@ -101,6 +104,7 @@ class SshRemote(Remote):
 
     def _options(self, target: Target, key: asyncssh.SSHKey) -> dict[str, Any]:
         return {
+            "tunnel": _CORK,
             "username": target.user,
             "client_keys": [self._keys.client],
             "known_hosts": ([key], [], []),

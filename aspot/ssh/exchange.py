@@ -6,6 +6,7 @@ May import: asyncssh, anyio.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -47,7 +48,7 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
     """The client's side of one command; `patience_s` limits every wait, None for one that may be silent for ever."""
 
     def __init__(self) -> None:
-        self.patience_s: float | None = PATIENCE_S
+        self._patience_s: float | None = PATIENCE_S
         self.error = bytearray()
         self._held = bytearray()
         self._channel: asyncssh.SSHClientChannel[bytes]
@@ -58,6 +59,10 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._is_full = False
         self._news = anyio.Event()
         self._diversion: Diversion | None = None
+        self._loop = asyncio.get_running_loop()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._waits_since: float | None = None
+        self._is_late = False
         self.trouble: Exception | None = None
 
     # --- asyncssh's side ----------------------------------------------------------------------------------------------
@@ -100,6 +105,8 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """Note the end of the channel."""
         self._is_ended = self._is_closed = True
         self._is_full = False
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._news.set()
 
     def pause_writing(self) -> None:
@@ -110,6 +117,18 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """Note that there is room again."""
         self._is_full = False
         self._news.set()
+
+    @property
+    def patience_s(self) -> float | None:
+        """Seconds that a wait may last; None for ever."""
+        return self._patience_s
+
+    @patience_s.setter
+    def patience_s(self, seconds: float | None) -> None:
+        self._patience_s = seconds
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     # --- our side -----------------------------------------------------------------------------------------------------
 
@@ -227,12 +246,30 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
             self._channel.resume_reading()
 
     async def _wait(self) -> None:
+        """Wait for news of the channel, with a limit: one timer for all, since one each costs like a packet."""
         self._news = anyio.Event()
+        self._waits_since = self._loop.time()
+        if self._alarm is None and self.patience_s is not None:
+            self._alarm = self._loop.call_later(self.patience_s, self._look)
         try:
-            with anyio.fail_after(self.patience_s):
-                await self._news.wait()
-        except TimeoutError as error:
-            raise LinkDropped(f"nothing came for {self.patience_s:.0f} s") from error
+            await self._news.wait()
+        finally:
+            self._waits_since = None
+        if self._is_late:
+            raise LinkDropped(f"nothing came for {self.patience_s:g} s")
+
+    def _look(self) -> None:
+        """See whether a wait has lasted too long; look again when the one now under way may have."""
+        self._alarm = None
+        if self._is_closed or self.patience_s is None:
+            return
+        now = self._loop.time()
+        left = self.patience_s - (now - self._waits_since) if self._waits_since is not None else self.patience_s
+        if left > 0:
+            self._alarm = self._loop.call_later(left, self._look)
+            return
+        self._is_late = True
+        self._news.set()
 
 
 async def begin(connection: asyncssh.SSHClientConnection, command: str) -> Exchange:

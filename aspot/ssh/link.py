@@ -203,13 +203,14 @@ class SshLink(Link):
         """
         text = order_text(order, self._run)
         there = self._ready.pop(_key(order), None)
+        is_fresh = there is None
+        there = there or await begin(self._connection, _run("start", self._run, order.spec.name, order.attempt))
         try:
-            if there is None:
-                there = await begin(self._connection, _run("start", self._run, order.spec.name, order.attempt))
-                await there.greeted()
             there.patience_s = ANSWER_S
             await there.send(text)
             there.end_input()
+            if is_fresh:
+                await there.greeted()
             await there.line()
         except CommandRefused as error:
             raise Undeliverable(f"{self._target.label} did not start it: {error}") from error
@@ -242,7 +243,10 @@ class SshLink(Link):
         """Copy the attempt's output into the sink as it appears, until the attempt has ended."""
         there = self._running.pop((job, attempt), None)
         with _answers():
-            if there is None or sink.offsets() != (0, 0):
+            if there is not None and sink.offsets() != (0, 0):
+                there.close()
+                there = None
+            if there is None:
                 there = await begin(self._connection, _run("follow", self._run, job, attempt, *sink.offsets()))
             there.patience_s = None
             there.divert(Following(sink))

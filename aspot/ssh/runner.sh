@@ -9,13 +9,15 @@ set -uf
 umask 077
 SH=${ASPOT_SH:-/bin/sh}
 case $0 in /*) SELF=$0 ;; *) SELF=$PWD/$0 ;; esac
+LF='
+'
 A=$HOME/.aspot
 M=$A/.machine
 IFS= read -r BOOT 2>/dev/null <"${ASPOT_BOOT_ID_FILE:-/proc/sys/kernel/random/boot_id}" || BOOT=none
 
 # --- small things ---------------------------------------------------------------------------------------------------
 
-reply() { printf '@aspot\n'; }
+reply() { printf '@aspot\n%s\n' "$1"; } # in one write: each is a packet, and wakes both sides
 die() { printf '%s\n' "$2" >&2; exit "$1"; } # die CODE WHY
 
 uptime_cs() { # UP: hundredths of a second since boot; no step of the wall clock can touch it
@@ -138,11 +140,10 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   attempt "$1" "$2" "$3"
   set_id=$4 how=$5 base=$6 sets=$A/$1/.sets
   is_name "$set_id" && is_name "$base" || die 120 "bad name"
-  reply
-  [ ! -d "$D/lock" ] || { echo started; exit 0; }
+  [ ! -d "$D/lock" ] || { reply started; exit 0; }
   case $how in
-    known) [ -d "$sets/$set_id/t" ] || { echo need; exit 0; } ;;
-    delta) [ -d "$sets/$base/t" ] || { echo need; exit 0; } ;;
+    known) [ -d "$sets/$set_id/t" ] || { reply need; exit 0; } ;;
+    delta) [ -d "$sets/$base/t" ] || { reply need; exit 0; } ;;
   esac
   new=$sets/.new.$$
   trap 'rm -rf "$new"' EXIT
@@ -156,8 +157,8 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   put "$D/ready" "$set_id" || die 125 "no room"
   cd "$D" && rm -rf "$new"
   trap - EXIT
-  echo ready
-  begin && follow 0 0; }
+  reply ready
+  begin && follow 0 0 started; }
 
 receive() { # LENGTH of the stream, every file checked
   head -c "$1" | unpack || die 122 "the stream was cut short, or there is no room"
@@ -170,11 +171,10 @@ keep_set() { # later attempts here need not be sent what this one was
 
 cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
   attempt "$1" "$2" "$3"
-  reply
-  begin && follow 0 0; }
+  begin && follow 0 0 "@aspot${LF}started"; }
 
 begin() { # start what is ready in D; the order comes on stdin
-  valid "$D" && { echo started; return; }
+  ! valid "$D" || return 0
   [ -f "$D/ready" ] && cd "$D" || die 122 "not delivered"
   order=.order.$$
   cat >$order && [ "$(tail -n 1 $order)" = '#whole' ] || { rm -f $order; die 122 "the order was cut short"; }
@@ -182,14 +182,12 @@ begin() { # start what is ready in D; the order comes on stdin
   printf '%65536s' '' 2>/dev/null >.reserve && true >>stdout && true >>stderr || { rm -f .reserve $order; rmdir lock; die 125 "no room"; }
   mv $order env
   launch
-  [ -f pid ] || die 123 "the supervisor did not come up: $(head -c 300 super.err)"
-  echo started; }
+  [ -f pid ] || die 123 "the supervisor did not come up: $(head -c 300 super.err)"; }
 
 begun() { # another start was first: all is well if that one lives or has ended in order
   i=0
   until [ -f pid ] || [ $i -ge 100 ]; do nap 5; i=$((i + 1)); done
-  alive pid || valid . || die 121 "it was started here before, and is gone"
-  echo started; }
+  alive pid || valid . || die 121 "it was started here before, and is gone"; }
 
 launch() { # the supervisor, outside this session; returns when its pid is written
   if is_ec2 && command -v systemd-run >/dev/null && as_root systemd-run --quiet --system --collect \
@@ -205,17 +203,16 @@ launch() { # the supervisor, outside this session; returns when its pid is writt
 
 cmd_status() { # RUN JOB N: the status line, "running", or "gone WHY"; what lost its supervisor is ended first
   attempt "$1" "$2" "$3"
-  reply
-  state; }
+  state
+  reply "$STATE"; }
 
 state() {
-  if valid "$D"; then echo "$STATUS"; elif alive "$D/pid"; then echo running; elif [ ! -d "$D/lock" ]; then
-    echo gone it was never started
-  elif [ ! -f "$D/pid" ] && [ ! -L "$D/.why" ] && is_young "$D/lock"; then
-    echo running
-  else
+  STATE=running
+  if valid "$D"; then STATE=$STATUS; elif alive "$D/pid"; then return; elif [ ! -d "$D/lock" ]; then
+    STATE='gone it was never started'
+  elif [ -f "$D/pid" ] || [ -L "$D/.why" ] || ! is_young "$D/lock"; then
     end_all 200
-    if valid "$D"; then echo "$STATUS"; else echo gone "$(epitaph)"; fi
+    if valid "$D"; then STATE=$STATUS; else STATE="gone $(epitaph)"; fi
   fi; }
 
 is_young() { [ -z "$(find "$1" -prune -mmin +1 2>/dev/null)" ]; } # a start may still be under way
@@ -229,11 +226,10 @@ epitaph() {
 cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start that comes later does nothing
   attempt "$1" "$2" "$3"
   is_name "$4" || die 120 "bad name"
-  reply
-  valid "$D" && { echo stopped; exit 0; }
+  valid "$D" && { reply stopped; exit 0; }
   mkdir -p "$D"
   because "$4"
-  mkdir "$D/lock" 2>/dev/null && { echo stopped; exit 0; }
+  mkdir "$D/lock" 2>/dev/null && { reply stopped; exit 0; }
   i=0
   until [ -f "$D/.pg" ] || [ $i -ge 100 ]; do
     alive "$D/pid" || { [ ! -f "$D/pid" ] && is_young "$D/lock"; } || break
@@ -243,13 +239,12 @@ cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start tha
   end_all "$5"
   i=0
   while alive "$D/pid" && ! valid "$D" && [ $i -lt 100 ]; do nap 10; i=$((i + 1)); done
-  echo stopped; }
+  reply stopped; }
 
 cmd_release() { # RUN JOB N: its results are home
   attempt "$1" "$2" "$3"
   [ ! -d "$D" ] || put "$D/released" yes
-  reply
-  echo released; }
+  reply released; }
 
 # --- an attempt from inside: the supervisor ----------------------------------------------------------------------------
 
@@ -350,17 +345,16 @@ epoch() { # EPOCH of YYYY-MM-DDThh:mm:ssZ (busybox date can't)
 
 cmd_follow() { # RUN JOB N OUT ERR: both files from these offsets on, as they grow; ends when the supervisor has
   attempt "$1" "$2" "$3"
-  follow "$4" "$5"; }
+  follow "$4" "$5" ''; }
 
-follow() { # OUT ERR
+follow() { # OUT ERR FIRST: what is said before anything else
   cd "$D" || die 121 "no such attempt"
-  out=$1 err=$2
+  out=$1 err=$2 first=$3
   set -- $(stat -c %s stdout stderr) 0 0
   [ "$out" -le "$1" ] || out=0 # the job truncated it
   [ "$err" -le "$2" ] || err=0
-  reply
-  echo "$out"
-  { reply; echo "$err"; } >&2
+  reply "$err" >&2
+  printf '%s\n@aspot\n%s\n' "$first" "$out"
   if ! alive pid; then
     tail -c +$((out + 1)) stdout 2>/dev/null
     tail -c +$((err + 1)) stderr 2>/dev/null >&2
@@ -385,10 +379,10 @@ cmd_collect() { # RUN JOB N result|checkpoint OUT ERR; stdin: roots, one a line,
   if valid "$D"; then frozen=yes; else frozen=; fi
   [ "$what" != result ] || [ $frozen ] || die 121 "it has not ended"
   [ "$what" = result ] || [ $frozen ] || snapshot "$@" || die 126 "the checkpoint kept changing while it was copied"
-  reply
+  SAID=@aspot
   if [ "$what" = result ]; then
-    echo "$STATUS"
     lengths
+    SAID=$SAID$LF$STATUS
     rest stdout "$out" "$OUT"
     rest stderr "$err" "$ERR"
   fi
@@ -404,21 +398,23 @@ lengths() { # OUT and ERR, of STATUS
   OUT=${STATUS#* out=} ERR=${STATUS#* err=}
   OUT=${OUT%% *} ERR=${ERR%% *}; }
 
-rest() { # FILE OFFSET LENGTH: "start length" and the bytes
+rest() { # FILE OFFSET LENGTH: "start length" and the bytes; what is short waits in SAID to be said together
   at=$2
   [ "$at" -le "$3" ] || at=0
-  echo "$at $(($3 - at))"
-  [ "$at" = "$3" ] || tail -c +$((at + 1)) "$D/$1" | head -c $(($3 - at)); }
+  SAID="${SAID:+$SAID$LF}$at $(($3 - at))"
+  [ "$at" != "$3" ] || return 0
+  printf '%s\n' "$SAID"
+  SAID=
+  tail -c +$((at + 1)) "$D/$1" | head -c $(($3 - at)); }
 
 list() { # everything below the roots: one record each, ended by an empty one
   if [ $# = 0 ]; then
-    printf 'G\n\0\0'
+    printf '%sG\n\0\0' "${SAID:+$SAID$LF}"
   elif [ -f "$M/gnu_find" ]; then
-    echo G
-    find "$@" \( -readable -printf r -o -printf - \) -printf '%y%m %s %p\0'
-    printf '\0'
+    printf '%sG\n' "${SAID:+$SAID$LF}"
+    find "$@" / \( -path / -prune -printf '\0' \) -o \( -readable -printf r -o -printf - \) -printf '%y%m %s %p\0'
   else
-    echo B
+    printf '%sB\n' "${SAID:+$SAID$LF}"
     find "$@" -print0
     printf '\0'
     find "$@" -print0 | xargs -0 stat -c '%f %s'
@@ -446,7 +442,7 @@ snapshot() { # copy the roots and go there; a copy during which nothing changed 
 look() { find "$@" -exec stat -c '%s %y %z %i %n' {} + 2>/dev/null | cksum; }
 
 cmd_watch() { # what this machine says by itself, from the beginning on
-  reply
+  reply watching
   watch; }
 
 watch() { # one watcher at a time: one whose connection is gone may not know it yet
@@ -465,12 +461,8 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; goes on as `watch`
   if find_off; then alive "$M/lease.pid" || detach lease _lease; alive "$M/lease.pid" && off=yes; fi
   if find_metadata; then alive "$M/watch.pid" || detach watch _watch "$ENDPOINT" "$FETCH"; watch=yes; fi
   [ -f "$M/host.pub" ] || new_host_key
-  reply
-  echo "boot=$BOOT"
-  echo "off=$off"
-  echo "watch=$watch"
-  [ ! -s "$M/host.pub" ] || { IFS= read -r key <"$M/host.pub" && echo "key=$key"; }
-  echo end
+  IFS= read -r key 2>/dev/null <"$M/host.pub" || key=
+  reply "boot=$BOOT${LF}off=$off${LF}watch=$watch${LF}key=$key${LF}end"
   watch; }
 
 know_tools() { # what differs between GNU and busybox, asked once
@@ -523,8 +515,7 @@ reload_sshd() {
 cmd_lease() { # renew
   uptime_cs
   put "$M/renewed" "$UP $BOOT" || die 125 "no room"
-  reply
-  echo renewed; }
+  reply renewed; }
 
 cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more
   cd "$A" && me "$M/lease.pid"
@@ -577,11 +568,11 @@ cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it h
   JOB=setup N=1 D=$A/.setup/$1 COOKIE="ASPOT_COOKIE=$A/.setup/$1;"
   mkdir -p "$D/work" && put "$D/ready" yes || die 125 "no room"
   ! is_ec2 || await_boot
-  reply
-  (begin >/dev/null) || exit $?
+  (begin) || exit $?
   gap=5
   while ! valid "$D" && alive "$D/pid"; do nap $gap; [ $gap -ge 200 ] || gap=$((gap * 2)); done
   state
+  reply "$STATE"
   tail -c 2000 "$D/stdout"
   tail -c 2000 "$D/stderr"; }
 

@@ -6,7 +6,6 @@ import http.server
 import shutil
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -86,8 +85,7 @@ def watch(machine, metadata):
 
 def pid_of(machine) -> int:
     path = machine.home / ".aspot/.machine/watcher"
-    until(path.exists)
-    return int(path.read_text().split()[0])
+    return int(until(lambda: path.exists() and path.read_text()).split()[0])
 
 
 def in_seconds(seconds: float) -> str:
@@ -183,11 +181,12 @@ def test_a_watch_says_everything_from_the_beginning_and_replaces_an_older_one(ma
     machine.begin("watch")
     machine.wait(number)  # its tail was ended by the second watch
 
-    def watched() -> str:
+    def watched() -> bool:
+        before = pid_of(machine)
         number = machine.begin("watch")
-        time.sleep(0.2)
+        until(lambda: pid_of(machine) != before)
         machine.begin("watch")
-        return machine.wait(number).said
+        return "exited job 1 v1 rc=3 " in machine.wait(number).said
 
-    assert "exited job 1 v1 rc=3 " in until(watched)
+    until(watched)
     assert machine.run("status", RUN, "job", 1).said.startswith("v1 rc=3 ")
