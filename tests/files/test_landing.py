@@ -117,7 +117,8 @@ def test_a_root_that_is_a_link_is_refused(root):
 def test_paths_too_long_to_open_are_refused(root):
     room = os.pathconf(root, "PC_PATH_MAX") - len(os.fsencode(root)) - 2
     parts = ["x" * 200] * (room // 201)
-    parts[-1] += "x" * (room - len("/".join(parts)))
+    rest = room - len("/".join(parts))
+    parts = [*parts, "x" * (rest - 1)] if rest > 50 else [*parts[:-1], parts[-1] + "x" * rest]
     with Landing(root) as landing:
         put(landing, "/".join(parts))
         refuses(landing, "/".join([*parts[:-1], parts[-1] + "y"]))

@@ -76,11 +76,11 @@ async def test_each_way_to_end(cloud):
 
 
 async def test_interrupted_with_notice_goes_on_from_its_checkpoint(cloud):
-    write("steps.sh", STEPS)
+    write("steps.sh", STEPS.replace("sleep 0.1", "sleep 0.3"))  # longer than a notice takes to be seen: 5 s
     async with Fleet("moved", show=False) as fleet:
         handle = fleet.submit(Job("steps.sh", checkpoint=["ckpt"], on_notice="echo saved > ckpt/hook"))
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: interrupt_at(fleet, cloud, "step 5", notice_s=2))
+            group.start_soon(lambda: interrupt_at(fleet, cloud, "step 5", notice_s=8))
             result = await handle
             group.cancel_scope.cancel()
     assert result.status == "succeeded"
