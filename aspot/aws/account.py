@@ -150,7 +150,7 @@ class Account:
         made.groups |= {one for one, kind in listed if kind == "security-group"}
         while True:
             left = await cleanup.remove(self._aws, made)
-            is_in_use = any("DependencyViolation" in one for one in left)
+            is_in_use = any("DependencyViolation" in one for one in left) and not refused  # those stay, and so it stays
             if not (is_in_use or await self._are_ending(run, refused)) or time.monotonic() > until:
                 return left
             await anyio.sleep(EVERY_S)

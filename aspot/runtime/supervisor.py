@@ -178,14 +178,15 @@ class Supervisor:
             shown = await self._end_rest()
             left = machines_left(self.run, shown)
             self.left = (*left, UNCHECKED)
-            self.left = (*left, *await self._clean_up())
+            rest = await self._clean_up()
+            self.left = (*left, *(item for item in rest if not any(name in item for name in self.run.live)))
         if not self.left and self._is_abandoned:
             self.left = (*machines_left(self.run, {}), UNCHECKED)
         await self._close()
 
     async def _end_rest(self) -> dict[str, str]:
         """End what the run, had it ended in order, would not have left."""
-        if not (self.run.live or self.run.asked):
+        if not (self._endable() or self.run.asked):
             return {}
         return await end_all(self.wiring, self._endable(), limit_s=LEAVE_S)
 
@@ -193,7 +194,9 @@ class Supervisor:
         if self._is_unprepared:
             return ()
         pauses = Pauses(first_s=1.0, most_s=10.0, chance=self.wiring.chance)
-        deadline = min(self._loop.deadline, anyio.current_time() + self.teardown_s)
+        is_kept = any(self.run.instances[name].kept for name in self.run.live)
+        patience_s = 0.0 if is_kept else self.teardown_s  # what a kept machine uses stays, however often we try
+        deadline = min(self._loop.deadline, anyio.current_time() + patience_s)
         return await clean_up(self.wiring.cloud, pauses, deadline=deadline)
 
     def _endable(self) -> set[str]:

@@ -113,6 +113,26 @@ def test_a_killed_run_is_ended_by_down(cloud, start, script, aspot):
     assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked)."), err
 
 
+def test_a_machine_that_may_not_be_ended_is_left_and_said(cloud, start, aspot):
+    """Somebody protected it: everything else is done, and the exit code is 3."""
+    run = start(Piped, "run", write("short.sh", "echo begun; sleep 2\n"), "-n", "kept")
+    run.says("started")
+    (machine,) = cloud.alive()
+    ec2 = cloud.client("ec2")
+    ec2.modify_instance_attribute(InstanceId=machine["id"], DisableApiTermination={"Value": True})
+    assert run.end(within_s=25) == 3
+    assert "1 succeeded" in run.out
+    left = run.out[run.out.index("Left behind, $") :]
+    assert left.count(machine["id"]) <= 2  # once by name, once in AWS's own words
+    assert "OperationNotPermitted" in left
+    assert left.rstrip().endswith("End it: aspot down kept")
+    code, out, _ = aspot("down", "kept")
+    assert code == 3
+    assert machine["id"] in out
+    ec2.modify_instance_attribute(InstanceId=machine["id"], DisableApiTermination={"Value": False})
+    assert aspot("down", "kept")[0] == 0
+
+
 def test_of_two_runs_that_start_together_under_one_name_one_is_refused(cloud, start, aspot):
     script = write("ok.sh", "sleep 1; echo ok\n")
     runs = [start(Piped, "run", script, "-n", "race", "-q") for _ in range(2)]
