@@ -113,6 +113,8 @@ class Fleet:
         from aspot.session import Session
 
         if self._session is not None:
+            if jobs or self._session.is_over:
+                raise ConfigError("this fleet was started before: it runs once", fix="make a new Fleet(...)")
             return
         session = self._session = await Session.open(self._options, jobs, defaults)
         try:

@@ -138,6 +138,11 @@ class Session:
         """Return the run as it is now."""
         return self._host.run
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the run has ended and was cleaned up."""
+        return self._host.is_done
+
     def job(self, name: str) -> Job:
         """Return a job as given, with its final name."""
         return self._jobs[name]

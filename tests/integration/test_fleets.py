@@ -71,6 +71,9 @@ async def test_a_fleet_over_several_cells(cloud):
     assert fleet.cost_per_hour == 0
     with pytest.raises(AspotError):
         fleet.submit(Job(command="true"))
+    for again in (fleet.start, lambda: fleet.run(Job(command="true"))):
+        with pytest.raises(ConfigError, match="runs once"):
+            await again()
 
 
 async def test_cancelling_one_job_and_then_all(cloud):
