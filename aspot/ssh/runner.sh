@@ -64,8 +64,9 @@ attempt() { # attempt RUN JOB N: D, its folder
 
 is_ec2() { # only DMI says so; a guest of the local cloud never is
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] || return 1
-  IFS= read -r v 2>/dev/null </sys/class/dmi/id/sys_vendor && [ "$v" = "Amazon EC2" ] && return 0
-  IFS= read -r v 2>/dev/null </sys/class/dmi/id/bios_version && case $v in *amazon*) return 0 ;; esac
+  dmi=${ASPOT_DMI:-/sys/class/dmi/id}
+  IFS= read -r v 2>/dev/null <"$dmi/sys_vendor" && [ "$v" = "Amazon EC2" ] && return 0
+  IFS= read -r v 2>/dev/null <"$dmi/bios_version" && case $v in *amazon*) return 0 ;; esac
   return 1; }
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
@@ -190,9 +191,11 @@ begun() { # another start was first: all is well if that one lives or has ended 
   alive pid || valid . || die 121 "it was started here before, and is gone"; }
 
 launch() { # the supervisor, outside this session; returns when its pid is written
+  files=$(ulimit -Hn)
+  [ "$files" != unlimited ] || files=infinity
   if is_ec2 && command -v systemd-run >/dev/null && as_root systemd-run --quiet --system --collect \
     --unit="aspot-$JOB-a$N" -p Type=exec -p KillMode=control-group -p OOMPolicy=continue -p TasksMax=infinity \
-    -p LimitNOFILE="$(ulimit -Hn)" --uid="$(id -u)" --gid="$(id -g)" --setenv=HOME="$HOME" --setenv=PATH="$PATH" \
+    -p LimitNOFILE="$files" --uid="$(id -u)" --gid="$(id -g)" --setenv=HOME="$HOME" --setenv=PATH="$PATH" \
     --setenv=USER="${USER:-}" --setenv=LOGNAME="${LOGNAME:-}" --setenv=LANG="${LANG:-C.UTF-8}" \
     --setenv=SHELL="${SHELL:-/bin/sh}" "$SH" "$SELF" _super "$D" "$COOKIE" "$JOB" "$N" 2>super.err; then
     i=0
@@ -359,9 +362,8 @@ follow() { # OUT ERR FIRST: what is said before anything else
     tail -c +$((out + 1)) stdout 2>/dev/null
     tail -c +$((err + 1)) stderr 2>/dev/null >&2
   elif [ -f "$M/tail_pid" ]; then
-    tail -c +$((out + 1)) -f --pid="$P" stdout 2>/dev/null &
     tail -c +$((err + 1)) -f --pid="$P" stderr >&2 2>/dev/null &
-    wait
+    exec tail -c +$((out + 1)) -f --pid="$P" stdout 2>/dev/null
   else
     tail -c +$((out + 1)) -f stdout 2>/dev/null & one=$!
     tail -c +$((err + 1)) -f stderr >&2 2>/dev/null & two=$!

@@ -211,3 +211,35 @@ def test_a_damaged_status_is_no_status(machine):
     (folder / "pid").write_text(f"1 1 {BOOT}\n")
     (folder / "status").write_text("v1 rc=0 why=exit end=1 boot=x out=0 er")
     assert machine.status() == "gone its supervisor was killed"
+
+
+SYSTEMD_RUN = r"""
+echo "$@" >>"$HOME/units"
+while :; do
+  case $1 in
+    -p) shift 2 ;;
+    --setenv=*) export "${1#--setenv=}"; shift ;;
+    -*) shift ;;
+    *) break ;;
+  esac
+done
+setsid "$@" </dev/null >/dev/null 2>&1 &
+"""
+
+
+def test_on_ec2_the_supervisor_is_a_unit_of_its_own_where_systemd_takes_it(machine):
+    if machine.shell == "busybox":
+        return  # a unit's program is one word; no instance's /bin/sh is two
+    dmi = machine.folder / "dmi"
+    dmi.mkdir()
+    (dmi / "sys_vendor").write_text("Amazon EC2\n")
+    machine.env = {key: value for key, value in machine.env.items() if key != "ASPOT_LOCAL_GUEST"}
+    machine.env |= {"ASPOT_DMI": str(dmi), "ASPOT_SH": "/bin/sh"}
+    machine.shim("systemd-run", SYSTEMD_RUN)
+    machine.start("exit 3")
+    assert machine.ended().code == 3
+    (unit,) = (machine.home / "units").read_text().splitlines()
+    assert "--unit=aspot-job-a1 -p Type=exec -p KillMode=control-group -p OOMPolicy=continue" in unit
+    machine.shim("systemd-run", "exit 1")  # refused: its own session does
+    machine.start("exit 4", job="two")
+    assert machine.ended("two").code == 4
