@@ -1,9 +1,9 @@
-"""`Fleet`: the public class. What it is made of is wired in `aspot.session`, imported when a fleet starts."""
+"""`Fleet`: the public class. What drives it is in `aspot.session`, imported when a fleet starts."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from aspot.errors import AspotError, ConfigError
 from aspot.instance import Instance
 from aspot.intake.jobs import as_list
-from aspot.intake.options import FleetOptions
+from aspot.intake.options import FleetOptions, split_options
 from aspot.jobs import Job
 from aspot.machine.money import cost_now, cost_per_hour, instance_cost
 from aspot.machine.news import LogLine, News
@@ -19,7 +19,6 @@ from aspot.profiles import Profile
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
-    from aspot.machine.model import Run
     from aspot.session import Session, Watcher
     from aspot.ui.pump import Viewer
 
@@ -130,7 +129,7 @@ class Fleet:
         shown = viewer(self._show) if self._show is None or isinstance(self._show, bool) else self._show
         found = [Watcher(shown.watch, wants_logs=shown.wants_logs)]
         if self._on_event is not None:
-            found.append(Watcher(_caller(self._on_event), wants_logs=True))
+            found.append(Watcher.calling(self._on_event))
         return tuple(found)
 
     async def aclose(self) -> None:
@@ -292,32 +291,5 @@ def run_many(jobs: Jobs, name: str | None = None, **options: Any) -> Results:
     raise ConfigError("an event loop is running here already", fix="await Fleet.run_many(...)")
 
 
-def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return options of the fleet and defaults for its jobs.
-
-    Raises:
-        ConfigError: If one is neither.
-    """
-    job_names = {"args", "env", "secrets", "upload", "download", "checkpoint", "checkpoint_every", "on_notice"}
-    job_names |= {"timeout", "attempts", "interruptions"}
-    jobs = {key: value for key, value in options.items() if key in job_names}
-    return {key: value for key, value in options.items() if key not in job_names}, jobs
-
-
 def _name_of(job: str | Job | JobHandle) -> str:
     return job if isinstance(job, str) else job.name or ""
-
-
-def _caller(listener: Listener) -> Callable[[AsyncIterator[News], Callable[[], Run]], Awaitable[None]]:
-    import logging
-
-    logger = logging.getLogger(__name__)
-
-    async def call(news: AsyncIterator[News], _: Callable[[], Run]) -> None:
-        async for item in news:
-            try:
-                listener(item)
-            except Exception:
-                logger.warning("on_event raised", exc_info=True, extra={"event": item.name})
-
-    return call

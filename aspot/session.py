@@ -1,12 +1,10 @@
-"""One run of a fleet, wired: which adapter stands behind which port. Everything heavy is imported here, when needed."""
+"""One run of a fleet, from its opening to its end: what the public class asks of it."""
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -14,27 +12,21 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from aspot.errors import AspotError, ConfigError
-from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
-from aspot.intake.names import default_fleet_name, new_run_id, owner
+from aspot.intake.names import new_run_id
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
-from aspot.machine.model import Run, RunSpec
+from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
-from aspot.ports import CloudPlan, Lease
+from aspot.opening import Given, Resolved, make_archive, make_host, refuse_live, resolve
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
-    from aspot.aws.cloud import Ec2Cloud
     from aspot.journal.folders import RunFolder
     from aspot.runtime.host import RunHost
 
-Given = str | Path | Job
-Resolved = Sequence[ResolvedJob]
-
-LEASE_TERM_S = 900.0
-"""A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
+logger = logging.getLogger(__name__)
 
 NOTHING = "Nothing was launched."
 
@@ -51,13 +43,18 @@ class Watcher:
     watch: Callable[[AsyncIterator[News], Callable[[], Run]], Awaitable[None]]
     wants_logs: bool
 
+    @classmethod
+    def calling(cls, listener: Callable[[News], object]) -> Self:
+        """Return a watcher that calls a function with all news; an exception in it is warned about."""
 
-class SystemClock:
-    """The computer's clock."""
+        async def watch(news: AsyncIterator[News], _: Callable[[], Run]) -> None:
+            async for item in news:
+                try:
+                    listener(item)
+                except Exception:
+                    logger.warning("on_event raised", exc_info=True, extra={"event": item.name})
 
-    def now(self) -> datetime:
-        """Return the time, aware UTC."""
-        return datetime.now(UTC)
+        return cls(watch, wants_logs=True)
 
 
 class Session:
@@ -95,18 +92,18 @@ class Session:
         from aspot.journal.folders import RunFolder, one_at_a_time
 
         base, run_id = Path.cwd(), new_run_id()
-        archive = _archive(options, jobs, run_id)
+        archive = make_archive(options, jobs, run_id)
         async with AsyncExitStack() as undo:
             undo.callback(archive.abandon)
             folder = RunFolder.of(archive.name, run_id)
-            resolved = _resolve(jobs, defaults, base, folder, options.results, taken=())
+            resolved = resolve(jobs, defaults, base, folder, options.results, taken=())
             cloud = await Ec2Cloud.open(options.profile.region)
             undo.push_async_callback(cloud.aclose)
             spec = options.run_spec(run_id, archive.name, cloud.region)
             with one_at_a_time():
-                _refuse_live(archive.name)
+                refuse_live(archive.name)
                 archive.prepare(options.existing)
-                host = _host(spec, options, cloud, archive, folder)
+                host = make_host(spec, options, cloud, archive, folder)
             session = cls(base, host, archive, folder)
             session.hand_in(resolved)
             undo.pop_all()
@@ -157,7 +154,7 @@ class Session:
 
     def _resolve(self, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Resolved:
         results = self._archive.layout.root.parent
-        return _resolve(jobs, defaults, self.base, self._folder, results, taken=self._jobs)
+        return resolve(jobs, defaults, self.base, self._folder, results, taken=self._jobs)
 
     def hand_in(self, resolved: Resolved) -> list[str]:
         """Hand in jobs that were checked; those whose earlier results are taken do not run again."""
@@ -286,89 +283,3 @@ async def _next_result(news: AsyncIterator[News]) -> bool:
         if isinstance(item, JobEnded):
             return True
     return False
-
-
-def _resolve(
-    jobs: Sequence[Given],
-    defaults: Mapping[str, Any],
-    base: Path,
-    folder: RunFolder,
-    results: Path,
-    *,
-    taken: Collection[str],
-) -> Resolved:
-    texts = folder.path / "scripts"
-    return resolve_jobs(as_list(jobs), base=base, texts=texts, defaults=defaults, taken=tuple(taken), skip=results)
-
-
-def _archive(options: FleetOptions, jobs: Sequence[Given], run_id: str) -> LocalArchive:
-    """Return the files of the run, and with them its name: the one given, or one that nobody has."""
-    from aspot.archive.local import LocalArchive
-    from aspot.journal.runs import runs
-
-    if options.name is not None:
-        _refuse_live(options.name)
-        return LocalArchive(options.results, options.name, run=run_id)
-    wanted = default_fleet_name(jobs[0] if jobs else "fleet", datetime.now(UTC).astimezone())
-    taken = {item.name for item in runs() if item.ended is None}
-    names = (f"{wanted}-{number}" if number > 1 else wanted for number in itertools.count(1))
-    return LocalArchive.claim(options.results, (name for name in names if name not in taken), run=run_id)
-
-
-def _refuse_live(name: str) -> None:
-    """Refuse a name whose machines may still run.
-
-    Raises:
-        ConfigError: If there is such a run.
-    """
-    from aspot.journal.runs import runs
-
-    for item in runs():
-        if item.name == name and item.ended is None and not item.trouble:
-            state = "is running" if item.is_live else "was left by its process, and its machines may still run"
-            raise ConfigError(f"fleet {name} {state}", fix=f"another name, or: aspot down {name}")
-
-
-def _host(spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalArchive, folder: RunFolder) -> RunHost:
-    from aspot.journal.sqlite import SqliteJournal
-    from aspot.runtime.host import RunHost
-    from aspot.ssh.boot import user_data
-    from aspot.ssh.connect import SshRemote
-    from aspot.ssh.keys import RunKeys
-
-    clock = SystemClock()
-    lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
-    journal = SqliteJournal.create(spec, created=clock.now(), options={"results": str(options.results)})
-    keys = RunKeys.generate(folder.keys)
-    host = RunHost(
-        spec,
-        cloud=cloud,
-        remote=SshRemote(keys, spec.id, skip=(options.results,)),
-        journal=journal,
-        archive=archive,
-        clock=clock,
-        plan=_plan(spec, options, user_data(keys, max_life_s=spec.max_life_s)),
-        lease=lease,
-        setup=options.profile.setup or "",
-        secrets=lambda job: {key: os.environ[key] for key in host.run.jobs[job].spec.secrets if key in os.environ},
-    )
-    return host
-
-
-def _plan(spec: RunSpec, options: FleetOptions, first_boot: bytes) -> CloudPlan:
-    profile = options.profile
-    return CloudPlan(
-        run=spec,
-        types=profile.types,
-        zones=profile.zones,
-        image=profile.image or "",
-        user=profile.user or "",
-        user_data=first_boot,
-        instance_profile=profile.instance_profile or "",
-        key_pair=profile.key_pair or "",
-        security_group=profile.security_group or "",
-        firewall=profile.firewall,
-        count=options.instances or 1,
-        owner=owner(),
-        expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
-    )

@@ -153,6 +153,18 @@ class FleetOptions:
         )
 
 
+def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return options of the fleet and defaults for its jobs.
+
+    Raises:
+        ConfigError: If one is neither.
+    """
+    job_names = {"args", "env", "secrets", "upload", "download", "checkpoint", "checkpoint_every", "on_notice"}
+    job_names |= {"timeout", "attempts", "interruptions"}
+    jobs = {key: value for key, value in options.items() if key in job_names}
+    return {key: value for key, value in options.items() if key not in job_names}, jobs
+
+
 def _name(name: Any) -> str:
     if not isinstance(name, str):
         raise ConfigError(f"a fleet's name must be text, not {name!r}", fix='Fleet("lr-study")')

@@ -1,0 +1,148 @@
+"""What a run is made of: jobs resolved, a name claimed, an adapter behind each port. Heavy imports wait."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aspot.errors import ConfigError
+from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
+from aspot.intake.names import default_fleet_name, owner
+from aspot.intake.options import FleetOptions
+from aspot.jobs import Job
+from aspot.machine.model import RunSpec
+from aspot.ports import CloudPlan, Lease
+
+if TYPE_CHECKING:
+    from aspot.archive.local import LocalArchive
+    from aspot.aws.cloud import Ec2Cloud
+    from aspot.journal.folders import RunFolder
+    from aspot.runtime.host import RunHost
+
+Given = str | Path | Job
+Resolved = Sequence[ResolvedJob]
+
+LEASE_TERM_S = 900.0
+"""A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
+
+
+class SystemClock:
+    """The computer's clock."""
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+        return datetime.now(UTC)
+
+
+def resolve(
+    jobs: Sequence[Given],
+    defaults: Mapping[str, Any],
+    base: Path,
+    folder: RunFolder,
+    results: Path,
+    *,
+    taken: Collection[str],
+) -> Resolved:
+    """Return the jobs, checked, with their final names.
+
+    Args:
+        jobs: As given.
+        defaults: Options for jobs that leave them at their default.
+        base: The folder that relative paths are relative to.
+        folder: Of the run: scripts given as text are kept there.
+        results: The folder of all fleets' results: never sent.
+        taken: Names of the fleet's other jobs.
+
+    Raises:
+        ConfigError: If one of them cannot run.
+    """
+    texts = folder.path / "scripts"
+    return resolve_jobs(as_list(jobs), base=base, texts=texts, defaults=defaults, taken=tuple(taken), skip=results)
+
+
+def make_archive(options: FleetOptions, jobs: Sequence[Given], run_id: str) -> LocalArchive:
+    """Return the files of the run, and with them its name: the one given, or one that nobody has.
+
+    Raises:
+        ConfigError: If the name is taken, or the folder of results cannot be made.
+    """
+    from aspot.archive.local import LocalArchive
+    from aspot.journal.runs import runs
+
+    if options.name is not None:
+        refuse_live(options.name)
+        return LocalArchive(options.results, options.name, run=run_id)
+    wanted = default_fleet_name(jobs[0] if jobs else "fleet", datetime.now(UTC).astimezone())
+    taken = {item.name for item in runs() if item.ended is None}
+    names = (f"{wanted}-{number}" if number > 1 else wanted for number in itertools.count(1))
+    return LocalArchive.claim(options.results, (name for name in names if name not in taken), run=run_id)
+
+
+def refuse_live(name: str) -> None:
+    """Refuse a name whose machines may still run.
+
+    Raises:
+        ConfigError: If there is such a run.
+    """
+    from aspot.journal.runs import runs
+
+    for item in runs():
+        if item.name == name and item.ended is None and not item.trouble:
+            state = "is running" if item.is_live else "was left by its process, and its machines may still run"
+            raise ConfigError(f"fleet {name} {state}", fix=f"another name, or: aspot down {name}")
+
+
+def make_host(
+    spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalArchive, folder: RunFolder
+) -> RunHost:
+    """Return the host of a run, with an adapter behind each port; its journal is begun and locked, its keys are made.
+
+    Raises:
+        AspotError: If journal or keys cannot be written.
+    """
+    from aspot.journal.sqlite import SqliteJournal
+    from aspot.runtime.host import RunHost
+    from aspot.ssh.boot import user_data
+    from aspot.ssh.connect import SshRemote
+    from aspot.ssh.keys import RunKeys
+
+    clock = SystemClock()
+    lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
+    journal = SqliteJournal.create(spec, created=clock.now(), options={"results": str(options.results)})
+    keys = RunKeys.generate(folder.keys)
+    host = RunHost(
+        spec,
+        cloud=cloud,
+        remote=SshRemote(keys, spec.id, skip=(options.results,)),
+        journal=journal,
+        archive=archive,
+        clock=clock,
+        plan=_plan(spec, options, user_data(keys, max_life_s=spec.max_life_s)),
+        lease=lease,
+        setup=options.profile.setup or "",
+        secrets=lambda job: {key: os.environ[key] for key in host.run.jobs[job].spec.secrets if key in os.environ},
+    )
+    return host
+
+
+def _plan(spec: RunSpec, options: FleetOptions, first_boot: bytes) -> CloudPlan:
+    profile = options.profile
+    return CloudPlan(
+        run=spec,
+        types=profile.types,
+        zones=profile.zones,
+        image=profile.image or "",
+        user=profile.user or "",
+        user_data=first_boot,
+        instance_profile=profile.instance_profile or "",
+        key_pair=profile.key_pair or "",
+        security_group=profile.security_group or "",
+        firewall=profile.firewall,
+        count=options.instances or 1,
+        owner=owner(),
+        expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
+    )
