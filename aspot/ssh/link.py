@@ -5,21 +5,15 @@ May import: asyncssh, anyio, `aspot.files`, `aspot.ssh`.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import shlex
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from importlib import resources
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import asyncssh
 
-from aspot.errors import LinkError
 from aspot.files import patterns
-from aspot.files.haul import Damaged
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
 from aspot.ports import (
     Armed,
@@ -37,10 +31,12 @@ from aspot.ports import (
     Undeliverable,
 )
 from aspot.ssh.collect import ask, bring_files, bring_logs
+from aspot.ssh.commands import answers, command, honest, install_command, runner_text
 from aspot.ssh.exchange import CommandRefused, Exchange, begin, exchange
 from aspot.ssh.follow import Following
 from aspot.ssh.keys import RunKeys
 from aspot.ssh.order import fact_of, hundredths, order_text, setup_text, status_in, status_of
+from aspot.ssh.rotation import Probe, rotated
 from aspot.ssh.upload import Delivery, Uploads
 
 ANSWER_S = 60.0
@@ -49,15 +45,10 @@ ANSWER_S = 60.0
 SETUP_S = 3600.0
 """For a profile's set-up script."""
 
-PROBE_S = 3.0
-"""For the server to show its new host key; a real sshd needs about 0.1 s."""
-
 CLOSE_S = 2.0
 
 CHANNELS = 6
 """At once, beside the watch and the output: OpenSSH takes 10 sessions a connection (sshd_config, MaxSessions)."""
-
-Probe = Callable[[Target], Awaitable[asyncssh.SSHKey | None]]
 
 
 class SshLink(Link):
@@ -101,9 +92,11 @@ class SshLink(Link):
         """Install the runner, give the machine a host key of its own, arm the lease and check it. Re-entrant."""
         durations = (lease.term_s, lease.idle_s, lease.hold_s, lease.max_life_s)
         said: dict[str, str] = {}
-        there = await begin(self._connection, _install(" ".join(str(hundredths(seconds)) for seconds in durations)))
-        with _answers():
-            await there.send(_runner())
+        there = await begin(
+            self._connection, install_command(" ".join(str(hundredths(seconds)) for seconds in durations))
+        )
+        with answers():
+            await there.send(runner_text())
             there.end_input()
             await there.greeted()
             while (line := await there.line()) != "end":
@@ -114,7 +107,7 @@ class SshLink(Link):
             boot_id=said.get("boot", ""),
             powers_off=said.get("off") == "yes",
             watches=said.get("watch") == "yes",
-            rotated=await self._rotated(said.get("key", "")),
+            rotated=await rotated(self._keys, self._target, said.get("key", ""), self._probe),
         )
 
     async def set_up(self, script: str) -> None:
@@ -125,7 +118,7 @@ class SshLink(Link):
         """
         digest = hashlib.sha256(script.encode("utf-8", "surrogateescape")).hexdigest()
         try:
-            async with self._command(_run("setup", digest)) as there:
+            async with self._command(command("setup", digest)) as there:
                 there.patience_s = SETUP_S
                 await there.send(setup_text(script))
                 there.end_input()
@@ -146,9 +139,9 @@ class SshLink(Link):
     async def watch(self) -> AsyncIterator[RunnerFact]:
         """Yield what the machine says by itself, facts of before this connection too."""
         there, self._events = self._events, None
-        with _answers():
+        with answers():
             if there is None:
-                there = await begin(self._connection, _run("watch"))
+                there = await begin(self._connection, command("watch"))
                 await there.greeted()
             there.patience_s = None
             try:
@@ -185,7 +178,7 @@ class SshLink(Link):
         """
         delivery = Delivery(
             connection=self._connection,
-            command=_run("deliver", self._run, order.spec.name, order.attempt),
+            command=command("deliver", self._run, order.spec.name, order.attempt),
             instance=self._target.instance,
             label=self._target.label,
             uploads=self._uploads,
@@ -204,7 +197,7 @@ class SshLink(Link):
         text = order_text(order, self._run)
         there = self._ready.pop(_key(order), None)
         is_fresh = there is None
-        there = there or await begin(self._connection, _run("start", self._run, order.spec.name, order.attempt))
+        there = there or await begin(self._connection, command("start", self._run, order.spec.name, order.attempt))
         try:
             there.patience_s = ANSWER_S
             await there.send(text)
@@ -214,6 +207,9 @@ class SshLink(Link):
             await there.line()
         except CommandRefused as error:
             raise Undeliverable(f"{self._target.label} did not start it: {error}") from error
+        except BaseException:
+            there.close()
+            raise
         self._keep(self._running, order, there)
 
     async def status(self, job: str, attempt: int) -> ExitStatus | StillRunning | Gone:
@@ -242,12 +238,12 @@ class SshLink(Link):
     async def follow(self, job: str, attempt: int, sink: LogSink) -> None:
         """Copy the attempt's output into the sink as it appears, until the attempt has ended."""
         there = self._running.pop((job, attempt), None)
-        with _answers():
+        with answers():
             if there is not None and sink.offsets() != (0, 0):
                 there.close()
                 there = None
             if there is None:
-                there = await begin(self._connection, _run("follow", self._run, job, attempt, *sink.offsets()))
+                there = await begin(self._connection, command("follow", self._run, job, attempt, *sink.offsets()))
             there.patience_s = None
             there.divert(Following(sink))
             try:
@@ -265,9 +261,9 @@ class SshLink(Link):
         """
         wanted, bad = patterns.parse(spec.download)
         out, err = sink.offsets()
-        command = _run("collect", self._run, spec.name, attempt, "result", out, err)
-        with self._honest():
-            async with self._command(command) as there:
+        line = command("collect", self._run, spec.name, attempt, "result", out, err)
+        with honest(self._target.label):
+            async with self._command(line) as there:
                 await ask(there, wanted)
                 await bring_logs(there, sink)
                 brought = await bring_files(there, wanted, into)
@@ -281,8 +277,8 @@ class SshLink(Link):
             LinkError: If it kept changing, or what came is not what was announced.
         """
         wanted, _ = patterns.parse(spec.checkpoint)
-        with self._honest():
-            async with self._command(_run("collect", self._run, spec.name, attempt, "checkpoint", 0, 0)) as there:
+        with honest(self._target.label):
+            async with self._command(command("collect", self._run, spec.name, attempt, "checkpoint", 0, 0)) as there:
                 await ask(there, wanted)
                 brought = await bring_files(there, wanted, into)
         return len(brought.files), brought.size
@@ -296,8 +292,8 @@ class SshLink(Link):
 
     async def _say(self, *words: str | float, more_s: float = 0.0) -> str:
         """Return the first line of the runner's answer to a command that takes no input."""
-        with _answers():
-            async with self._command(_run(*words)) as there:
+        with answers():
+            async with self._command(command(*words)) as there:
                 there.patience_s = ANSWER_S + more_s
                 there.end_input()
                 await there.greeted()
@@ -312,72 +308,6 @@ class SshLink(Link):
         if there is not None:
             where[_key(order)] = there
 
-    async def _rotated(self, line: str) -> bool:
-        """Pin the key that the machine made, once it is seen to be served; until then the injected one stays."""
-        instance = self._target.instance
-        if self._keys.is_pinned(instance):
-            return True
-        try:
-            key = asyncssh.import_public_key(line)
-        except asyncssh.KeyImportError:
-            return False
-        await anyio.to_thread.run_sync(self._keys.propose, instance, key)
-        pause_s = 0.02
-        with anyio.move_on_after(PROBE_S):
-            while await self._probe(self._target) != key:
-                await anyio.sleep(pause_s)
-                pause_s = min(2 * pause_s, 0.5)
-            self._keys.pin(instance)
-        return self._keys.is_pinned(instance)
-
-    def _honest(self) -> _Honest:
-        return _Honest(self._target.label)
-
 
 def _key(order: AttemptOrder) -> tuple[str, int]:
     return order.spec.name, order.attempt
-
-
-class _answers:  # noqa: N801 - reads as a verb
-    """A runner that refuses what it should not has lost its files or its mind: connect and arm again."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, CommandRefused):
-            raise LinkDropped(f"the runner refused: {error}") from error
-
-
-class _Honest:
-    """Turns what an instance claimed wrongly into an error that names it."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, Damaged | CommandRefused):
-            raise LinkError(f"{self._label}: {error}") from error
-
-
-@functools.cache
-def _runner() -> bytes:
-    return resources.files("aspot.ssh").joinpath("runner.sh").read_bytes()
-
-
-def _run(*words: str | float) -> str:
-    """Return the command line of a runner's command, the same to every login shell."""
-    return 'exec /bin/sh "$HOME/.aspot/run" ' + " ".join(str(word) for word in words)
-
-
-def _install(numbers: str) -> str:
-    """Return the command line that installs the runner from stdin and arms the machine."""
-    steps = (
-        'umask 077; mkdir -p "$HOME/.aspot" && cd "$HOME/.aspot" && cat >.run.$$ '
-        f'&& [ "$(wc -c <.run.$$)" -eq {len(_runner())} ] && chmod 700 .run.$$ && mv -f .run.$$ run '
-        f'&& cd && exec /bin/sh "$HOME/.aspot/run" arm {numbers}'
-    )
-    return f"exec /bin/sh -c {shlex.quote(steps)}"

@@ -13,6 +13,7 @@ import pytest
 from aspot.errors import ConfigError
 from aspot.ports import HostKeyMismatch, LinkDropped, NotReady, Target
 from aspot.ssh import link as link_module
+from aspot.ssh import rotation
 from aspot.ssh.keys import RunKeys
 from tests.ssh.guest import LEASE, guest_at, order_for, remote_of
 
@@ -60,7 +61,7 @@ async def test_after_the_rotation_the_injected_key_is_refused(guest, tmp_path):
 
 
 async def test_a_new_key_is_pinned_only_once_it_is_served(guest, monkeypatch):
-    monkeypatch.setattr(link_module, "PROBE_S", 0.3)
+    monkeypatch.setattr(rotation, "PROBE_S", 0.3)
     guest.shim("systemctl", "exit 0")  # says that it reloads, and does not
     async with remote_of(guest) as remote:
         link = await remote.connect(guest.target())
