@@ -39,7 +39,7 @@ class Guest:
     host_key: asyncssh.SSHKey | None = None
     server: asyncssh.SSHAcceptor | None = None
     connections: list[asyncssh.SSHServerConnection] = attrs.field(factory=list)
-    tasks: dict = attrs.field(factory=dict)
+    tasks: set[asyncio.Task] = attrs.field(factory=set)
 
     @property
     def home(self) -> Path:
@@ -132,6 +132,9 @@ class Guest:
 
     async def serve(self, process: asyncssh.SSHServerProcess) -> None:
         self.commands.append(process.command or "")
+        task = asyncio.current_task()
+        self.tasks.add(task)  # before the child: what is cancelled while it starts is waited for too
+        task.add_done_callback(self.tasks.discard)
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -143,9 +146,6 @@ class Guest:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        task = asyncio.current_task()
-        self.tasks[task] = child
-        task.add_done_callback(self.tasks.pop)
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(_feed, process, child.stdin)
@@ -159,6 +159,8 @@ class Guest:
                 group.cancel_scope.cancel()
         finally:
             child._transport.close()
+            with anyio.CancelScope(shield=True):
+                await child.wait()  # it was killed; until that is seen, it counts as left running
 
     async def aclose(self) -> None:
         for connection in self.connections:
