@@ -155,7 +155,11 @@ class HostKeyMismatch(Exception):
 
 
 class NotReady(Exception):
-    """It does not take connections yet (refused, timed out, still booting): try again."""
+    """It does not let us in yet: try again."""
+
+
+class NobodyListens(NotReady):
+    """Its port takes no connections (refused, silent, still booting). A try costs next to nothing."""
 
 
 class Undeliverable(Exception):

@@ -72,9 +72,12 @@ class Aws:
         if self._is_refused:
             await self._renew()
         if service not in self._clients:
-            from botocore.config import Config
+            from aiobotocore.config import AioConfig
 
-            config = Config(
+            from aspot.aws.tls import SharedTlsSession
+
+            config = AioConfig(
+                http_session_cls=SharedTlsSession,
                 connect_timeout=CONNECT_S,
                 read_timeout=READ_S,
                 retries={"mode": "standard", "total_max_attempts": 1},

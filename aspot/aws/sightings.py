@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import anyio
 import attrs
 
 from aspot.aws import tags
@@ -43,6 +45,9 @@ TAKEN = frozenset(
 While the instance still runs, they are a notice too."""
 ALIVE = frozenset({"pending", "running"})
 BY_USER = "Client.UserInitiatedShutdown"
+STATUSES_S = 5.0
+"""Between questions for spot requests while their instances live: as often as AWS advises to look for a notice on the
+instance itself, which the runner does. At once when an instance ends: then they say why."""
 FILTER_VALUES = 200
 """Most values of a filter (EC2 API reference)."""
 _REASONS = {
@@ -69,6 +74,8 @@ class Eyes:
         is_public: Whether instances get a public address, so that a private one is not worth trying.
         ended: Instances that we asked EC2 to end.
         tagged: Spot requests that were seen to bear the run's tag.
+        statuses: Of spot requests in trouble as last seen, by instance id.
+        due: When to ask for them again, by the loop's clock.
     """
 
     run: str
@@ -76,6 +83,8 @@ class Eyes:
     is_public: bool = True
     ended: set[str] = attrs.field(factory=set)
     tagged: set[str] = attrs.field(factory=set)
+    statuses: dict[str, Mapping[str, Any]] = attrs.field(factory=dict)
+    due: float = -math.inf
 
 
 async def look(aws: Aws, eyes: Eyes, *, tries: int = 2) -> list[Sighting]:
@@ -88,8 +97,11 @@ async def look(aws: Aws, eyes: Eyes, *, tries: int = 2) -> list[Sighting]:
     reservations = await aws.pages("ec2:DescribeInstances", "Reservations", tries=tries, Filters=mine)
     instances = [item for one in reservations for item in one["Instances"]]
     requests = {_request_id(item) for item in instances if _is_open(item)} - {""}
-    statuses = await _statuses(aws, requests, eyes, tries) if requests else {}
-    return [sight(item, statuses.get(item["InstanceId"], {}), eyes) for item in instances]
+    is_urgent = any(_is_open(item) and item["State"]["Name"] not in ALIVE for item in instances)
+    if requests and (is_urgent or anyio.current_time() >= eyes.due):
+        eyes.statuses = await _statuses(aws, requests, eyes, tries)
+        eyes.due = anyio.current_time() + STATUSES_S
+    return [sight(item, eyes.statuses.get(item["InstanceId"], {}), eyes) for item in instances]
 
 
 async def _statuses(aws: Aws, requests: set[str], eyes: Eyes, tries: int) -> dict[str, Mapping[str, Any]]:

@@ -9,7 +9,7 @@ import anyio
 import attrs
 
 from aspot.machine.events import InstanceReady, InstanceUnusable, LinkLost, LinkRestored
-from aspot.ports import Armed, HostKeyMismatch, Link, LinkDropped, NotReady, Target, Undeliverable
+from aspot.ports import Armed, HostKeyMismatch, Link, LinkDropped, NobodyListens, NotReady, Target, Undeliverable
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.wiring import Wiring
 
@@ -20,6 +20,12 @@ READY_S = 300.0
 
 MISMATCH_S = 30.0
 """Cloud-init may replace host keys during boot (FAULTS I2); who shows a foreign key for longer is somebody else."""
+
+KNOCK_S = 0.75
+"""Between tries of a port that nobody serves yet: each second spent waiting here is paid for (a try costs 0.3 ms)."""
+
+KNOCKS_S = 60.0
+"""Machines boot in less; what takes longer is tried at growing pauses."""
 
 CLOSE_S = 2.0
 """To close a connection, alive or dead."""
@@ -126,9 +132,15 @@ class LinkKeeper:
         """Connect and arm, as often as it takes."""
         self._pauses.reset()
         self._mismatch_at = None
+        knocking_until = anyio.current_time() + KNOCKS_S
         while True:
             try:
                 return await self._try_once()
+            except NobodyListens as error:
+                self._why = str(error)
+                if anyio.current_time() < knocking_until:
+                    await anyio.sleep(KNOCK_S * self.wiring.chance.uniform(0.75, 1.25))
+                    continue
             except (NotReady, LinkDropped) as error:
                 self._why = str(error)
             except HostKeyMismatch as error:

@@ -13,22 +13,21 @@ from typing import Any
 import anyio
 import asyncssh
 
-from aspot.ports import HostKeyMismatch, Link, NotReady, Remote, Target
+from aspot.ports import HostKeyMismatch, Link, NobodyListens, NotReady, Remote, Target
 from aspot.ssh.cork import Cork
+from aspot.ssh.dial import dial
 from aspot.ssh.keys import TYPE, RunKeys
 from aspot.ssh.link import SshLink
 from aspot.ssh.upload import Uploads
 
-CONNECT_S = 10.0
-"""For TCP, and again for the login (asyncssh's own limit of 120 s is no help against a dead peer)."""
+LOGIN_S = 10.0
+"""For key exchange and login (asyncssh's own limit of 120 s is no help against a dead peer)."""
 
 HANDSHAKES = 8
 """At once: 8 stall the loop for 13 ms, 64 for 285 ms (DESIGN 6, measured)."""
 
 KEEPALIVE_S, KEEPALIVES = 15, 4
 """A peer that is silent for a minute is gone; asyncssh sends none unless told."""
-
-_CORK = Cork()
 
 _KEX = ["curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256"]
 
@@ -66,7 +65,8 @@ class SshRemote(Remote):
         """Connect, verified from the first byte; one try.
 
         Raises:
-            NotReady: It does not take connections, or not yet ours.
+            NobodyListens: Its port takes no connections.
+            NotReady: It does not let us in yet.
             HostKeyMismatch: It showed another key, or none of the right type: nothing was sent.
         """
         try:
@@ -88,9 +88,20 @@ class SshRemote(Remote):
 
     async def _open(self, target: Target, key: asyncssh.SSHKey) -> asyncssh.SSHClientConnection:
         try:
+            connected = await dial(target.address, target.port)
+        except OSError as error:
+            raise NobodyListens(f"{target.label} at {target.address}:{target.port}: {_why(error)}") from error
+        with Cork(connected) as cork:
+            return await self._log_in(target, key, cork)
+
+    async def _log_in(self, target: Target, key: asyncssh.SSHKey, cork: Cork) -> asyncssh.SSHClientConnection:
+        """Take turns for this only: a machine that does not answer at all keeps no other waiting."""
+        try:
             async with self._handshakes:
-                with anyio.fail_after(2 * CONNECT_S + 2):
-                    return await asyncssh.connect(target.address, target.port, **self._options(target, key))
+                with anyio.fail_after(LOGIN_S + 2):
+                    return await asyncssh.connect(
+                        target.address, target.port, tunnel=cork, **self._options(target, key)
+                    )
         except asyncssh.HostKeyNotVerifiable as error:
             raise HostKeyMismatch(
                 f"{target.label} ({target.instance}) showed a host key that is not its own"
@@ -104,7 +115,6 @@ class SshRemote(Remote):
 
     def _options(self, target: Target, key: asyncssh.SSHKey) -> dict[str, Any]:
         return {
-            "tunnel": _CORK,
             "username": target.user,
             "client_keys": [self._keys.client],
             "known_hosts": ([key], [], []),
@@ -120,8 +130,7 @@ class SshRemote(Remote):
             "gss_auth": False,
             "gss_kex": False,
             "host_based_auth": False,
-            "connect_timeout": CONNECT_S,
-            "login_timeout": CONNECT_S,
+            "login_timeout": LOGIN_S,
             "keepalive_interval": KEEPALIVE_S,
             "keepalive_count_max": KEEPALIVES,
             **_ALGORITHMS,
@@ -130,11 +139,17 @@ class SshRemote(Remote):
     async def _probe(self, target: Target) -> asyncssh.SSHKey | None:
         """Return the host key that is served now; None when none is. No login is tried."""
         try:
-            with anyio.fail_after(CONNECT_S):
-                async with self._handshakes:
-                    return await asyncssh.get_server_host_key(
-                        target.address, target.port, config=[], kex_algs=_KEX, server_host_key_algs=[TYPE]
-                    )
+            with anyio.fail_after(LOGIN_S):
+                with Cork(await dial(target.address, target.port)) as cork:
+                    async with self._handshakes:
+                        return await asyncssh.get_server_host_key(
+                            target.address,
+                            target.port,
+                            tunnel=cork,
+                            config=[],
+                            kex_algs=_KEX,
+                            server_host_key_algs=[TYPE],
+                        )
         except (asyncssh.Error, OSError):
             return None
 

@@ -8,7 +8,8 @@ peer and two segments for each of some sixty packets of a small job. Joined, the
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import socket
+from typing import Any, Self
 
 __all__ = ["Cork"]
 
@@ -107,12 +108,25 @@ class _Protocol(asyncio.Protocol):
 
 
 class Cork:
-    """What asyncssh is given as its tunnel: a plain TCP connection whose writes are joined."""
+    """What asyncssh is given as its tunnel: a TCP connection whose writes are joined. A context manager.
 
-    async def create_connection(self, session_factory: Any, remote_host: str, remote_port: int) -> tuple[Any, Any]:
-        """Connect; asyncssh's shape."""
+    Args:
+        connected: The socket, connected (see `dial`); closed at the end unless a transport has taken it over.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._connected: socket.socket | None = connected
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connected is not None:
+            self._connected.close()
+
+    async def create_connection(self, session_factory: Any, remote_host: str, remote_port: int) -> tuple[Any, Any]:  # noqa: ARG002
+        """Take the socket over; asyncssh's shape."""
         loop = asyncio.get_running_loop()
-        transport, made = await loop.create_connection(
-            lambda: _Protocol(session_factory(), loop), remote_host, remote_port
-        )
+        taken, self._connected = self._connected, None
+        transport, made = await loop.create_connection(lambda: _Protocol(session_factory(), loop), sock=taken)
         return transport, made.connection

@@ -34,8 +34,8 @@ class RunKeys:
     folder: Path
     client: asyncssh.SSHKey = attrs.field(repr=False)
     injected: asyncssh.SSHKey = attrs.field(repr=False)
-    _pinned: dict[str, asyncssh.SSHKey] = attrs.field(init=False, factory=dict, repr=False)
-    _candidates: dict[str, asyncssh.SSHKey] = attrs.field(init=False, factory=dict, repr=False)
+    _pinned: dict[str, asyncssh.SSHKey | None] = attrs.field(init=False, factory=dict, repr=False)
+    _candidates: dict[str, asyncssh.SSHKey | None] = attrs.field(init=False, factory=dict, repr=False)
 
     @classmethod
     def generate(cls, folder: Path) -> Self:
@@ -118,12 +118,13 @@ class RunKeys:
         self._path(instance, "next").replace(self._path(instance, "pub"))
         self._pinned[instance] = self._candidates.pop(instance)
 
-    def _look_up(self, known: dict[str, asyncssh.SSHKey], instance: str, kind: str) -> asyncssh.SSHKey | None:
+    def _look_up(self, known: dict[str, asyncssh.SSHKey | None], instance: str, kind: str) -> asyncssh.SSHKey | None:
+        """Return the key, read at the first question: a run's folder is one process's."""
         if instance not in known:
             try:
                 known[instance] = asyncssh.import_public_key(self._path(instance, kind).read_bytes())
             except (FileNotFoundError, asyncssh.KeyImportError):
-                return None
+                known[instance] = None
         return known[instance]
 
     def _path(self, instance: str, kind: str) -> Path:
