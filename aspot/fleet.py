@@ -88,16 +88,88 @@ class Fleet:
         results = await fleet.run(jobs, **job_options)
         return results.check() if check else results
 
-    async def run(self, jobs: Jobs, **defaults: Any) -> Results:
-        """Run these jobs and no others, from start to teardown; see `run_many`."""
+    async def run(self, jobs: Jobs, *, detach: bool = False, **defaults: Any) -> Results:
+        """Run these jobs and no others, from start to teardown; see `run_many`.
+
+        Args:
+            jobs: As for `run_many`.
+            detach: Leave the fleet to its machines as soon as that delays nothing; returns the results so far.
+            **defaults: Options of `Job`.
+        """
         wanted = as_list(jobs)
         if not wanted:
             return Results()
         self._options = self._options.sized_for(wanted)
         await self._open(wanted, defaults)
         async with self:
+            if detach:
+                await self._leave_soon()
             await self.wait()
         return self.results
+
+    async def _leave_soon(self) -> None:
+        self._live.close()
+        await self._live.settled()
+        if self._live.run.unfinished:
+            self.leave()
+
+    @classmethod
+    def attach(
+        cls,
+        name: str,
+        *,
+        region: str | None = None,
+        on_event: Listener | None = None,
+        show: bool | Viewer | None = None,
+    ) -> Attachment:
+        """Take up a fleet again that its process left: it was killed, the laptop slept, or it was detached.
+
+        Logs go on from the byte they stopped at, finished results are fetched, waiting jobs start. Use it as
+        `async with Fleet.attach("lr-study") as fleet:` or `fleet = await Fleet.attach("lr-study")`.
+
+        Args:
+            name: The fleet's name.
+            region: AWS region; None: where it runs.
+            on_event: As for `Fleet`.
+            show: As for `Fleet`.
+
+        Raises:
+            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it, or the
+                cloud cannot be asked; nothing about the fleet is changed then.
+        """
+        return Attachment(cls(name, on_event=on_event, show=show), region)
+
+    async def _attach(self, region: str | None) -> Self:
+        from aspot.session import Session
+
+        assert self._options.name is not None
+        session = self._session = await Session.attach(self._options.name, region=region)
+        try:
+            await session.start(self._listeners())
+        except AspotError:
+            self._session = None
+            raise
+        return self
+
+    async def detach(self) -> None:
+        """Leave the fleet to its machines and return: attempts go on there, `Fleet.attach` takes it up again.
+
+        Jobs that wait for a machine start when somebody has come back. Each machine ends itself: when its work is done
+        and its results have waited for `hold`, and in any case `max_life` after its boot.
+        """
+        if self._session is not None:
+            self._session.detach()
+            await self._session.finish()
+
+    @property
+    def is_detached(self) -> bool:
+        """Tell whether the fleet was left to its machines."""
+        return self._session is not None and self._session.is_detached
+
+    def leave(self) -> None:
+        """Ask for `detach` from where nothing can be awaited; whoever waits for results gets those there are."""
+        if self._session is not None:
+            self._session.detach()
 
     async def start(self) -> Self:
         """Make ready what launches need; instances come with the first job.
@@ -127,6 +199,8 @@ class Fleet:
         from aspot.ui.show import viewer
 
         shown = viewer(self._show) if self._show is None or isinstance(self._show, bool) else self._show
+        if getattr(shown, "offers_leave", False):
+            shown.leave = self.leave  # type: ignore[attr-defined]
         found = [Watcher(shown.watch, wants_logs=shown.wants_logs)]
         if self._on_event is not None:
             found.append(Watcher.calling(self._on_event))
@@ -245,6 +319,25 @@ class Fleet:
         if self._session is None:
             raise ConfigError("the fleet has not been started", fix="async with Fleet(...), or await fleet.start()")
         return self._session
+
+
+class Attachment:
+    """What `Fleet.attach` returns: await it, or enter it, to get the fleet."""
+
+    def __init__(self, fleet: Fleet, region: str | None) -> None:
+        self.fleet = fleet
+        self._region = region
+
+    def __await__(self) -> Generator[Any, None, Fleet]:
+        return self.fleet._attach(self._region).__await__()  # noqa: SLF001
+
+    async def __aenter__(self) -> Fleet:
+        return await self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.fleet.__aexit__(kind, error, trace)
 
 
 class JobHandle:

@@ -9,19 +9,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aspot.errors import ConfigError
+import attrs
+
+from aspot.errors import AspotError, ConfigError
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, owner
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
-from aspot.machine.model import RunSpec
+from aspot.machine.model import Run, RunSpec
 from aspot.ports import CloudPlan, Lease
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
     from aspot.aws.cloud import Ec2Cloud
     from aspot.journal.folders import RunFolder
+    from aspot.journal.runs import RunInfo
+    from aspot.journal.sqlite import SqliteJournal
     from aspot.runtime.host import RunHost
+    from aspot.ssh.keys import RunKeys
 
 Given = str | Path | Job
 Resolved = Sequence[ResolvedJob]
@@ -93,7 +98,8 @@ def refuse_live(name: str) -> None:
     for item in runs():
         if item.name == name and item.ended is None and not item.trouble:
             state = "is running" if item.is_live else "was left by its process, and its machines may still run"
-            raise ConfigError(f"fleet {name} {state}", fix=f"another name, or: aspot down {name}")
+            again = "" if item.is_live else f"aspot attach {name} goes on with it, "
+            raise ConfigError(f"fleet {name} {state}", fix=f"{again}aspot down {name} ends it, or use another name")
 
 
 def make_host(
@@ -104,32 +110,53 @@ def make_host(
     Raises:
         AspotError: If journal or keys cannot be written.
     """
+    from aspot.journal.codec import encode_plan
     from aspot.journal.sqlite import SqliteJournal
+    from aspot.ssh.keys import RunKeys
+
+    plan = _plan(spec, options)
+    setup = options.profile.setup or ""
+    kept = {"results": str(options.results), "plan": encode_plan(plan), "setup": setup}
+    journal = SqliteJournal.create(spec, created=SystemClock().now(), options=kept)
+    keys = RunKeys.generate(folder.keys)
+    return _wired(spec, cloud, journal, archive, keys, plan=plan, setup=setup, results=options.results)
+
+
+def _wired(
+    spec: RunSpec,
+    cloud: Ec2Cloud,
+    journal: SqliteJournal,
+    archive: LocalArchive,
+    keys: RunKeys,
+    *,
+    plan: CloudPlan,
+    setup: str,
+    results: Path,
+    earlier: Run | None = None,
+) -> RunHost:
     from aspot.runtime.host import RunHost
     from aspot.ssh.boot import user_data
     from aspot.ssh.connect import SshRemote
-    from aspot.ssh.keys import RunKeys
 
-    clock = SystemClock()
     lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
-    journal = SqliteJournal.create(spec, created=clock.now(), options={"results": str(options.results)})
-    keys = RunKeys.generate(folder.keys)
     host = RunHost(
         spec,
         cloud=cloud,
-        remote=SshRemote(keys, spec.id, skip=(options.results,)),
+        remote=SshRemote(keys, spec.id, skip=(results,)),
         journal=journal,
         archive=archive,
-        clock=clock,
-        plan=_plan(spec, options, user_data(keys, max_life_s=spec.max_life_s)),
+        clock=SystemClock(),
+        plan=attrs.evolve(plan, user_data=user_data(keys, max_life_s=spec.max_life_s)),
         lease=lease,
-        setup=options.profile.setup or "",
+        setup=setup,
         secrets=lambda job: {key: os.environ[key] for key in host.run.jobs[job].spec.secrets if key in os.environ},
+        earlier=earlier,
     )
     return host
 
 
-def _plan(spec: RunSpec, options: FleetOptions, first_boot: bytes) -> CloudPlan:
+def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
+    """Return what the cloud is to prepare, but for the user data: that holds keys, and follows from them."""
     profile = options.profile
     return CloudPlan(
         run=spec,
@@ -137,7 +164,6 @@ def _plan(spec: RunSpec, options: FleetOptions, first_boot: bytes) -> CloudPlan:
         zones=profile.zones,
         image=profile.image or "",
         user=profile.user or "",
-        user_data=first_boot,
         instance_profile=profile.instance_profile or "",
         key_pair=profile.key_pair or "",
         security_group=profile.security_group or "",
@@ -146,3 +172,60 @@ def _plan(spec: RunSpec, options: FleetOptions, first_boot: bytes) -> CloudPlan:
         owner=owner(),
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
     )
+
+
+def attachable(name: str, region: str | None) -> RunInfo:
+    """Return the run of this name that can be taken up again.
+
+    Args:
+        name: The fleet's name.
+        region: As the user gave it; None: the run's own.
+
+    Raises:
+        AspotError: If there is none, it has ended, another process drives it, or its journal cannot be read.
+    """
+    from aspot.journal.runs import newest, runs
+
+    if not any(item.name == name for item in runs()):
+        known = ", ".join(item.name for item in runs() if item.ended is None)
+        there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
+        raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
+    found = newest(name)
+    if found.trouble:
+        raise AspotError(f"{name} cannot be taken up: {found.trouble}")
+    if found.ended is not None:
+        raise ConfigError(f"fleet {name} has ended", fix=f"aspot status {name} shows what came of it")
+    if region is not None and region != found.region:
+        raise ConfigError(f"fleet {name} runs in {found.region}, not in {region}", fix="leave --region out")
+    if found.is_live:
+        raise ConfigError(
+            f"fleet {name} is being driven by another process", fix=f"aspot status {name}, or aspot logs {name}/JOB -f"
+        )
+    return found
+
+
+async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchive]:
+    """Return the host of an earlier run, as its journal tells it, and the run's files. The journal is locked from here.
+
+    Raises:
+        AspotError: If journal or keys cannot be read, or another process drives the run.
+    """
+    from aspot.archive.local import LocalArchive
+    from aspot.journal.codec import decode_plan
+    from aspot.journal.runs import replay
+    from aspot.journal.sqlite import SqliteJournal
+    from aspot.ssh.keys import RunKeys
+
+    journal = SqliteJournal.open(known.folder)
+    try:
+        earlier, results = replay(known.folder), Path(known.options["results"])
+        keys, plan = RunKeys.load(known.folder.keys), decode_plan(known.options["plan"])
+        archive = LocalArchive(results, known.name, run=known.id)
+        setup = str(known.options["setup"])
+        host = _wired(
+            earlier.spec, cloud, journal, archive, keys, plan=plan, setup=setup, results=results, earlier=earlier
+        )
+    except BaseException:
+        await journal.aclose()
+        raise
+    return host, archive

@@ -285,6 +285,7 @@ class Gone:
     """No status, and nothing of it runs: never started, rebooted, or its supervisor was killed (its group was, too)."""
 
     reason: str
+    was_started: bool = True
 
 
 class LogSink(Protocol):
@@ -392,6 +393,9 @@ class Archive(Protocol):
 
     async def accept(self, job: str, attempt: int, result: Mapping[str, object]) -> Path:
         """Publish the job's folder by one rename, with `result.json` in it; return it. Re-entrant."""
+
+    def published(self, job: str) -> Path:
+        """Return the folder of a job whose result was accepted."""
 
     async def finish(self, summary: Mapping[str, object]) -> None:
         """Write `results.json`."""

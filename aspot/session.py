@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,11 +15,13 @@ from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import new_run_id
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
+from aspot.machine.farewell import farewell_lines, is_settled
 from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
-from aspot.opening import Given, Resolved, make_archive, make_host, refuse_live, resolve
+from aspot.opening import Given, Resolved, attachable, make_archive, make_host, refuse_live, resolve, take_up
 from aspot.results import Result, Results
+from aspot.runtime.outcomes import job_of
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
@@ -60,16 +62,44 @@ class Watcher:
 class Session:
     """A fleet while it runs: its host, and what the public class asks of it. Made by `open`."""
 
-    def __init__(self, base: Path, host: RunHost, archive: LocalArchive, folder: RunFolder) -> None:
+    def __init__(
+        self, base: Path, host: RunHost, archive: LocalArchive, folder: RunFolder, *, is_new: bool = True
+    ) -> None:
         self.name = folder.name
         self.base = base
         self._host = host
         self._archive = archive
         self._folder = folder
+        self._is_new = is_new
         self._jobs: dict[str, Job] = {}
         self._reused: dict[str, Result] = {}
 
     # --- opening ---
+
+    @classmethod
+    async def attach(cls, name: str, *, region: str | None = None) -> Self:
+        """Take up the newest run of this name again; `start` goes on with it.
+
+        Args:
+            name: The fleet's name.
+            region: None for the run's own; another one is refused.
+
+        Raises:
+            AspotError: If there is none, it has ended, or another process drives it; nothing is changed then.
+        """
+        from aspot.aws.cloud import Ec2Cloud
+
+        known = attachable(name, region)
+        cloud = await Ec2Cloud.open(known.region)
+        try:
+            host, archive = await take_up(known, cloud)
+        except BaseException:
+            await cloud.aclose()
+            raise
+        session = cls(Path.cwd(), host, archive, known.folder, is_new=False)
+        session._jobs.update({job: job_of(record.spec) for job, record in host.run.jobs.items()})
+        archive.expect({job: record.spec.inputs for job, record in host.run.jobs.items()})
+        return session
 
     @classmethod
     async def open(cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Self:
@@ -122,10 +152,11 @@ class Session:
         for watcher in watchers:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
         try:
-            with _nothing_launched():
+            with _nothing_launched() if self._is_new else nullcontext():
                 await host.start()
         except BaseException:
-            self._archive.abandon()
+            if self._is_new:
+                self._archive.abandon()
             raise
 
     # --- work ---
@@ -160,7 +191,7 @@ class Session:
         """Hand in jobs that were checked; those whose earlier results are taken do not run again."""
         given = {item.spec.name: item.job for item in resolved}
         self._jobs.update(given)
-        self._archive.expect({item.spec.name: item.digest for item in resolved})
+        self._archive.expect({item.spec.name: item.spec.inputs for item in resolved})
         self._reused.update(self._archive.earlier(given))
         wanted = [item.spec for item in resolved if item.spec.name not in self._reused]
         if wanted:
@@ -185,8 +216,24 @@ class Session:
 
     async def wait(self) -> Results:
         """Wait for every job submitted so far."""
-        found = [await self.result(name) for name in tuple(self._jobs)]
-        return self._with_closing(found)
+        for name in tuple(self._jobs):
+            try:
+                await self.result(name)
+            except AspotError:
+                if not self._host.is_detached:
+                    raise
+        return self.results()
+
+    async def settled(self) -> None:
+        """Wait until leaving the run would delay nothing (or it is over)."""
+        news = self._host.subscribe()
+        try:
+            while not is_settled(self.run):
+                await anext(news)
+        except StopAsyncIteration:
+            return
+        finally:
+            news.close()
 
     async def as_completed(self) -> AsyncIterator[Result]:
         """Yield results as they are accepted, those of jobs submitted meanwhile too."""
@@ -240,7 +287,9 @@ class Session:
         from aspot.ui.closing import closing_lines
 
         results = Results(found, cost=cost_now(self.run), left=self._host.left)
-        if self._host.is_done:
+        if self._host.is_detached:
+            results.summary = "\n".join(farewell_lines(self.run))
+        elif self._host.is_done:
             results.summary = "\n".join(closing_lines(self.run, results, self._host.left))
         return results
 
@@ -261,6 +310,19 @@ class Session:
         """Cancel all, end all, wait for that."""
         self._host.stop(reason)
         await self._host.finished()
+
+    def close(self) -> None:
+        """Take no more jobs."""
+        self._host.close()
+
+    def detach(self) -> None:
+        """Leave the run to its machines."""
+        self._host.detach()
+
+    @property
+    def is_detached(self) -> bool:
+        """Tell whether the run was left to its machines."""
+        return self._host.is_detached
 
     def abandon(self) -> None:
         """Leave at once."""

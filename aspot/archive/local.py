@@ -146,6 +146,10 @@ class LocalArchive(Archive):
         stored = {**result, "inputs": self._inputs.get(job, "")}
         return await self._in_thread(Acceptance(self.layout, self._run, job, attempt, stored).carry_out)
 
+    def published(self, job: str) -> Path:
+        """Return the folder of a job whose result was accepted."""
+        return self.layout.job(job)
+
     async def finish(self, summary: Mapping[str, Any]) -> None:
         """Write `results.json`, reused results among the new ones, and remove what was staged.
 

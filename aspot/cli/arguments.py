@@ -61,6 +61,7 @@ def build() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"aspot {aspot.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _run(commands)
+    _attach(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
@@ -112,6 +113,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--security-group", metavar="ID", help="your own security group")
     group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
     group.add_argument("--yes", action="store_true", help="do not ask before more than 50 instances")
+    group.add_argument(
+        "--detach", action="store_true", help="leave once the jobs run; `aspot attach` takes it up again"
+    )
 
 
 def _run_files(group: argparse._ArgumentGroup) -> None:
@@ -138,6 +142,13 @@ def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--idle", metavar="TIME", help="a machine without work ends after this (default 60s)")
     group.add_argument("--hold", metavar="TIME", help="uncollected results hold a lost machine this long (default 2h)")
     group.add_argument("--capacity-timeout", metavar="TIME", help="how long a job waits for capacity (default 1h)")
+
+
+def _attach(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser("attach", help="take up a run again that its process left, and see it to its end")
+    parser.set_defaults(handler=_command("aspot.cli.attach"))
+    parser.add_argument("name", metavar="NAME")
+    _common(parser, as_json="print one JSON object a line on stdout")
 
 
 def _ls(commands: Commands[_Parser]) -> None:

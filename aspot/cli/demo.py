@@ -19,6 +19,7 @@ from aspot.errors import ConfigError, InternalError
 from aspot.fleet import Fleet
 from aspot.jobs import Job, grid
 from aspot.machine.news import LogLine
+from aspot.ui.live import LiveView
 from aspot.ui.show import viewer
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Demo:
     async def sweep_on(self, cloud: LocalCloud) -> Results:
         """Run the eight jobs, and interrupt one half-way."""
         shown = viewer(True, json=self.args.json, quiet=self.args.quiet)
+        if isinstance(shown, LiveView):
+            shown.offers_leave = False  # the local cloud ends with this process
         results_dir = self.args.keep or "aspot-results"
         self.fleet = Fleet("demo", results=results_dir, existing="replace", show=shown)
         self.say(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from aspot.errors import AspotError, InternalError
 
 EXIT_INTERRUPTED = 130
-STREAMS = ("run", "demo")
+STREAMS = ("run", "attach", "demo")
 """Commands whose `--json` prints one object a line: an error is the last one then."""
 TRACEBACK = "ASPOT_TRACEBACK"
 """Set, it shows tracebacks and log records."""

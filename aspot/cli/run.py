@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,13 +32,19 @@ def main(args: argparse.Namespace) -> int:
     jobs = jobs_of(args)
     fleet = Fleet(args.name, **fleet_options(args), show=viewer(True, json=args.json, quiet=args.quiet))
     _confirm(args)
-    return drive(fleet, jobs, args)
+    return drive(fleet, fleet.run(jobs, detach=args.detach), args)
 
 
-def drive(fleet: Fleet, jobs: list[Job], args: argparse.Namespace) -> int:
-    """Run the fleet to its end, print what became of it, and return the exit code."""
+def drive(fleet: Fleet, work: Coroutine[Any, Any, Results], args: argparse.Namespace) -> int:
+    """Do what a fleet is to do, print what became of it, and return the exit code.
+
+    Args:
+        fleet: The fleet.
+        work: Sees it to its end, or leaves it.
+        args: The command line's words.
+    """
     try:
-        results = run_interruptible(_run(fleet, jobs), abandon=fleet.abandon)
+        results = run_interruptible(_stopping(fleet, work), abandon=fleet.abandon)
     except KeyboardInterrupt:
         if fleet.results.summary:
             _print(fleet.results, args)
@@ -45,12 +52,12 @@ def drive(fleet: Fleet, jobs: list[Job], args: argparse.Namespace) -> int:
             print("Nothing was launched.", file=sys.stderr)
         return EXIT_INTERRUPTED
     _print(results, args)
-    return exit_code(results)
+    return 0 if fleet.is_detached else exit_code(results)
 
 
-async def _run(fleet: Fleet, jobs: list[Job]) -> Results:
+async def _stopping(fleet: Fleet, work: Coroutine[Any, Any, Results]) -> Results:
     try:
-        return await fleet.run(jobs)
+        return await work
     except asyncio.CancelledError:
         await fleet.stop("Ctrl-C")
         raise

@@ -30,12 +30,10 @@ class ResolvedJob:
     Args:
         job: As given, with its final name.
         spec: What the machine and the journal take.
-        digest: SHA-256 of its inputs: equal digests, equal script, arguments, environment and files.
     """
 
     job: Job
     spec: JobSpec
-    digest: str
 
 
 def resolve_jobs(
@@ -137,7 +135,8 @@ class _Resolver:
         spec = _spec(job, name, script, self.base, params)
         if script is not None:
             self.uploads.check_script(spec.upload, spec.source, spec.remote_path)
-        return ResolvedJob(job=attrs.evolve(job, name=name), spec=spec, digest=self._digest(spec, script))
+        spec = attrs.evolve(spec, inputs=self._digest(spec, script))
+        return ResolvedJob(job=attrs.evolve(job, name=name), spec=spec)
 
     def _digest(self, spec: JobSpec, script: Script | None) -> str:
         """Return the digest of everything a job's result may depend on; values of secrets are not in it."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, get_args, get_origin
 
+import attrs
 from cattrs import Converter
 from cattrs.strategies import configure_union_passthrough
 
@@ -16,6 +17,7 @@ from aspot.machine import events
 from aspot.machine.events import Event
 from aspot.machine.model import RunSpec
 from aspot.machine.pool import Pool
+from aspot.ports import CloudPlan
 
 
 def encode(event: Event) -> tuple[str, str]:
@@ -53,6 +55,25 @@ def decode_spec(text: str) -> RunSpec:
         return _converter().structure(json.loads(text), RunSpec)
     except Exception as error:
         raise AspotError(f"the run's specification cannot be read: {error}", fix="update aspot") from error
+
+
+def encode_plan(plan: CloudPlan) -> dict[str, Any]:
+    """Return what a run asked its cloud to prepare, as JSON values; user data is left out, for it holds keys."""
+    found: dict[str, Any] = _converter().unstructure(attrs.evolve(plan, user_data=b""))
+    del found["user_data"]
+    return found
+
+
+def decode_plan(found: Mapping[str, Any]) -> CloudPlan:
+    """Return the plan that `encode_plan` made this of, without user data.
+
+    Raises:
+        AspotError: If it is not one.
+    """
+    try:
+        return _converter().structure(found, CloudPlan)
+    except Exception as error:
+        raise AspotError(f"the run's plan cannot be read: {error}", fix="update aspot") from error
 
 
 @functools.cache

@@ -28,12 +28,25 @@ class Connect:
 
 @attrs.frozen(kw_only=True)
 class StartAttempt:
-    """Deliver the job's files (and its checkpoint) and start it."""
+    """Deliver the job's files (and its checkpoint) and start it.
+
+    `is_repeat`: an earlier client may have done so already; then the machine is asked first.
+    """
 
     instance: str
     job: str
     attempt: int
     checkpoint: Checkpoint | None
+    is_repeat: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class FollowAttempt:
+    """Take up the output of an attempt that an earlier client started, from the byte it stopped at."""
+
+    instance: str
+    job: str
+    attempt: int
 
 
 @attrs.frozen(kw_only=True)
@@ -94,5 +107,14 @@ class Announce:
 
 
 Effect = (
-    Launch | Connect | StartAttempt | StopAttempt | SaveCheckpoint | CollectResult | AcceptResult | Terminate | Announce
+    Launch
+    | Connect
+    | StartAttempt
+    | FollowAttempt
+    | StopAttempt
+    | SaveCheckpoint
+    | CollectResult
+    | AcceptResult
+    | Terminate
+    | Announce
 )

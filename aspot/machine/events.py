@@ -97,6 +97,11 @@ class PricesSeen(Event):
 
 
 @attrs.frozen(kw_only=True)
+class RunAttached(Event):
+    """A client took the run up again, after one that left it or was killed."""
+
+
+@attrs.frozen(kw_only=True)
 class Ticked(Event):
     """Time passed; sent when `wakeup(run)` is due."""
 

@@ -144,5 +144,14 @@ class FleetFinished(News):
 
 
 @attrs.frozen(kw_only=True)
+class FleetDetached(News):
+    """The client leaves the run to its machines; each ends itself by `until` at the latest, if nobody comes back."""
+
+    machines: int
+    until: datetime | None
+    most_usd: float
+
+
+@attrs.frozen(kw_only=True)
 class Warned(News):
     """Something the user should know: a hook that raised, a skipped file, credentials that expired."""

@@ -45,7 +45,9 @@ def _attempt(job: JobRecord, instance: InstanceRecord) -> Iterator[ef.Effect]:
     attempt = job.attempts[-1]
     on: Any = {"instance": instance.id, "job": job.spec.name, "attempt": attempt.number}
     if attempt.state is AttemptState.STARTING:
-        yield ef.StartAttempt(**on, checkpoint=job.checkpoint)
+        yield ef.StartAttempt(**on, checkpoint=job.checkpoint, is_repeat=True)
+    elif attempt.state is AttemptState.RUNNING:
+        yield ef.FollowAttempt(**on)
     elif attempt.state is AttemptState.STOPPING:
         yield ef.StopAttempt(**on, why=attempt.stop_why or StopWhy.CANCEL, grace_s=STOP_GRACE_S)
     elif attempt.state is AttemptState.COLLECTING and not attempt.is_parting:

@@ -14,6 +14,7 @@ import attrs
 from aspot.errors import InternalError
 from aspot.machine import events as ev
 from aspot.machine import launches
+from aspot.machine.attaching import attached
 from aspot.machine.attempts import attempt_event
 from aspot.machine.change import Change
 from aspot.machine.effects import Effect
@@ -147,6 +148,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Change, Any], None]] = {
     ev.RunStopped: _stopped,
     ev.LimitChanged: _limit_changed,
     ev.PricesSeen: _prices_seen,
+    ev.RunAttached: attached,
     ev.Ticked: _tick,
     ev.LaunchAnswered: launches.answered,
     ev.LaunchInDoubt: launches.in_doubt,

@@ -107,6 +107,7 @@ class JobSpec:
         timeout_s: The script's own seconds per attempt; None for none.
         attempts: How many own failures end the job (1: the first one does).
         interruptions: How many interruptions end the job.
+        inputs: SHA-256 of its inputs: equal digests, equal script, arguments, environment and files.
     """
 
     name: str
@@ -128,6 +129,7 @@ class JobSpec:
     timeout_s: float | None = None
     attempts: int = 1
     interruptions: int = 10
+    inputs: str = ""
 
 
 @attrs.frozen(kw_only=True)

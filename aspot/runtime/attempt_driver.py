@@ -10,7 +10,7 @@ import anyio
 import attrs
 
 from aspot.errors import AspotError
-from aspot.machine.effects import SaveCheckpoint, StopAttempt
+from aspot.machine.effects import SaveCheckpoint, StartAttempt, StopAttempt
 from aspot.machine.events import (
     AttemptEvent,
     AttemptExited,
@@ -78,13 +78,23 @@ class AttemptDriver:
         """Return the job's specification."""
         return self.wiring.job(self.job)
 
-    async def start(self, checkpoint: Checkpoint | None) -> None:
+    async def start(self, effect: StartAttempt) -> None:
         """Deliver, start, and follow the output until the attempt has ended."""
         with self._beginning:
-            self.is_started = await self._begin(checkpoint)
+            self.is_started = (effect.is_repeat and await self._was_begun()) or await self._begin(effect.checkpoint)
         if self.is_started:
             self._post(AttemptStarted)
             await self._follow()
+
+    async def take_up(self) -> None:
+        """Follow the output of an attempt that an earlier client started."""
+        self.is_started = True
+        await self._follow()
+
+    async def _was_begun(self) -> bool:
+        """Tell whether an earlier client had started it; whatever became of it then is found out by following."""
+        answer = await self.keeper.on_link(lambda link: link.status(self.job, self.number))
+        return not isinstance(answer, Gone) or answer.was_started
 
     async def ask(self) -> None:
         """Ask where the attempt is, and tell if it has ended."""

@@ -44,6 +44,16 @@ class Desk:
             self._jobs[spec.name] = jobs.get(spec.name) or job_of(spec)
             self._arrived[spec.name] = anyio.Event()
 
+    def resume(self) -> None:
+        """Note the jobs of a run that is taken up again; results that were accepted are there already."""
+        for name, record in self.wiring.run.jobs.items():
+            self.expect([record.spec], {})
+            if record.status.is_final:
+                folder = self._folders[name] = self.wiring.archive.published(name)
+                self.results[name] = result_of(record, self._jobs[name], folder)
+                self._arrived[name].set()
+                self._tell(name)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Return the names of all jobs, in order of submission."""
@@ -73,12 +83,15 @@ class Desk:
         """Give a job's result, now durable, to those who wait."""
         if name in self._folders and name not in self.results:
             record = self.wiring.run.jobs[name]
-            result = result_of(record, self._jobs[name], self._folders[name])
-            self.results[name] = result
+            self.results[name] = result_of(record, self._jobs[name], self._folders[name])
             self._arrived[name].set()
-            why = f" ({result.reason})" if result.reason not in ("", result.status) else ""
-            message = f"{name}: {result.status}{why}"
-            self.wiring.tell(JobEnded, job=name, status=result.status, result=result, message=message)
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        result = self.results[name]
+        why = f" ({result.reason})" if result.reason not in ("", result.status) else ""
+        message = f"{name}: {result.status}{why}"
+        self.wiring.tell(JobEnded, job=name, status=result.status, result=result, message=message)
 
     async def wait(self, name: str) -> Result | None:
         """Return a job's result when it is there; None if the run ends without it."""

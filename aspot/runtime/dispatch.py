@@ -15,6 +15,7 @@ from aspot.machine.effects import (
     CollectResult,
     Connect,
     Effect,
+    FollowAttempt,
     Launch,
     SaveCheckpoint,
     StartAttempt,
@@ -55,7 +56,7 @@ class Dispatch:
                 self.group.start_soon(self.guarded, self._launch, spec)
             case Connect():
                 self._connect(effect)
-            case StartAttempt() | StopAttempt() | SaveCheckpoint() | CollectResult():
+            case StartAttempt() | FollowAttempt() | StopAttempt() | SaveCheckpoint() | CollectResult():
                 self._order(effect)
             case AcceptResult():
                 self.group.start_soon(self.guarded, self.desk.accept, effect)
@@ -87,7 +88,7 @@ class Dispatch:
             driver = self._drivers[effect.instance] = InstanceDriver(self.wiring, effect)
             self.group.start_soon(self.guarded, driver.run)
 
-    def _order(self, effect: StartAttempt | StopAttempt | SaveCheckpoint | CollectResult) -> None:
+    def _order(self, effect: StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | CollectResult) -> None:
         driver = self._drivers.get(effect.instance)
         if driver is not None:
             driver.order(effect)

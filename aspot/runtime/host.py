@@ -16,7 +16,7 @@ import anyio
 from aspot.errors import AspotError, ConfigError
 from aspot.jobs import Job
 from aspot.machine.events import JobsCancelled, JobsSubmitted, LimitChanged, RunStopped, SubmissionClosed
-from aspot.machine.model import JobSpec, Run, RunSpec
+from aspot.machine.model import JobSpec, Run, RunPhase, RunSpec
 from aspot.ports import Archive, Clock, Cloud, CloudPlan, Journal, Lease, Remote
 from aspot.results import Result
 from aspot.runtime.hub import Subscription
@@ -40,6 +40,7 @@ class RunHost:
         detach: Whether a cancelled caller leaves the run alone instead of stopping it.
         teardown_s: Seconds that machines and security group may take to go.
         chance: Jitter; seeded in the simulation.
+        earlier: The run as its journal tells it, to take it up again; None for a new one.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class RunHost:
         detach: bool = False,
         teardown_s: float = TEARDOWN_S,
         chance: random.Random | None = None,
+        earlier: Run | None = None,
     ) -> None:
         wiring = Wiring(
             spec=spec,
@@ -70,12 +72,13 @@ class RunHost:
             setup=setup,
             secrets=secrets,
             chance=chance or random.Random(),  # noqa: S311 - jitter, not secrets
+            earlier=earlier,
         )
         self._wiring = wiring
         self._supervisor = Supervisor(wiring, plan, teardown_s)
         self._detach = detach
         self._task: asyncio.Task[None] | None = None
-        self._is_closed = False
+        self._is_closed = earlier is not None and earlier.is_submission_closed
         self._is_stopping = False
 
     # --- what callers see ---------------------------------------------------------------------------------------------
@@ -99,6 +102,11 @@ class RunHost:
     def results(self) -> Mapping[str, Result]:
         """Return the results that are accepted, by job name."""
         return self._supervisor.desk.results
+
+    @property
+    def is_detached(self) -> bool:
+        """Tell whether the run was left to its machines on purpose."""
+        return self._supervisor.is_detached
 
     @property
     def is_done(self) -> bool:
@@ -168,6 +176,13 @@ class RunHost:
             self._supervisor.hasten()
             self._wiring.post(RunStopped(at=self._wiring.now(), reason=reason))
 
+    def detach(self) -> None:
+        """Leave the run to its machines: attempts go on there, and another process can take the run up again."""
+        if self._task is None or self.run.phase is RunPhase.ENDED:
+            return
+        self._is_closed = self._is_stopping = True
+        self._supervisor.detach()
+
     def abandon(self) -> None:
         """Leave at once: machines stay until their lease or `aspot down` ends them; `left` names them."""
         self._is_closed = self._is_stopping = True
@@ -213,8 +228,9 @@ class RunHost:
             await event.wait()
         except asyncio.CancelledError:
             if self._detach:
-                self.abandon()
-            self.stop("cancelled")
+                self.detach()
+            else:
+                self.stop("cancelled")
             await self._wait_for_end()
             raise
 

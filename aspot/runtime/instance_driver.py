@@ -9,7 +9,7 @@ import anyio
 import anyio.abc
 import attrs
 
-from aspot.machine.effects import CollectResult, Connect, SaveCheckpoint, StartAttempt, StopAttempt
+from aspot.machine.effects import CollectResult, Connect, FollowAttempt, SaveCheckpoint, StartAttempt, StopAttempt
 from aspot.ports import Target
 from aspot.runtime.attempt_driver import AttemptDriver
 from aspot.runtime.link_keeper import LinkKeeper
@@ -17,7 +17,7 @@ from aspot.runtime.mailbox import Mailbox
 from aspot.runtime.watcher import Watcher
 from aspot.runtime.wiring import Wiring
 
-Order = StartAttempt | StopAttempt | SaveCheckpoint | CollectResult
+Order = StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | CollectResult
 
 
 @attrs.define
@@ -70,8 +70,10 @@ class InstanceDriver:
     def _begin(self, order: Order) -> None:
         attempt = self._attempt(order.job, order.attempt)
         match order:
-            case StartAttempt(checkpoint=checkpoint):
-                self._group.start_soon(self._guarded, attempt.start, checkpoint)
+            case StartAttempt():
+                self._group.start_soon(self._guarded, attempt.start, order)
+            case FollowAttempt():
+                self._group.start_soon(self._guarded, attempt.take_up)
             case StopAttempt():
                 self._group.start_soon(self._guarded, attempt.stop, order)
             case SaveCheckpoint():

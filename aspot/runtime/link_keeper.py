@@ -8,7 +8,7 @@ from typing import TypeVar
 import anyio
 import attrs
 
-from aspot.machine.events import InstanceReady, InstanceUnusable, LinkLost, LinkRestored
+from aspot.machine.events import InstanceEvent, InstanceReady, InstanceUnusable, LinkLost, LinkRestored
 from aspot.ports import Armed, HostKeyMismatch, Link, LinkDropped, NobodyListens, NotReady, Target, Undeliverable
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.wiring import Wiring
@@ -63,16 +63,18 @@ class LinkKeeper:
         """Connect, and stay connected until cancelled; returns only if the machine is unusable."""
         try:
             link, armed = await self._first()
-            self.wiring.post(InstanceReady(at=self.wiring.now(), instance=self.target.instance, boot_id=armed.boot_id))
+            is_known = self.wiring.run.instances[self.target.instance].ready is not None  # to an earlier client
+            self._tell(LinkRestored if is_known else InstanceReady, boot_id=armed.boot_id)
             while True:
                 await self._hold(link)
-                self.wiring.post(LinkLost(at=self.wiring.now(), instance=self.target.instance, reason=self._why))
+                self._tell(LinkLost, reason=self._why)
                 link, armed = await self._connect()
-                self.wiring.post(
-                    LinkRestored(at=self.wiring.now(), instance=self.target.instance, boot_id=armed.boot_id)
-                )
+                self._tell(LinkRestored, boot_id=armed.boot_id)
         except _Unusable as error:
-            self.wiring.post(InstanceUnusable(at=self.wiring.now(), instance=self.target.instance, reason=str(error)))
+            self._tell(InstanceUnusable, reason=str(error))
+
+    def _tell(self, kind: Callable[..., InstanceEvent], **fields: str) -> None:
+        self.wiring.post(kind(at=self.wiring.now(), instance=self.target.instance, **fields))
 
     async def on_link(self, act: Callable[[Link], Awaitable[T]]) -> T:
         """Do something over the link; when it drops meanwhile, do it again over the next one.

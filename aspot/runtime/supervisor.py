@@ -11,10 +11,12 @@ import anyio
 import attrs
 
 from aspot.errors import AspotError
-from aspot.machine.events import PrepareFailed, RunPrepared
+from aspot.machine.events import PrepareFailed, RunAttached, RunPrepared
+from aspot.machine.farewell import farewell, farewell_lines
 from aspot.machine.model import Run
 from aspot.machine.money import cost_now
-from aspot.machine.news import FleetFinished
+from aspot.machine.news import FleetDetached, FleetFinished
+from aspot.machine.outstanding import outstanding
 from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
@@ -63,6 +65,7 @@ class Supervisor:
     _loop: MainLoop = attrs.field(init=False)
     _scope: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
     _ending: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
+    is_detached: bool = attrs.field(init=False, default=False)
     _is_abandoned: bool = attrs.field(init=False, default=False)
     _is_unprepared: bool = attrs.field(init=False, default=False)
 
@@ -91,6 +94,12 @@ class Supervisor:
         self._is_abandoned = True
         for scope in (*self.wiring.uncut, self._scope, self._ending):
             scope.cancel()
+
+    def detach(self) -> None:
+        """Leave the run to its machines; what is being asked of the cloud is finished first."""
+        self._is_abandoned = self.is_detached = True
+        self._scope.cancel()
+        self._ending.cancel()
 
     async def host(self) -> None:
         """Carry the run through; the body of the host task."""
@@ -128,7 +137,10 @@ class Supervisor:
         async with anyio.create_task_group() as group:
             poller, reaper = Poller(self.wiring), Reaper(self.wiring)
             dispatch = Dispatch(self.wiring, self.desk, reaper, group)
-            group.start_soon(dispatch.guarded, self._prepare)
+            if self.wiring.earlier is None:
+                group.start_soon(dispatch.guarded, self._prepare)
+            elif not await self._take_up(dispatch):
+                return
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
             await self._loop.until_over(dispatch, poller)
@@ -143,19 +155,38 @@ class Supervisor:
                 self.wiring.bug(error)
             await anyio.sleep(1.0)
 
+    async def _take_up(self, dispatch: Dispatch) -> bool:
+        """Go on where an earlier client stopped; if the cloud cannot be used now, leave everything as it is."""
+        self.desk.resume()
+        try:
+            await self._make_ready()
+        except AspotError as error:
+            self.wiring.error = error
+            self.abandon()
+            return False
+        finally:
+            self.prepared.set()
+        for effect in outstanding(self.run):
+            dispatch.carry_out(effect)
+        self.wiring.post(RunAttached(at=self.wiring.now()))
+        return True
+
+    async def _make_ready(self) -> None:
+        with self.wiring.shielded():
+            ready = await self.wiring.cloud.prepare(self.plan)
+            self.wiring.user = ready.user
+            self.wiring.post(
+                RunPrepared(
+                    at=self.wiring.now(),
+                    pools=ready.pools,
+                    spot_usd_per_hour=ready.spot_usd_per_hour,
+                    on_demand_usd_per_hour=ready.on_demand_usd_per_hour,
+                )
+            )
+
     async def _prepare(self) -> None:
         try:
-            with self.wiring.shielded():
-                ready = await self.wiring.cloud.prepare(self.plan)
-                self.wiring.user = ready.user
-                self.wiring.post(
-                    RunPrepared(
-                        at=self.wiring.now(),
-                        pools=ready.pools,
-                        spot_usd_per_hour=ready.spot_usd_per_hour,
-                        on_demand_usd_per_hour=ready.on_demand_usd_per_hour,
-                    )
-                )
+            await self._make_ready()
         except AspotError as error:
             self._is_unprepared = True
             self.wiring.error = self.wiring.error or error
@@ -180,7 +211,9 @@ class Supervisor:
             self.left = (*left, UNCHECKED)
             rest = await self._clean_up()
             self.left = (*left, *(item for item in rest if not any(name in item for name in self.run.live)))
-        if not self.left and self._is_abandoned:
+        if self.is_detached:
+            self.left = ()  # on purpose: `_close` tells of it
+        elif not self.left and self._is_abandoned:
             self.left = (*machines_left(self.run, {}), UNCHECKED)
         await self._close()
 
@@ -206,11 +239,20 @@ class Supervisor:
         """Write down and tell the end, and close the adapters; each bounded, none keeps the next from its turn."""
         if not self._is_abandoned:
             await self._bounded(self._write_down)
-        cost = cost_now(self.run)
-        message = "nothing left (checked)" if not self.left else f"still there: {'; '.join(self.left)}"
-        self.wiring.tell(FleetFinished, cost_usd=cost, left=self.left, message=message)
+        self._tell_the_end()
         for act in (self.wiring.cloud.aclose, self.wiring.remote.aclose, self.wiring.journal.aclose):
             await self._bounded(act)
+
+    def _tell_the_end(self) -> None:
+        if self.is_detached:
+            seen = farewell(self.run)
+            message = " ".join(farewell_lines(self.run))
+            self.wiring.tell(
+                FleetDetached, machines=seen.machines, until=seen.until, most_usd=seen.most_usd, message=message
+            )
+            return
+        message = "nothing left (checked)" if not self.left else f"still there: {'; '.join(self.left)}"
+        self.wiring.tell(FleetFinished, cost_usd=cost_now(self.run), left=self.left, message=message)
 
     async def _write_down(self) -> None:
         results = [self.desk.results[name].to_json() for name in self.run.jobs if name in self.desk.results]

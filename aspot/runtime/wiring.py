@@ -39,6 +39,7 @@ class Wiring:
         setup: The profile's set-up script, or "".
         secrets: Values of a job's secrets, by the job's name.
         chance: Jitter; seeded in the simulation.
+        earlier: The run as its journal tells it, when a client takes it up again.
     """
 
     spec: RunSpec
@@ -51,6 +52,7 @@ class Wiring:
     setup: str
     secrets: Callable[[str], Mapping[str, str]]
     chance: random.Random
+    earlier: Run | None = None
     hub: NewsHub = attrs.field(init=False, factory=NewsHub)
     inbox: Mailbox[Event] = attrs.field(init=False, factory=Mailbox)
     uncut: dict[anyio.CancelScope, None] = attrs.field(init=False, factory=dict)
@@ -61,7 +63,7 @@ class Wiring:
     transfers: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(TRANSFERS))
 
     def __attrs_post_init__(self) -> None:
-        self.run = start_run(self.spec, self.clock.now())
+        self.run = self.earlier or start_run(self.spec, self.clock.now())
 
     def post(self, event: Event) -> None:
         """Hand an event to the main loop."""

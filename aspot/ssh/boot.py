@@ -21,6 +21,16 @@ _LIFE = """\
 """
 """The first layer of the dead-man's switch: it holds if nobody ever connects. Two ways, since either may be missing."""
 
+UNCLAIMED_S = 1800.0
+"""A machine whose lease nobody has armed this long after its boot ends itself: its client died while it booted."""
+
+_UNCLAIMED = """\
+(setsid /bin/sh -c 'armed() {{ grep -qs "[_]lease" /proc/[0-9]*/cmdline; }}
+sleep {seconds}; armed || {{ sleep {again}; armed || {{ poweroff; sleep 60; poweroff -f; }}; }}' \
+</dev/null >/dev/null 2>&1 &)
+"""
+"""The runner's lease keeper is known by its command line ("_lease"); the brackets keep this one from finding itself."""
+
 
 def user_data(keys: RunKeys, *, max_life_s: float) -> bytes:
     """Return the cloud-config of a run's instances.
@@ -37,7 +47,10 @@ def user_data(keys: RunKeys, *, max_life_s: float) -> bytes:
         "ssh_keys": {"ed25519_private": keys.injected_private, "ed25519_public": keys.injected_public},
         "ssh_authorized_keys": [keys.client_public],
         "ssh_pwauth": False,
-        "bootcmd": [_LIFE.format(seconds=math.ceil(max_life_s))],
+        "bootcmd": [
+            _LIFE.format(seconds=math.ceil(max_life_s)),
+            _UNCLAIMED.format(seconds=math.ceil(min(UNCLAIMED_S, max_life_s)), again=60),
+        ],
     }
     text = b"#cloud-config\n" + json.dumps(config, indent=1).encode()  # JSON is YAML
     if len(text) > MOST_BYTES:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import asyncssh
@@ -145,7 +145,7 @@ class SshRemote(Remote):
                         return await asyncssh.get_server_host_key(
                             target.address,
                             target.port,
-                            tunnel=cork,
+                            tunnel=cast("Any", cork),
                             config=[],
                             kex_algs=_KEX,
                             server_host_key_algs=[TYPE],

@@ -45,6 +45,9 @@ ANSWER_S = 60.0
 SETUP_S = 3600.0
 """For a profile's set-up script."""
 
+NEVER_STARTED = "it was never started"
+"""What the runner says of an attempt that it knows nothing of, or got no order for."""
+
 CLOSE_S = 2.0
 
 CHANNELS = 6
@@ -221,7 +224,8 @@ class SshLink(Link):
         if line == "running":
             return StillRunning()
         if line.startswith("gone "):
-            return Gone(reason=line.removeprefix("gone "))
+            reason = line.removeprefix("gone ")
+            return Gone(reason=reason, was_started=reason != NEVER_STARTED)
         status = status_of(line)
         if status is None:
             raise LinkDropped("the machine's answer makes no sense")

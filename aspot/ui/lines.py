@@ -10,6 +10,7 @@ from aspot.machine.news import (
     CheckpointSaved,
     FilesReceived,
     FilesSent,
+    FleetDetached,
     FleetFinished,
     InstanceEnded,
     InstanceLaunched,
@@ -24,7 +25,7 @@ from aspot.machine.news import (
 from aspot.ui.safe import log_line, one_line
 
 _NAMED = 3
-_SILENT = (InstanceReady, FilesSent, FilesReceived)
+_SILENT = (InstanceReady, FilesSent, FilesReceived, FleetDetached)
 
 
 def sentence(news: News) -> str:

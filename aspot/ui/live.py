@@ -40,6 +40,7 @@ class LiveView:
     """
 
     wants_logs = True
+    offers_leave = True
 
     def __init__(
         self,
@@ -58,6 +59,8 @@ class LiveView:
         self._skipped = 0
         self._drawn: tuple[object, ...] = ()
         self._rests_until = 0.0
+        self.leave: Callable[[], None] | None = None  # what the key `d` does, in the loop
+        self._wants_to_leave = False
         self._keyboard: Keyboard | None = None
         self._open = ExitStack()
 
@@ -73,9 +76,15 @@ class LiveView:
         draw = partial(self._draw, live, get_run)
         try:
             self._enter(live)
-            await pump(news, take=self.take, draw=partial(in_thread, draw), every_s=_EVERY_S)
+            await pump(news, take=self.take, draw=partial(self._draw_and_obey, draw), every_s=_EVERY_S)
         finally:
             await last_words(partial(in_thread, partial(self._leave, live, get_run)))
+
+    async def _draw_and_obey(self, draw: Callable[[], object]) -> None:
+        await in_thread(draw)
+        if self._wants_to_leave and self.leave is not None:
+            self._wants_to_leave = False
+            self.leave()
 
     def _enter(self, live: Live) -> None:
         atexit.register(self._open.close)
@@ -115,10 +124,12 @@ class LiveView:
         self._rests_until = time.monotonic() + (time.thread_time() - before) / _MOST_CPU
 
     def _obey_keys(self) -> None:
-        if self._keyboard is not None and self._keyboard.pressed().lower().count("l") % 2:
+        keys = self._keyboard.pressed().lower() if self._keyboard is not None else ""
+        if keys.count("l") % 2:
             self._logs = not self._logs
             self._above.extend(self._recent if self._logs else ())
             self._recent.clear()
+        self._wants_to_leave |= "d" in keys
 
     def _show_above(self, live: Live) -> None:
         lines = [self._above.popleft() for _ in range(len(self._above))]
@@ -137,4 +148,5 @@ class LiveView:
             return "Ctrl-C again leaves at once, and says what still runs"
         if self._keyboard is None:
             return "Ctrl-C stops everything"
-        return "Ctrl-C stops everything, l " + ("hides logs" if self._logs else "logs")
+        leaves = ", d leaves it running" if self.leave is not None else ""
+        return f"Ctrl-C stops everything{leaves}, l " + ("hides logs" if self._logs else "logs")

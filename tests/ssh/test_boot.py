@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 import pytest
 import yaml
 
@@ -28,9 +32,33 @@ def test_it_injects_the_host_key_and_lets_our_key_in_and_no_password(keys):
 
 
 def test_the_first_thing_at_boot_is_a_limit_on_the_machines_life(keys):
-    (command,) = yaml.safe_load(user_data(keys, max_life_s=3600.2))["bootcmd"]
+    command, _ = yaml.safe_load(user_data(keys, max_life_s=3600.2))["bootcmd"]
     assert "--on-active=3601 " in command
     assert "sleep 3601; poweroff" in command
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash --posix", "busybox ash"])
+@pytest.mark.parametrize("is_armed", [False, True])
+def test_a_machine_that_nobody_arms_ends_itself(monkeypatch, tmp_path, shell, is_armed):
+    """The command of the user data, run as it is but for its times and its list of processes."""
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"{shell} is not installed")
+    command = boot._UNCLAIMED.format(seconds=0, again=0).replace("sleep 60", "sleep 0")
+    for name, line in {
+        "1": b"init\0",
+        "2": command.encode(),
+        "3": b"sh\0run\0_lease\0" if is_armed else b"sh\0",
+    }.items():
+        (tmp_path / "proc" / name).mkdir(parents=True)
+        (tmp_path / "proc" / name / "cmdline").write_bytes(line)
+    tool = tmp_path / "bin" / "poweroff"
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\necho off >>{tmp_path}/off\n")
+    tool.chmod(0o755)
+    script = command.replace("/proc/", f"{tmp_path}/proc/").replace("/bin/sh", shell).replace("&)", ")")
+    path = f"{tool.parent}:{os.environ['PATH']}"
+    subprocess.run([*shell.split(), "-c", script], check=False, timeout=20, env={"PATH": path})
+    assert (tmp_path / "off").exists() is not is_armed
 
 
 def test_it_is_the_same_for_every_launch_of_the_run(keys):

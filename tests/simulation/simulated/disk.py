@@ -123,5 +123,9 @@ class SimArchive:
         self.accepted.setdefault(job, (attempt, text, result))
         return Path("results") / job
 
+    def published(self, job: str) -> Path:
+        self.world.oracle.check(job in self.accepted, f"{job} was never published")
+        return Path("results") / job
+
     async def finish(self, summary: Mapping[str, object]) -> None:
         self.summary = summary

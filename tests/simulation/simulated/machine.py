@@ -15,6 +15,8 @@ from aspot.machine.pool import Market, Pool
 from aspot.ports import Lease, RunnerExited, RunnerFact, RunnerNotice
 from simulated.scripts import Script, seconds
 
+UNCLAIMED_S = 1800.0
+
 if TYPE_CHECKING:
     from simulated.world import World
 
@@ -112,6 +114,11 @@ class Machine:
                 self.boots = 1
                 self.opens_at = math.inf if self.is_mute else self.now + ssh_s
                 self.renewed = self.now
+                self.at(self.now + UNCLAIMED_S, unclaimed)
+
+        def unclaimed() -> None:
+            if self.lease is None:
+                self.end(EndReason.ITSELF)
 
         self.at(self.now + boot_s, runs)
 

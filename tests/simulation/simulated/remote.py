@@ -170,7 +170,7 @@ class SimLink:
         await self._hop()
         folder = self._folder(job, attempt)
         if folder is None or not folder.starts:
-            return Gone(reason="it was never started")
+            return Gone(reason="it was never started", was_started=False)
         if folder.status is not None:
             return folder.status
         return StillRunning() if folder.is_running else Gone(reason="the machine was rebooted")

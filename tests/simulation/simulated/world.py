@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 import attrs
 
-from aspot.machine.model import EndReason, JobSpec, RunSpec
+from aspot.machine.model import EndReason, JobSpec, Run, RunSpec
 from aspot.machine.news import News
 from aspot.ports import CloudPlan, Lease
 from aspot.runtime.host import RunHost
@@ -115,6 +115,9 @@ class World:
         self.archive = SimArchive(self)
         self.setup = ""
         self._host: RunHost | None = None
+        self._earlier: Run | None = None
+        self.is_away = False  # nobody drives the run
+        self.came_back = 0
 
     @property
     def host(self) -> RunHost:
@@ -130,7 +133,8 @@ class World:
                 plan=CloudPlan(run=self.spec, types=("c7i.large",)),
                 lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=86400.0),
                 setup=self.setup,
-                chance=random.Random(f"jitter {self.seed}"),
+                chance=random.Random(f"jitter {self.seed} {self.came_back}"),
+                earlier=self._earlier,
             )
             self._host.listen(self._hear)
         return self._host
@@ -138,6 +142,27 @@ class World:
     async def _hear(self) -> None:
         async for news in self.host.subscribe(logs=True):
             self.news.append(news)
+
+    async def kill(self) -> None:
+        """End the client at once, as a crash would: nothing is written, ended or said any more."""
+        self.is_away = True
+        self.host.abandon()
+        await self.host.finished()
+
+    async def come_back(self) -> None:
+        """Take the run up again, from what its journal tells."""
+        self._earlier, self._host = self.journal.shadow, None
+        self.came_back += 1
+        await self.host.start()
+        self.is_away = False
+
+    async def finished(self) -> None:
+        """Wait for the end of the run, whoever drives it then."""
+        while True:
+            await self.host.finished()
+            if not self.is_away:
+                return
+            await anyio.sleep(0.5)
 
     def strikes(self, rate: float) -> bool:
         """Tell whether a fault of this rate happens now."""
