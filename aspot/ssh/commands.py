@@ -26,8 +26,8 @@ def command(*words: str | float) -> str:
 def install_command(numbers: str) -> str:
     """Return the command line that installs the runner from stdin, whole or not at all, and arms the machine."""
     steps = (
-        'umask 077; mkdir -p "$HOME/.aspot" && cd "$HOME/.aspot" && cat >.run.$$ '
-        f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && chmod 700 .run.$$ && mv -f .run.$$ run '
+        'umask 077; mkdir -p "$HOME/.aspot/.machine" && cd "$HOME/.aspot" && cat >.run.$$ '
+        f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && mv -f .run.$$ run '
         f'&& cd && exec /bin/sh "$HOME/.aspot/run" arm {numbers}'
     )
     return f"exec /bin/sh -c {shlex.quote(steps)}"

@@ -35,6 +35,12 @@ put() { # put FILE TEXT: all or nothing; what a full disk cut short never gets t
   rm -f "$1.$$"
   return 1; }
 
+note() { # note FILE TEXT: as put, for what nobody reads while it is written; takes no process, where put takes one
+  IFS= read -r got 2>/dev/null <"$1" && [ "$got" = "$2" ] && return 0
+  printf '%s\n' "$2" 2>/dev/null >"$1" && IFS= read -r got <"$1" && [ "$got" = "$2" ] && return 0
+  rm -f "$1"
+  return 1; }
+
 start_time() { # BORN: start time of process $1, which with its id and the boot names it; fails for none and zombies
   IFS= read -r l 2>/dev/null <"/proc/$1/stat" || return 1
   set -- ${l##*) }
@@ -42,7 +48,7 @@ start_time() { # BORN: start time of process $1, which with its id and the boot 
   shift 19
   BORN=$1; }
 
-me() { start_time $$ && put "$1" "$$ $BORN $BOOT"; } # me FILE: write down who I am
+me() { [ -n "${ASPOT_NOTED:-}" ] || { start_time $$ && put "$1" "$$ $BORN $BOOT"; }; } # me FILE: write down who I am
 
 alive() { # alive FILE: the process it names still runs (never signal one without this: ids are reused)
   read -r P s b 2>/dev/null <"$1" || return 1
@@ -69,7 +75,9 @@ is_ec2() { # only DMI says so; a guest of the local cloud never is
   IFS= read -r v 2>/dev/null <"$dmi/bios_version" && case $v in *amazon*) return 0 ;; esac
   return 1; }
 
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+as_root() {
+  WHO=${WHO:-$(id -u)}
+  if [ "$WHO" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
 tool() { # tool NAME: its path (TOOL); in a guest only a shim will do, never the host's own
   TOOL=$(command -v "$1") || return 1
@@ -82,8 +90,8 @@ detach() { # detach NAME WORD...: run a daemon of ours outside every session; un
   is_ec2 && command -v systemd-run >/dev/null && as_root systemd-run --quiet --system --unit="aspot-$name" --collect \
     -p Restart=always -p RestartSec=10 -p OOMScoreAdjust=-900 --uid="$(id -u)" --setenv=HOME="$HOME" \
     --setenv=PATH="$PATH" "$SH" "$SELF" "$@" 2>/dev/null && { nap 50; alive "$M/$name.pid" || nap 200; return 0; }
-  setsid $SH "$SELF" "$@" </dev/null >/dev/null 2>&1 &
-  start_time $! && put "$M/$name.pid" "$! $BORN $BOOT"; }
+  ASPOT_NOTED=yes setsid $SH "$SELF" "$@" </dev/null >/dev/null 2>&1 &
+  start_time $! && note "$M/$name.pid" "$! $BORN $BOOT"; } # the daemon need not write it down, nor race with us
 
 # --- processes of an attempt ------------------------------------------------------------------------------------------
 
@@ -148,14 +156,14 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   esac
   new=$sets/.new.$$
   trap 'rm -rf "$new"' EXIT
-  mkdir -p "$D" "$new/t" "$new/c" && cd "$new" || die 125 "no room"
+  [ ! -e "$D/work" ] || rm -rf "$D/work" "$D/ready"
+  mkdir -p "$D/work/out" "$sets/$set_id" "$new/t" "$new/c" && cd "$new" || die 125 "no room"
   [ "$how" != delta ] || copy "$sets/$base/t/." t/ || die 125 "no room"
   [ "$7" = 0 ] || receive "$7"
   [ "$how" = known ] || keep_set
-  [ ! -e "$D/work" ] || rm -rf "$D/work" "$D/ready"
-  mkdir "$D/work" "$D/work/out" && copy "$sets/$set_id/t/." "$D/work/" || die 125 "no room"
-  [ "$7" = 0 ] || copy c/. "$D/work/" || die 125 "no room"
-  put "$D/ready" "$set_id" || die 125 "no room"
+  copy "$sets/$set_id/t/." "$D/work/" || die 125 "no room"
+  is_empty c || copy c/. "$D/work/" || die 125 "no room"
+  note "$D/ready" "$set_id" || die 125 "no room"
   cd "$D" && rm -rf "$new"
   trap - EXIT
   reply ready
@@ -166,9 +174,15 @@ receive() { # LENGTH of the stream, every file checked
   [ ! -f gone ] || (cd t && xargs -0 rm -rf --) <gone
   [ ! -s sums ] || sha256sum -c sums >.check 2>&1 || die 122 "damaged: $(grep -v ': OK$' .check | head -n 3)"; }
 
+is_empty() { # FOLDER
+  set +f
+  set -- "$1"/* "$1"/.[!.]* "$1"/..?*
+  set -f
+  for f; do [ ! -e "$f" ] && [ ! -L "$f" ] || return 1; done; }
+
 keep_set() { # later attempts here need not be sent what this one was
-  [ ! -e "$sets/$set_id" ] || rm -rf "${sets:?}/$set_id"
-  mkdir "$sets/$set_id" && mv t "$sets/$set_id/t" || die 125 "no room"; }
+  [ ! -e "$sets/$set_id/t" ] || rm -rf "${sets:?}/$set_id/t"
+  mv t "$sets/$set_id/t" || die 125 "no room"; }
 
 cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
   attempt "$1" "$2" "$3"
@@ -353,9 +367,11 @@ cmd_follow() { # RUN JOB N OUT ERR: both files from these offsets on, as they gr
 follow() { # OUT ERR FIRST: what is said before anything else
   cd "$D" || die 121 "no such attempt"
   out=$1 err=$2 first=$3
-  set -- $(stat -c %s stdout stderr) 0 0
-  [ "$out" -le "$1" ] || out=0 # the job truncated it
-  [ "$err" -le "$2" ] || err=0
+  if [ "$out$err" != 00 ]; then
+    set -- $(stat -c %s stdout stderr) 0 0
+    [ "$out" -le "$1" ] || out=0 # the job truncated it
+    [ "$err" -le "$2" ] || err=0
+  fi
   reply "$err" >&2
   printf '%s\n@aspot\n%s\n' "$first" "$out"
   if ! alive pid; then
@@ -455,10 +471,10 @@ watch() { # one watcher at a time: one whose connection is gone may not know it 
 # --- the machine: arm, lease, set-up --------------------------------------------------------------------------------------
 
 cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; goes on as `watch`
-  mkdir -p "$M" && true >>"$A/events" || die 125 "no room"
+  { [ -d "$M" ] || mkdir -p "$M"; } && true >>"$A/events" || die 125 "no room"
   [ -f "$M/known" ] || know_tools
   { [ -f "$M/born" ] && read -r _ b <"$M/born" && [ "$b" = "$BOOT" ]; } || birth
-  put "$M/lease" "$1 $2 $3 $4" && cmd_lease >/dev/null || die 125 "no room"
+  note "$M/lease" "$1 $2 $3 $4" && cmd_lease >/dev/null || die 125 "no room"
   off=no watch=no
   if find_off; then alive "$M/lease.pid" || detach lease _lease; alive "$M/lease.pid" && off=yes; fi
   if find_metadata; then alive "$M/watch.pid" || detach watch _watch "$ENDPOINT" "$FETCH"; watch=yes; fi
@@ -468,24 +484,24 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; goes on as `watch`
   watch; }
 
 know_tools() { # what differs between GNU and busybox, asked once
-  find / -prune -printf '' 2>/dev/null && put "$M/gnu_find" yes
-  case $(tail --help 2>&1) in *--pid*) put "$M/tail_pid" yes ;; esac
+  find / -prune -printf '' 2>/dev/null && note "$M/gnu_find" yes
+  case $(tail --help 2>&1) in *--pid*) note "$M/tail_pid" yes ;; esac
   # A shell's background child ignores INT and QUIT for ever: a job shall not, where `env` can undo that.
-  env --default-signal=INT,QUIT true 2>/dev/null && put "$M/clean_env" 'env --default-signal=INT,QUIT'
-  put "$M/known" yes; }
+  env --default-signal=INT,QUIT >/dev/null 2>&1 && note "$M/clean_env" 'env --default-signal=INT,QUIT'
+  note "$M/known" yes; }
 
 birth() { # when this boot began, on the clock of /proc/uptime; that of a guest of the local cloud is its host's
   UP=0
   is_ec2 || uptime_cs
-  put "$M/born" "$UP $BOOT"; }
+  note "$M/born" "$UP $BOOT"; }
 
 find_off() { # the command that ends this machine is there and may be used: the one place that names it
   if [ -n "${ASPOT_POWEROFF:-}" ]; then
-    [ -x "$ASPOT_POWEROFF" ] && put "$M/off" "$ASPOT_POWEROFF"
+    [ -x "$ASPOT_POWEROFF" ] && note "$M/off" "$ASPOT_POWEROFF"
   elif [ -n "${ASPOT_LOCAL_GUEST:-}" ]; then
-    tool poweroff && put "$M/off" "$TOOL"
+    tool poweroff && note "$M/off" "$TOOL"
   elif is_ec2; then
-    command -v systemctl >/dev/null && as_root test -x "$(command -v systemctl)" && put "$M/off" systemctl
+    command -v systemctl >/dev/null && as_root test -x "$(command -v systemctl)" && note "$M/off" systemctl
   else
     return 1
   fi; }
@@ -502,10 +518,11 @@ power_off() {
 
 new_host_key() { # a host key that never was in user data
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] || [ -n "${ASPOT_ETC_SSH:-}" ] || return
-  rm -f "$M/host" "$M/host.pub"
+  [ ! -e "$M/host" ] || rm -f "$M/host" # from a start that was cut off: ssh-keygen would ask
   ssh-keygen -q -t ed25519 -N '' -C aspot -f "$M/host" </dev/null >/dev/null 2>&1 || return
-  as_root /bin/sh -c 'cat "$1" >"$2/ssh_host_ed25519_key" && cat "$1.pub" >"$2/ssh_host_ed25519_key.pub"' \
-    sh "$M/host" "${ASPOT_ETC_SSH:-/etc/ssh}" 2>/dev/null && reload_sshd || rm -f "$M/host.pub"
+  IFS= read -r key <"$M/host.pub"
+  as_root /bin/sh -c 'cat "$1" >"$2/ssh_host_ed25519_key" && echo "$3" >"$2/ssh_host_ed25519_key.pub"' \
+    sh "$M/host" "${ASPOT_ETC_SSH:-/etc/ssh}" "$key" 2>/dev/null && reload_sshd || rm -f "$M/host.pub"
   rm -f "$M/host"; }
 
 reload_sshd() {
@@ -514,9 +531,9 @@ reload_sshd() {
   fi
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] && IFS= read -r pid 2>/dev/null </run/sshd.pid && as_root kill -HUP "$pid"; }
 
-cmd_lease() { # renew
+cmd_lease() { # renew; the first time nobody reads it yet
   uptime_cs
-  put "$M/renewed" "$UP $BOOT" || die 125 "no room"
+  if [ -f "$M/renewed" ]; then put "$M/renewed" "$UP $BOOT"; else note "$M/renewed" "$UP $BOOT"; fi || die 125 "no room"
   reply renewed; }
 
 cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more

@@ -118,8 +118,9 @@ def test_arming_makes_a_host_key_once_and_hands_it_to_the_server(machine):
     served = machine.folder / "etc/ssh_host_ed25519_key.pub"
     until(lambda: public.exists() and served.exists() and served.read_text() == public.read_text())
     until(lambda: not (machine.home / ".aspot/.machine/host").exists())
+    before = pid_of(machine, "watcher")
     number = machine.begin("arm", LONG, LONG, LONG, LONG)
-    machine.kill(machine.home / ".aspot/.machine/watcher", unlike=pid_of(machine, "watcher"))
+    machine.kill(machine.home / ".aspot/.machine/watcher", unlike=before)
     assert f"key={public.read_text()}" in machine.wait(number).said
 
 

@@ -115,7 +115,7 @@ async def test_a_machine_that_does_not_know_our_key_is_not_ready(guest):
 async def test_a_server_that_hangs_up_or_says_nothing_is_not_ready(guest, monkeypatch):
     from aspot.ssh import connect as connect_module
 
-    monkeypatch.setattr(connect_module, "CONNECT_S", 0.3)
+    monkeypatch.setattr(connect_module, "LOGIN_S", 0.3)
 
     async def hang_up(reader, writer):
         writer.close()

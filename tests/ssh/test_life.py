@@ -136,7 +136,7 @@ async def test_the_watch_brings_the_status_along(link, guest, base):
 
 async def test_stop_and_gone(link, base):
     order = order_for(base, "sleep 100")
-    assert await link.status("job", 1) == Gone(reason="it was never started")
+    assert await link.status("job", 1) == Gone(reason="it was never started", was_started=False)
     await link.deliver(order)
     await link.start(order)
     await link.stop("job", 1, StopWhy.INTERRUPT, 1.0)
