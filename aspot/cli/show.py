@@ -43,7 +43,7 @@ def _row(info: RunInfo, run: Run) -> LsRow:
     if info.ended is not None:
         ends = f"left behind: aspot down {info.name}" if info.left else "ended"
         return ls_row(run, info.ended, ends=ends)
-    ends = "when done" if info.is_live else f"nobody drives it: aspot attach {info.name}"
+    ends = "when done" if info.is_live else f"nobody drives it: aspot attach {info.name}, or down"
     return ls_row(run, datetime.now(UTC), ends=ends)
 
 

@@ -87,6 +87,9 @@ class OnTerminal:
     def ctrl_c(self) -> None:
         self._child.sendintr()
 
+    def press(self, key: str) -> None:
+        self._child.send(key)
+
     def end(self, *, within_s: float = END_S) -> int:
         """Wait until it has ended; return its exit code."""
         try:

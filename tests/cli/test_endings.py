@@ -104,7 +104,7 @@ def test_a_killed_run_is_ended_by_down(cloud, start, script, aspot):
     run.kill()
     code, out, _ = aspot("ls")
     assert code == 0
-    assert "aspot down killed" in out
+    assert "aspot attach killed, or down" in out
     code, out, _ = aspot("status", "killed", "--json")
     assert code == 0
     code, out, _ = aspot("run", script, "-n", "killed", "--replace")
@@ -177,7 +177,7 @@ def test_ctrl_c_twice_in_a_program_leaves_a_trace_that_down_follows(cloud, start
     cloud.clear_faults()
     code, out, _ = aspot("ls")
     assert code == 0
-    assert "aspot down hasty" in out
+    assert "aspot attach hasty, or down" in out
     code, out, _ = aspot("down", "hasty")
     assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked).")
     assert "hasty" not in aspot("ls")[1]
