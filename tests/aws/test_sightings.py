@@ -1,5 +1,6 @@
 """What EC2 shows, merged: states, addresses, why instances ended, and notices."""
 
+import math
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -97,6 +98,10 @@ async def test_two_calls_a_look_and_only_requests_in_trouble(ready, stub):
     await ready.sightings()
     stub.says("DescribeSpotInstanceRequests", {"SpotInstanceRequests": [request(7, "marked-for-termination")]})
     stub.calls.clear()
+    await ready.sightings()
+    assert stub.counts() == {"DescribeInstances": 1}  # spot requests are asked for at their own pace
+    ready._eyes.due = -math.inf
+    stub.calls.clear()
     seen = await ready.sightings()
     assert stub.counts() == {"DescribeInstances": 1, "DescribeSpotInstanceRequests": 1}
     assert {one["Name"] for one in stub.asked("DescribeSpotInstanceRequests")[0]["Filters"]} == {
@@ -104,6 +109,16 @@ async def test_two_calls_a_look_and_only_requests_in_trouble(ready, stub):
         "status-code",
     }
     assert [one.instance[-1] for one in seen if one.notice] == ["7"]
+    assert [one.instance[-1] for one in await ready.sightings() if one.notice] == ["7"]  # as last heard
+
+
+async def test_an_instance_that_ends_has_its_spot_request_asked_at_once(ready, stub):
+    stub.says("DescribeInstances", shown(instance(1)), shown(instance(1, state="shutting-down")))
+    stub.says("DescribeSpotInstanceRequests", {"SpotInstanceRequests": [request(1)]})
+    await ready.sightings()
+    stub.says("DescribeSpotInstanceRequests", {"SpotInstanceRequests": [request(1, "instance-terminated-no-capacity")]})
+    (seen,) = await ready.sightings()
+    assert seen.end_reason is EndReason.INTERRUPTED
 
 
 async def test_requests_without_the_tag_are_found_by_their_ids(ready, stub):

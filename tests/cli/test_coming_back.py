@@ -114,7 +114,7 @@ def test_more_jobs_than_machines_wait_for_somebody_to_come_back(cloud, start, as
 def test_the_key_d_leaves_it_running(cloud, start, script, aspot):
     run = start(OnTerminal, "run", script, "-n", "key")
     run.says("d leaves it running")
-    run.says("running")
+    run.says("1 running")
     run.press("d")
     assert run.end() == 0
     assert "key goes on without this process" in run.said
