@@ -125,6 +125,23 @@ class RunFolder:
         return self.path / "scripts"
 
     @property
+    def bell(self) -> Path:
+        """Return the file that grows with each request left in the journal: looking at its size costs next to nothing."""
+        return self.path / "bell"
+
+    def ring(self) -> None:
+        """Say that a request was left in the journal."""
+        with self.bell.open("ab") as bell:
+            bell.write(b".")
+
+    def rang(self) -> int:
+        """Return how often the bell was rung."""
+        try:
+            return self.bell.stat().st_size
+        except OSError:
+            return 0
+
+    @property
     def lock(self) -> Path:
         """Return the file that the process which drives the run keeps locked."""
         return self.path / "lock"

@@ -148,3 +148,4 @@ def ask(folder: RunFolder, text: str) -> None:
         contextlib.closing(database.open_for_writing(folder.journal)) as connection,
     ):
         connection.execute("INSERT INTO request (text) VALUES (?)", (text,))
+        folder.ring()

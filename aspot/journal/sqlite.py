@@ -31,6 +31,7 @@ class SqliteJournal(Journal):
         self._lock = lock
         self._one_at_a_time = anyio.CapacityLimiter(1)
         self._is_open = True
+        self._rang = -1  # so that the first look finds what was asked before
 
     @classmethod
     def create(cls, spec: RunSpec, *, created: datetime, options: Mapping[str, Any] | None = None) -> Self:
@@ -78,6 +79,10 @@ class SqliteJournal(Journal):
 
     async def requests(self) -> Sequence[str]:
         """Return what other processes asked of this run since the last call, oldest first."""
+        rang = self.folder.rang()
+        if rang == self._rang:
+            return []
+        self._rang = rang
         return await self._in_thread(lambda: _take_requests(self._connection))
 
     async def finish(self, left: Sequence[str]) -> None:
