@@ -121,7 +121,8 @@ def status(args: argparse.Namespace) -> int:
         return 0
     print(status_text(run, now))
     if info.ended is None and not info.is_live:
-        print(f"Nobody drives it: aspot attach {info.name} goes on with it, aspot down {info.name} ends its machines.", file=sys.stderr)
+        name = info.name
+        print(f"Nobody drives it: aspot attach {name} goes on with it, aspot down {name} ends it.", file=sys.stderr)
     return 0
 
 

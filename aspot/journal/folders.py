@@ -126,7 +126,7 @@ class RunFolder:
 
     @property
     def bell(self) -> Path:
-        """Return the file that grows with each request left in the journal: looking at its size costs next to nothing."""
+        """Return the file that grows with each request left in the journal: its size is had for nothing."""
         return self.path / "bell"
 
     def ring(self) -> None:

@@ -141,7 +141,7 @@ class LinkKeeper:
             except NobodyListens as error:
                 self._why = str(error)
                 if anyio.current_time() < knocking_until:
-                    await anyio.sleep(KNOCK_S * self.wiring.chance.uniform(0.75, 1.25))
+                    await anyio.sleep(KNOCK_S - anyio.current_time() % KNOCK_S)  # with all others: one wake-up for all
                     continue
             except (NotReady, LinkDropped) as error:
                 self._why = str(error)
