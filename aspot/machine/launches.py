@@ -37,6 +37,9 @@ AUTH_WAIT_S = 15.0
 UNUSABLE_MOST = 3
 """So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
 
+_SAYS_NOTHING = {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL}
+"""Refusals of the call itself: they tell nothing of what an earlier try of the same request brought."""
+
 _OF_USE = (InstanceState.SSH_READY, InstanceState.JOB)
 
 
@@ -68,7 +71,10 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
     if not event.launched and kinds & {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED} and _is_wanted(change.run):
         _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
         return
-    change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
+    if request.state is LaunchState.IN_DOUBT and not event.launched and kinds & _SAYS_NOTHING:
+        change.request(event.request, retry_at=change.now, refusals=event.refusals)
+    else:
+        change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
     learn(change, request.spec, event)
     change.plan()
 

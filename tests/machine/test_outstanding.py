@@ -29,10 +29,11 @@ def test_a_running_machine_is_connected_to_and_a_starting_attempt_started() -> N
     assert outstanding(world.run) == ()
     world.boot(name)
     connect = ef.Connect(instance=name, address="127.0.0.1", port=22)
-    start = ef.StartAttempt(instance=name, job="a", attempt=1, checkpoint=None)
+    start = ef.StartAttempt(instance=name, job="a", attempt=1, checkpoint=None, is_repeat=True)
     assert outstanding(world.run) == (connect, start)
     world.started(name)
-    assert outstanding(world.run) == (connect,)
+    follow = ef.FollowAttempt(instance=name, job="a", attempt=1)
+    assert outstanding(world.run) == (connect, follow)
 
 
 def test_a_stopping_attempt_is_stopped_and_a_checkpoint_brought_home() -> None:
@@ -50,6 +51,7 @@ def test_a_periodic_checkpoint_is_brought_home_without_hurry() -> None:
     world, (name,) = working("a", checkpoint=CKPT, checkpoint_every_s=10)
     world.wait(10)
     assert outstanding(world.run)[1:] == (
+        ef.FollowAttempt(instance=name, job="a", attempt=1),
         ef.SaveCheckpoint(instance=name, job="a", attempt=1, serial=1, deadline=None),
     )
 

@@ -61,12 +61,12 @@ class SimCloud:
         self.calls[name] += 1
         self.call_times.append(self.world.loop.time())
         await anyio.sleep(self.world.chance.uniform(0.05, 0.3))
-        now, faults = self.world.loop.time(), self.world.faults
+        now = self.world.loop.time()
         if name in self.denied:
             raise AuthError(f"{name} is denied", code="UnauthorizedOperation")
         if now < self.locked_until:
             raise CredentialsExpired("ExpiredToken")
-        if now < self.down_until or self.world.strikes(faults.unavailable):
+        if now < self.down_until or self.world.strikes("unavailable"):
             raise CloudUnavailable(f"{name}: 503")
 
     async def prepare(self, plan: CloudPlan) -> Prepared:
@@ -102,9 +102,8 @@ class SimCloud:
     def _fate(self) -> str:
         if self.scripted:
             return self.scripted.pop(0)
-        faults = self.world.faults
-        for fate, rate in (("lost", faults.lost), ("lost-undone", faults.lost), ("throttle", faults.throttle)):
-            if self.world.strikes(rate):
+        for fate, fault in (("lost", "lost"), ("lost-undone", "lost"), ("throttle", "throttle")):
+            if self.world.strikes(fault):
                 return fate
         return ""
 
@@ -149,7 +148,7 @@ class SimCloud:
 
     def _is_shown(self, machine: Machine, now: float) -> bool:
         is_forgotten = machine.gone_at is not None and now - machine.gone_at > FORGOTTEN_S
-        is_blinking = now - machine.born < 60.0 and self.world.strikes(self.world.faults.blink)
+        is_blinking = now - machine.born < 60.0 and self.world.strikes("blink")
         return machine.visible_at <= now and not is_forgotten and not is_blinking
 
     def _sighting(self, machine: Machine, now: float) -> Sighting:

@@ -84,7 +84,7 @@ class SimLink:
 
     async def _hop(self, least: float = 0.01, most: float = 0.1) -> None:
         """One exchange with the machine."""
-        if self.world.strikes(self.world.faults.drop):
+        if self.world.strikes("drop"):
             self.cut()
         self._check()
         await anyio.sleep(self.world.chance.uniform(least, most))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import attrs
 
+from aspot.errors import AspotError
 from aspot.machine.model import EndReason, JobSpec, Run, RunSpec
 from aspot.machine.news import News
 from aspot.ports import CloudPlan, Lease
@@ -91,6 +93,10 @@ class SimClock:
     def at(self, when: float) -> datetime:
         return EPOCH + timedelta(seconds=when)
 
+    def since(self, when: datetime) -> float:
+        """Return the loop's time then."""
+        return (when - EPOCH).total_seconds()
+
 
 class World:
     """A cloud, a disk, a network and one run."""
@@ -118,6 +124,7 @@ class World:
         self._earlier: Run | None = None
         self.is_away = False  # nobody drives the run
         self.came_back = 0
+        self.happened: Counter[str] = Counter()  # faults and deeds, by kind
 
     @property
     def host(self) -> RunHost:
@@ -146,6 +153,7 @@ class World:
     async def kill(self) -> None:
         """End the client at once, as a crash would: nothing is written, ended or said any more."""
         self.is_away = True
+        self.happened["crash"] += 1
         self.host.abandon()
         await self.host.finished()
 
@@ -153,20 +161,28 @@ class World:
         """Take the run up again, from what its journal tells."""
         self._earlier, self._host = self.journal.shadow, None
         self.came_back += 1
-        await self.host.start()
         self.is_away = False
+        try:
+            await self.host.start()
+        except AspotError:
+            self.is_away = True
+            raise
 
     async def finished(self) -> None:
         """Wait for the end of the run, whoever drives it then."""
         while True:
-            await self.host.finished()
-            if not self.is_away:
+            host = self.host
+            await host.finished()
+            if host is self._host and not self.is_away:
                 return
             await anyio.sleep(0.5)
 
-    def strikes(self, rate: float) -> bool:
-        """Tell whether a fault of this rate happens now."""
-        return rate > 0 and self.loop.time() < self.faults.until_s and self.chance.random() < rate
+    def strikes(self, fault: str) -> bool:
+        """Tell whether a fault of this kind, a rate of `Faults`, happens now."""
+        rate = getattr(self.faults, fault)
+        has_struck = rate > 0 and self.loop.time() < self.faults.until_s and self.chance.random() < rate
+        self.happened[fault] += has_struck
+        return has_struck
 
     def trouble(self, place: str) -> None:
         """Raise what the local disk might, as often as was asked for."""
@@ -197,22 +213,22 @@ class World:
 
     def plan_fate(self, machine: Machine) -> None:
         """Draw what will befall a machine."""
-        faults, after = self.faults, self.chance.uniform(1.0, 120.0)
-        if self.strikes(faults.notice):
+        after = self.chance.uniform(1.0, 120.0)
+        if self.strikes("notice"):
             self.loop.call_later(after, machine.warn, 120.0)
-        elif self.strikes(faults.short_notice):
+        elif self.strikes("short_notice"):
             self.loop.call_later(after, machine.warn, self.chance.uniform(1.0, 20.0))
-        elif self.strikes(faults.sudden):
+        elif self.strikes("sudden"):
             self.loop.call_later(after, machine.interrupt)
-        elif self.strikes(faults.reboot):
+        elif self.strikes("reboot"):
             self.loop.call_later(after + 30.0, machine.reboot)
-        elif self.strikes(faults.someone):
+        elif self.strikes("someone"):
             self.loop.call_later(after, machine.end, EndReason.SOMEONE)
-        elif self.strikes(faults.mute):
+        elif self.strikes("mute"):
             machine.is_mute = True
-        elif self.strikes(faults.foreign):
+        elif self.strikes("foreign"):
             machine.is_foreign = True
-        elif self.strikes(faults.stillborn):
+        elif self.strikes("stillborn"):
             machine.end(EndReason.NO_CAPACITY)
 
     def machine(self, number: int) -> Machine:
