@@ -84,8 +84,9 @@ def in_doubt(change: Change, event: ev.LaunchInDoubt) -> None:
     request = change.run.requests[event.request]
     if request.state is not LaunchState.ANSWERED:
         waits = dict(enumerate(IN_DOUBT_WAITS_S, start=1))
-        retry_at = change.now + timedelta(seconds=waits.get(request.tries, SETTLE_S))
-        change.request(event.request, state=LaunchState.IN_DOUBT, retry_at=retry_at)
+        lost = request.lost + 1
+        retry_at = change.now + timedelta(seconds=waits.get(lost, SETTLE_S))
+        change.request(event.request, state=LaunchState.IN_DOUBT, lost=lost, retry_at=retry_at)
 
 
 def repeat(change: Change, name: str) -> None:
@@ -93,7 +94,7 @@ def repeat(change: Change, name: str) -> None:
     request = change.run.requests[name]
     settled = request.sent + timedelta(seconds=SETTLE_S)
     is_in_doubt = request.state is LaunchState.IN_DOUBT
-    is_given_up = is_in_doubt and request.tries > len(IN_DOUBT_WAITS_S)
+    is_given_up = is_in_doubt and request.lost > len(IN_DOUBT_WAITS_S)
     if not is_given_up and _is_wanted(change.run):
         change.request(name, tries=request.tries + 1, retry_at=None, sent=change.now)
         change.emit(ef.Launch(spec=request.spec))

@@ -338,6 +338,17 @@ def test_a_lost_answer_is_asked_again_with_the_same_request() -> None:
     assert world.run.requests["r1"].state is LaunchState.ANSWERED
 
 
+def test_refused_repeats_do_not_make_a_doubt_given_up() -> None:
+    world = asking("a")
+    world.send(ev.LaunchInDoubt, request="r1", reason="timed out")
+    for _ in range(8):
+        world.wait((wakeup(world.run) - world.now).total_seconds())
+        world.answer("r1", launched=[], refusals=[refusal(RefusalKind.AUTH_EXPIRED)])
+    assert world.run.asked == ("r1",)
+    (name,) = world.answer("r1")
+    assert world.state(name) is InstanceState.REQUESTED
+
+
 def test_a_late_answer_brings_the_instances_of_the_lost_one() -> None:
     world = asking("a")
     world.send(ev.LaunchInDoubt, request="r1", reason="timed out")

@@ -71,6 +71,7 @@ class Machine:
     is_stuck: bool = False  # EC2 never gets it running
     is_mute: bool = False  # its sshd never answers
     is_foreign: bool = False  # somebody else answers in its place
+    is_powerless: bool = False  # it cannot power itself off
     partition_until: float = -1.0
     folders: dict[tuple[str, int], Folder] = attrs.Factory(dict)
     facts: list[RunnerFact] = attrs.Factory(list)

@@ -50,6 +50,8 @@ class Faults:
     mute: float = 0.0  # sshd never answers
     foreign: float = 0.0  # somebody else's does
     stillborn: float = 0.0  # ends while pending: no capacity after all
+    powerless: float = 0.0  # cannot power itself off: no lease holds there
+    torn: float = 0.0  # a status is read without its end
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -78,6 +80,8 @@ class Faults:
             mute=rate(0.2),
             foreign=rate(0.1),
             stillborn=rate(0.2),
+            powerless=rate(0.1),
+            torn=rate(0.3),
         )
 
 
@@ -230,6 +234,8 @@ class World:
             machine.is_foreign = True
         elif self.strikes("stillborn"):
             machine.end(EndReason.NO_CAPACITY)
+        elif self.strikes("powerless"):
+            machine.is_powerless = True
 
     def machine(self, number: int) -> Machine:
         """Return the n-th machine ever made."""
