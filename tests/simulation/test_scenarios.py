@@ -472,6 +472,22 @@ def test_expired_credentials_pause_the_cloud_side_only():
     assert len([line for line in said if "no longer takes the credentials" in line]) == 1
 
 
+def test_a_machine_that_nobody_was_told_of_is_ended_at_the_end():
+    async def story(world: World) -> None:
+        world.cloud.scripted = ["lost"]
+        await world.host.start()
+        world.host.submit([world.add("a")])
+        await world.until(lambda: bool(world.cloud.machines))
+        world.cloud.locked_until = world.loop.time() + 90.0  # longer than a doubt lasts in a run that stops
+        world.host.stop("the test wants it")
+        await world.host.finished()
+
+    world = simulate(story)
+    assert world.host.left == ()
+    assert not world.host.run.instances
+    assert machines(world)[0].end_reason is EndReason.OURS
+
+
 def test_a_terminate_that_changes_nothing_is_repeated():
     async def story(world: World) -> None:
         world.cloud.deaf = 2

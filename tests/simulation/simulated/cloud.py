@@ -185,8 +185,9 @@ class SimCloud:
     async def clean_up(self) -> Sequence[str]:
         await self._call("clean_up")
         self.sticky -= 1
-        if self.sticky >= 0 or any(machine.state != "terminated" for machine in self.machines.values()):
-            return ["security group sg-1 (in use)"]
+        there = [f"instance {m.id} ({m.state})" for m in self.machines.values() if m.state != "terminated"]
+        if self.sticky >= 0 or there:
+            return [*there, "security group sg-1 (in use)"]
         self.has_group = False
         return []
 
