@@ -33,7 +33,7 @@ def statuses(cloud, machine):
 
 
 async def test_a_partition_changes_nothing(cloud, network, quick):
-    """The job ends while nothing comes through; its result comes home afterwards, and nothing is launched in between."""
+    """The job ends while nothing comes through; its result comes home afterwards, nothing is launched in between."""
     write("job.sh", 'echo begun; while [ ! -e "$HOME/go" ]; do sleep 0.05; done; echo done\n')
     async with Fleet("cut-off", show=False) as fleet:
         handle = fleet.submit("job.sh")
