@@ -446,6 +446,19 @@ def test_a_machine_that_is_somebody_else_is_replaced_and_gets_nothing():
     assert world.loop.time() < 180
 
 
+def test_a_host_key_that_is_foreign_for_a_moment_is_asked_for_again():
+    async def story(world: World) -> None:
+        first_is(world, is_foreign=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a"))
+            await world.until(lambda: world.remote.connects > 2)
+            world.machine(0).is_foreign = False
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert len(machines(world)) == 1
+
+
 def test_a_machine_that_ends_while_it_starts_is_replaced():
     async def story(world: World) -> None:
         async with anyio.create_task_group() as group:
