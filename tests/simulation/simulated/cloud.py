@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -37,7 +37,7 @@ class SimCloud:
     """Implements `aspot.ports.Cloud`."""
 
     world: World
-    capacity: dict[Pool, int] = attrs.Factory(lambda: dict.fromkeys(POOLS, 1000))
+    capacity: MutableMapping[Pool, int] = attrs.Factory(lambda: dict.fromkeys(POOLS, 1000))
     prices: dict[Pool, float] = attrs.Factory(lambda: {pool: 0.03 + 0.01 * n for n, pool in enumerate(POOLS)})
     machines: dict[str, Machine] = attrs.Factory(dict)
     tokens: dict[str, tuple[LaunchSpec, tuple[str, ...]]] = attrs.Factory(dict)
@@ -55,6 +55,8 @@ class SimCloud:
     launch_s: tuple[float, float] = (0.1, 1.0)
     deaf: int = 0  # so many terminate calls do nothing
     denied: set[str] = attrs.Factory(set)  # calls that the account may not make
+    drift: float = 0.02  # most that a price moves from one look to the next
+    preference: Callable[[Pool], float] | None = None  # which pool a launch takes first; a random one if None
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
     async def _call(self, name: str) -> None:
@@ -114,7 +116,7 @@ class SimCloud:
             return LaunchAnswer(launched=tuple(self._launched(name) for name in ids))
         made: list[str] = []
         refusals: list[Refusal] = []
-        for pool in sorted(spec.pools, key=lambda _: self.world.chance.random()):
+        for pool in sorted(spec.pools, key=self.preference or (lambda _: self.world.chance.random())):
             room = min(self.capacity[pool], spec.count - len(made))
             made += [self._make(spec, pool) for _ in range(room)]
             if len(made) < spec.count:
@@ -179,7 +181,7 @@ class SimCloud:
     async def spot_prices(self) -> Mapping[Pool, float]:
         await self._call("spot_prices")
         for pool in self.prices:
-            self.prices[pool] *= self.world.chance.uniform(0.98, 1.02)
+            self.prices[pool] *= self.world.chance.uniform(1 - self.drift, 1 + self.drift)
         return dict(self.prices)
 
     async def clean_up(self) -> Sequence[str]:

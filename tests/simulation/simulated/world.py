@@ -142,7 +142,7 @@ class World:
                 archive=self.archive,
                 clock=self.clock,
                 plan=CloudPlan(run=self.spec, types=("c7i.large",)),
-                lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=86400.0),
+                lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=self.spec.max_life_s),
                 setup=self.setup,
                 chance=random.Random(f"jitter {self.seed} {self.came_back}"),
                 earlier=self._earlier,
@@ -264,13 +264,16 @@ class World:
         await self.host.finished()
 
 
-def simulate(story: Story, *, seed: int = 0, faults: Faults | None = None, **options: object) -> World:
+def simulate(
+    story: Story, *, seed: int = 0, faults: Faults | None = None, longest_s: float = LONGEST_S, **options: object
+) -> World:
     """Play a story in a fresh world, judge it, and return the world as it is at the end.
 
     Args:
         story: What happens; when it returns the run must be over.
         seed: Decides everything.
         faults: What goes wrong; nothing by default.
+        longest_s: Virtual seconds that it may take.
         **options: Of `RunSpec`.
 
     Raises:
@@ -279,7 +282,7 @@ def simulate(story: Story, *, seed: int = 0, faults: Faults | None = None, **opt
 
     async def main(loop: VirtualLoop) -> World:
         world = World(loop, seed, faults or Faults(), options)
-        with anyio.fail_after(LONGEST_S):
+        with anyio.fail_after(longest_s):
             await story(world)
         await anyio.sleep(0)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
