@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import fleet, startup
+from benchmarks import fleet, placement, startup
 
 
 def main() -> int:
@@ -13,6 +13,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = parser.add_subparsers(dest="name", required=True)
     fleet.register(names)
+    placement.register(names)
     startup.register(names)
     args = parser.parse_args()
     return int(args.handler(args))

@@ -1,11 +1,16 @@
-"""Write the generated pages: the instance's diagram and table, and the command line's help. Run before Sphinx."""
+"""Write the generated pages: the instance's diagram and table, the command line's help, the fault matrix.
+
+Run before Sphinx.
+"""
 
 from __future__ import annotations
 
 import argparse
 import html
 import os
+import tomllib
 from pathlib import Path
+from typing import Any
 
 os.environ["COLUMNS"] = "100"
 
@@ -15,6 +20,8 @@ from aspot.machine.model import InstanceState
 
 HERE = Path(__file__).parent
 OUT = HERE / "_generated"
+FAULTS = HERE.parent / "tests" / "faults.toml"
+STATES = {"tested": "tested", "part": "in part", "none": "not tested"}
 
 LIVE = (InstanceState.REQUESTED, InstanceState.RUNNING, InstanceState.SSH_READY, InstanceState.JOB)
 PLACES = {
@@ -157,12 +164,31 @@ def _subparsers(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.Arg
     return []
 
 
+def faults() -> dict[str, dict[str, Any]]:
+    """Return the fault matrix, by id: `what`, `tests`, `state` and `why`."""
+    blank = {"tests": [], "state": "tested", "why": ""}
+    return {row: blank | told for row, told in tomllib.loads(FAULTS.read_text(encoding="utf-8")).items()}
+
+
+def faults_page() -> str:
+    """Return the matrix as a table: fault, tests, state."""
+    rows = faults()
+    counts = [f"{sum(told['state'] == state for told in rows.values())} {name}" for state, name in STATES.items()]
+    lines = [f"{len(rows)} faults: {', '.join(counts)}.", "", "| | fault | tests | |", "|---|---|---|---|"]
+    for row, told in rows.items():
+        tests = "<br>".join(f"`{test}`" for test in told["tests"])
+        state = STATES[told["state"]] + (f": {told['why']}" if told["why"] else "")
+        lines.append(f"| {row} | {told['what']} | {tests} | {state} |")
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Write all generated pages."""
     OUT.mkdir(exist_ok=True)
     (OUT / "states.svg").write_text(svg(), encoding="utf-8")
     (OUT / "states.md").write_text(states_page(), encoding="utf-8")
     (OUT / "commands.md").write_text(command_page(), encoding="utf-8")
+    (OUT / "faults.md").write_text(faults_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

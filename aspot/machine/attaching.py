@@ -8,12 +8,14 @@ import attrs
 
 from aspot.machine import events as ev
 from aspot.machine.change import Change
-from aspot.machine.model import AttemptState, InstanceRecord
+from aspot.machine.model import AttemptState, InstanceRecord, LaunchState
 from aspot.machine.stopping import PATIENCE_S
 
 
 def attached(change: Change, _event: ev.RunAttached) -> None:
     """Let jobs, machines and a stop have the time again that they had when the last client left."""
+    for name in change.run.asked:
+        _doubt(change, name)
     for name in change.run.starved:
         change.job(name, waiting_since=change.now)
     for name in change.run.live:
@@ -24,6 +26,13 @@ def attached(change: Change, _event: ev.RunAttached) -> None:
         change.set(stop=attrs.evolve(stopped, force_at=force_at))
     change.look(change.now)
     change.plan()
+
+
+def _doubt(change: Change, name: str) -> None:
+    """Take note that nobody heard the answer of a request under way, and looked for what one in doubt brought."""
+    request = change.run.requests[name]
+    if request.retry_at is None or request.state is LaunchState.IN_DOUBT:
+        change.request(name, state=LaunchState.IN_DOUBT, sent=change.now)
 
 
 def _greet(change: Change, instance: InstanceRecord) -> None:

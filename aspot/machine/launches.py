@@ -37,6 +37,9 @@ AUTH_WAIT_S = 15.0
 UNUSABLE_MOST = 3
 """So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
 
+_SAYS_NOTHING = {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL}
+"""Refusals of the call itself: they tell nothing of what an earlier try of the same request brought."""
+
 _OF_USE = (InstanceState.SSH_READY, InstanceState.JOB)
 
 
@@ -68,7 +71,10 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
     if not event.launched and kinds & {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED} and _is_wanted(change.run):
         _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
         return
-    change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
+    if request.state is LaunchState.IN_DOUBT and not event.launched and kinds & _SAYS_NOTHING:
+        change.request(event.request, retry_at=change.now, refusals=event.refusals)
+    else:
+        change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
     learn(change, request.spec, event)
     change.plan()
 
@@ -78,8 +84,9 @@ def in_doubt(change: Change, event: ev.LaunchInDoubt) -> None:
     request = change.run.requests[event.request]
     if request.state is not LaunchState.ANSWERED:
         waits = dict(enumerate(IN_DOUBT_WAITS_S, start=1))
-        retry_at = change.now + timedelta(seconds=waits.get(request.tries, SETTLE_S))
-        change.request(event.request, state=LaunchState.IN_DOUBT, retry_at=retry_at)
+        lost = request.lost + 1
+        retry_at = change.now + timedelta(seconds=waits.get(lost, SETTLE_S))
+        change.request(event.request, state=LaunchState.IN_DOUBT, lost=lost, retry_at=retry_at)
 
 
 def repeat(change: Change, name: str) -> None:
@@ -87,7 +94,7 @@ def repeat(change: Change, name: str) -> None:
     request = change.run.requests[name]
     settled = request.sent + timedelta(seconds=SETTLE_S)
     is_in_doubt = request.state is LaunchState.IN_DOUBT
-    is_given_up = is_in_doubt and request.tries > len(IN_DOUBT_WAITS_S)
+    is_given_up = is_in_doubt and request.lost > len(IN_DOUBT_WAITS_S)
     if not is_given_up and _is_wanted(change.run):
         change.request(name, tries=request.tries + 1, retry_at=None, sent=change.now)
         change.emit(ef.Launch(spec=request.spec))

@@ -147,6 +147,7 @@ class LaunchRecord:
     state: LaunchState = LaunchState.SENT
     sent: datetime
     tries: int = 1
+    lost: int = 0  # answers that never came
     retry_at: datetime | None = None  # when an in-doubt or throttled one is repeated
     instances: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()

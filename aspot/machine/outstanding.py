@@ -37,7 +37,7 @@ def _instances(run: Run) -> Iterator[ef.Effect]:
 def _attempts(run: Run) -> Iterator[ef.Effect]:
     instances = (run.instances[name] for name in run.live)
     for instance in instances:
-        if instance.attempt is not None:
+        if instance.attempt is not None and instance.state is not InstanceState.TERMINATING:
             yield from _attempt(run.jobs[instance.attempt[0]], instance)
 
 

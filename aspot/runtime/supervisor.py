@@ -230,7 +230,7 @@ class Supervisor:
         is_kept = any(self.run.instances[name].kept for name in self.run.live)
         patience_s = 0.0 if is_kept else self.teardown_s  # what a kept machine uses stays, however often we try
         deadline = min(self._loop.deadline, anyio.current_time() + patience_s)
-        return await clean_up(self.wiring.cloud, pauses, deadline=deadline)
+        return await clean_up(self.wiring, pauses, deadline=deadline)
 
     def _endable(self) -> set[str]:
         return {name for name in self.run.live if not self.run.instances[name].kept}

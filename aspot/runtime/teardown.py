@@ -55,11 +55,13 @@ async def _states(cloud: Cloud) -> dict[str, str]:
         return {}
 
 
-async def clean_up(cloud: Cloud, pauses: Pauses, *, deadline: float) -> tuple[str, ...]:
+async def clean_up(wiring: Wiring, pauses: Pauses, *, deadline: float) -> tuple[str, ...]:
     """Delete what the run made beside machines, again and again until nothing is left or the time is over.
 
+    What is in the way may be a machine of a launch whose answer never came, while EC2 could not be asked: it is ended.
+
     Args:
-        cloud: The cloud.
+        wiring: The run's ports.
         pauses: Between tries.
         deadline: By the loop's clock; one try is made in any case.
 
@@ -71,13 +73,23 @@ async def clean_up(cloud: Cloud, pauses: Pauses, *, deadline: float) -> tuple[st
         now = anyio.current_time()
         with anyio.move_on_after(max(LAST_TRY_S, deadline - now)):
             try:
-                left = tuple(await cloud.clean_up())
+                left = tuple(await wiring.cloud.clean_up())
+                if left:
+                    await _end_strangers(wiring)
             except _TROUBLE as error:
                 left = (f"what the run made in AWS beside machines could not be checked: {error}",)
         pause_s = pauses.next_s()
         if not left or anyio.current_time() + pause_s > deadline:
             return left
         await anyio.sleep(pause_s)
+
+
+async def _end_strangers(wiring: Wiring) -> None:
+    """End the run's machines that it was never told of."""
+    shown = {sighting.instance: sighting.state for sighting in await wiring.cloud.sightings()}
+    strangers = [name for name in shown if name not in wiring.run.instances and shown[name] not in _GONE + _ENDING]
+    if strangers:
+        await wiring.cloud.terminate(strangers)
 
 
 def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:

@@ -338,6 +338,17 @@ def test_a_lost_answer_is_asked_again_with_the_same_request() -> None:
     assert world.run.requests["r1"].state is LaunchState.ANSWERED
 
 
+def test_refused_repeats_do_not_make_a_doubt_given_up() -> None:
+    world = asking("a")
+    world.send(ev.LaunchInDoubt, request="r1", reason="timed out")
+    for _ in range(8):
+        world.wait((wakeup(world.run) - world.now).total_seconds())
+        world.answer("r1", launched=[], refusals=[refusal(RefusalKind.AUTH_EXPIRED)])
+    assert world.run.asked == ("r1",)
+    (name,) = world.answer("r1")
+    assert world.state(name) is InstanceState.REQUESTED
+
+
 def test_a_late_answer_brings_the_instances_of_the_lost_one() -> None:
     world = asking("a")
     world.send(ev.LaunchInDoubt, request="r1", reason="timed out")
@@ -404,6 +415,53 @@ def test_a_doubt_in_a_run_that_stops_is_over_after_the_settle_time() -> None:
     world.accepted("a")
     world.wait(30)
     assert world.run.phase is RunPhase.ENDED
+
+
+@pytest.mark.parametrize("kind", [RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL])
+def test_a_refused_repeat_says_nothing_of_the_try_before(kind) -> None:
+    world = asking("a")
+    world.send(ev.LaunchInDoubt, request="r1", reason="timed out")
+    world.wait(2)
+    world.send(ev.RunStopped, reason="ctrl-c")
+    world.accepted("a")
+    world.answer("r1", launched=[], refusals=[refusal(kind)])
+    world.wait(29)
+    assert world.run.phase is RunPhase.STOPPING
+    world.wait(1)
+    assert world.run.phase is RunPhase.ENDED
+
+
+def test_a_request_that_was_under_way_at_a_crash_is_in_doubt() -> None:
+    world = asking("a")
+    world.wait(1000)
+    world.send(ev.RunAttached)
+    world.send(ev.RunStopped, reason="ctrl-c")
+    world.accepted("a")
+    world.answer("r1", launched=[], refusals=[refusal(RefusalKind.THROTTLED)])
+    world.wait(29)
+    assert world.run.phase is RunPhase.STOPPING
+    effects = world.send(ev.InstanceFound, instance="i-x", request="r1", pool=A, market=Market.SPOT)
+    assert only(ef.Terminate, effects) != []
+
+
+def test_a_doubt_that_nobody_looked_into_is_looked_into_by_who_comes_back() -> None:
+    world = asking("a")
+    world.send(ev.LaunchInDoubt, request="r1", reason="timed out")
+    world.now += timedelta(seconds=1000)
+    world.send(ev.RunAttached)
+    world.send(ev.RunStopped, reason="ctrl-c")
+    world.accepted("a")
+    world.wait(29)
+    assert world.run.phase is RunPhase.STOPPING
+    world.wait(1)
+    assert world.run.phase is RunPhase.ENDED
+
+
+def test_a_throttled_request_is_not_in_doubt_for_a_crash() -> None:
+    world = asking("a")
+    world.answer(launched=[], refusals=[refusal(RefusalKind.THROTTLED)])
+    world.send(ev.RunAttached)
+    assert world.run.requests["r1"].state is LaunchState.SENT
 
 
 def test_a_fatal_refusal_stops_the_run_with_the_fix() -> None:

@@ -446,6 +446,19 @@ def test_a_machine_that_is_somebody_else_is_replaced_and_gets_nothing():
     assert world.loop.time() < 180
 
 
+def test_a_host_key_that_is_foreign_for_a_moment_is_asked_for_again():
+    async def story(world: World) -> None:
+        first_is(world, is_foreign=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a"))
+            await world.until(lambda: world.remote.connects > 2)
+            world.machine(0).is_foreign = False
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    assert len(machines(world)) == 1
+
+
 def test_a_machine_that_ends_while_it_starts_is_replaced():
     async def story(world: World) -> None:
         async with anyio.create_task_group() as group:
@@ -470,6 +483,22 @@ def test_expired_credentials_pause_the_cloud_side_only():
     world = simulate(story, faults=Faults(until_s=1e9), budget_usd=None)
     said = [news.message for news in world.news if isinstance(news, Warned)]
     assert len([line for line in said if "no longer takes the credentials" in line]) == 1
+
+
+def test_a_machine_that_nobody_was_told_of_is_ended_at_the_end():
+    async def story(world: World) -> None:
+        world.cloud.scripted = ["lost"]
+        await world.host.start()
+        world.host.submit([world.add("a")])
+        await world.until(lambda: bool(world.cloud.machines))
+        world.cloud.locked_until = world.loop.time() + 90.0  # longer than a doubt lasts in a run that stops
+        world.host.stop("the test wants it")
+        await world.host.finished()
+
+    world = simulate(story)
+    assert world.host.left == ()
+    assert not world.host.run.instances
+    assert machines(world)[0].end_reason is EndReason.OURS
 
 
 def test_a_terminate_that_changes_nothing_is_repeated():

@@ -261,3 +261,28 @@ async def test_many_handshakes_are_bounded(tmp_path, monkeypatch):
             for _ in range(20):
                 group.start_soon(remote.connect, guest.target())
     assert most == 8
+
+
+async def test_commands_take_turns_where_sshd_has_few_sessions(link, guest, monkeypatch):
+    """OpenSSH refuses the eleventh session of a connection (MaxSessions 10); the watch and the output have two more."""
+    most = now = 0
+    honest = guest.serve
+
+    async def counted(process):
+        nonlocal most, now
+        now += 1
+        most = max(most, now)
+        try:
+            await honest(process)
+        finally:
+            now -= 1
+
+    monkeypatch.setattr(type(guest), "serve", lambda _guest, process: counted(process))
+    await guest.stop_listening()
+    await guest.listen()
+    async with remote_of(guest) as remote:
+        other = await remote.connect(guest.target())
+        async with anyio.create_task_group() as group:
+            for number in range(30):
+                group.start_soon(other.status, "job", number + 1)
+    assert 1 < most <= 6

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 import anyio
@@ -37,7 +37,7 @@ class SimCloud:
     """Implements `aspot.ports.Cloud`."""
 
     world: World
-    capacity: dict[Pool, int] = attrs.Factory(lambda: dict.fromkeys(POOLS, 1000))
+    capacity: MutableMapping[Pool, int] = attrs.Factory(lambda: dict.fromkeys(POOLS, 1000))
     prices: dict[Pool, float] = attrs.Factory(lambda: {pool: 0.03 + 0.01 * n for n, pool in enumerate(POOLS)})
     machines: dict[str, Machine] = attrs.Factory(dict)
     tokens: dict[str, tuple[LaunchSpec, tuple[str, ...]]] = attrs.Factory(dict)
@@ -55,18 +55,20 @@ class SimCloud:
     launch_s: tuple[float, float] = (0.1, 1.0)
     deaf: int = 0  # so many terminate calls do nothing
     denied: set[str] = attrs.Factory(set)  # calls that the account may not make
+    drift: float = 0.02  # most that a price moves from one look to the next
+    preference: Callable[[Pool], float] | None = None  # which pool a launch takes first; a random one if None
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
     async def _call(self, name: str) -> None:
         self.calls[name] += 1
         self.call_times.append(self.world.loop.time())
         await anyio.sleep(self.world.chance.uniform(0.05, 0.3))
-        now, faults = self.world.loop.time(), self.world.faults
+        now = self.world.loop.time()
         if name in self.denied:
             raise AuthError(f"{name} is denied", code="UnauthorizedOperation")
         if now < self.locked_until:
             raise CredentialsExpired("ExpiredToken")
-        if now < self.down_until or self.world.strikes(faults.unavailable):
+        if now < self.down_until or self.world.strikes("unavailable"):
             raise CloudUnavailable(f"{name}: 503")
 
     async def prepare(self, plan: CloudPlan) -> Prepared:
@@ -102,9 +104,8 @@ class SimCloud:
     def _fate(self) -> str:
         if self.scripted:
             return self.scripted.pop(0)
-        faults = self.world.faults
-        for fate, rate in (("lost", faults.lost), ("lost-undone", faults.lost), ("throttle", faults.throttle)):
-            if self.world.strikes(rate):
+        for fate, fault in (("lost", "lost"), ("lost-undone", "lost"), ("throttle", "throttle")):
+            if self.world.strikes(fault):
                 return fate
         return ""
 
@@ -115,7 +116,7 @@ class SimCloud:
             return LaunchAnswer(launched=tuple(self._launched(name) for name in ids))
         made: list[str] = []
         refusals: list[Refusal] = []
-        for pool in sorted(spec.pools, key=lambda _: self.world.chance.random()):
+        for pool in sorted(spec.pools, key=self.preference or (lambda _: self.world.chance.random())):
             room = min(self.capacity[pool], spec.count - len(made))
             made += [self._make(spec, pool) for _ in range(room)]
             if len(made) < spec.count:
@@ -149,7 +150,7 @@ class SimCloud:
 
     def _is_shown(self, machine: Machine, now: float) -> bool:
         is_forgotten = machine.gone_at is not None and now - machine.gone_at > FORGOTTEN_S
-        is_blinking = now - machine.born < 60.0 and self.world.strikes(self.world.faults.blink)
+        is_blinking = now - machine.born < 60.0 and self.world.strikes("blink")
         return machine.visible_at <= now and not is_forgotten and not is_blinking
 
     def _sighting(self, machine: Machine, now: float) -> Sighting:
@@ -180,14 +181,15 @@ class SimCloud:
     async def spot_prices(self) -> Mapping[Pool, float]:
         await self._call("spot_prices")
         for pool in self.prices:
-            self.prices[pool] *= self.world.chance.uniform(0.98, 1.02)
+            self.prices[pool] *= self.world.chance.uniform(1 - self.drift, 1 + self.drift)
         return dict(self.prices)
 
     async def clean_up(self) -> Sequence[str]:
         await self._call("clean_up")
         self.sticky -= 1
-        if self.sticky >= 0 or any(machine.state != "terminated" for machine in self.machines.values()):
-            return ["security group sg-1 (in use)"]
+        there = [f"instance {m.id} ({m.state})" for m in self.machines.values() if m.state != "terminated"]
+        if self.sticky >= 0 or there:
+            return [*there, "security group sg-1 (in use)"]
         self.has_group = False
         return []
 

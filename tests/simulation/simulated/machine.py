@@ -39,6 +39,7 @@ class Folder:
     why: str = ""
     out: bytes = b""
     checkpoint: float | None = None
+    done: float = 0.0  # work done when it ended, what it resumed included
     is_released: bool = False
     timer: object = None
 
@@ -71,6 +72,7 @@ class Machine:
     is_stuck: bool = False  # EC2 never gets it running
     is_mute: bool = False  # its sshd never answers
     is_foreign: bool = False  # somebody else answers in its place
+    is_powerless: bool = False  # it cannot power itself off
     partition_until: float = -1.0
     folders: dict[tuple[str, int], Folder] = attrs.Factory(dict)
     facts: list[RunnerFact] = attrs.Factory(list)
@@ -172,6 +174,7 @@ class Machine:
     def _kill_attempts(self) -> None:
         for folder in self.folders.values():
             if folder.is_running:
+                folder.done = self._done(folder)
                 folder.is_dead = True
         self.touch()
 
@@ -239,9 +242,12 @@ class Machine:
         return folder.checkpoint
 
     def _saved_work(self, folder: Folder, every: float) -> float | None:
-        done = min(folder.script.work_s, folder.resumed + self.now - folder.began)
-        whole = math.floor(done / every) * every
+        whole = math.floor(self._done(folder) / every) * every
         return whole if whole > 0 else None
+
+    def _done(self, folder: Folder) -> float:
+        """Return the seconds of work that a running attempt has behind it."""
+        return min(folder.script.work_s, folder.resumed + self.now - folder.began)
 
     def _later(self, folder: Folder, delay: float, code: int, why: str) -> None:
         def ends() -> None:
@@ -251,7 +257,7 @@ class Machine:
         self.at(self.now + delay, ends)
 
     def _publish(self, folder: Folder, code: int, why: str) -> None:
-        folder.checkpoint = self.note_checkpoint(folder)
+        folder.checkpoint, folder.done = self.note_checkpoint(folder), self._done(folder)
         folder.out += b"end\n"
         folder.status = ExitStatus(
             code=code, why=why, ended=self.world.clock.now(), out=len(folder.out), err=0, boot_id=folder.boot_id

@@ -77,10 +77,11 @@ class Oracle:
     # --- at the end ---------------------------------------------------------------------------------------------------
 
     def ends(self) -> None:
-        """V1, V7, V11, and one result for each job."""
+        """V1, V7, V8, V11, V13, and one result for each job."""
         self._check_machines()
         self._check_jobs()
         self._check_calls()
+        self._check_replay()
         open_links = [link for link in self.world.links if not link.is_closed]
         self.check(not open_links or self.is_left, f"V13: {len(open_links)} links are open")
 
@@ -115,6 +116,12 @@ class Oracle:
         self.check(record.interruptions <= interrupted, f"V11: {name}: {record.interruptions} interruptions charged")
         if record.status is JobStatus.FAILED and not (self.world.troubles or name in self.world.undeliverable):
             self.check(own > 0, f"V11: {name} failed without a failure of its own")
+
+    def _check_replay(self) -> None:
+        """V8: the journal alone tells the run as it ended."""
+        if self.world.host.error is None and not self.is_left:
+            told = self.world.journal.shadow
+            self.check(told == self.world.host.run, "V8: the journal tells another run than there was")
 
     def _check_calls(self) -> None:
         times = self.world.cloud.call_times

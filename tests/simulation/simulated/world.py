@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import anyio
 import attrs
 
+from aspot.errors import AspotError
 from aspot.machine.model import EndReason, JobSpec, Run, RunSpec
 from aspot.machine.news import News
 from aspot.ports import CloudPlan, Lease
@@ -48,6 +50,8 @@ class Faults:
     mute: float = 0.0  # sshd never answers
     foreign: float = 0.0  # somebody else's does
     stillborn: float = 0.0  # ends while pending: no capacity after all
+    powerless: float = 0.0  # cannot power itself off: no lease holds there
+    torn: float = 0.0  # a status is read without its end
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -76,6 +80,8 @@ class Faults:
             mute=rate(0.2),
             foreign=rate(0.1),
             stillborn=rate(0.2),
+            powerless=rate(0.1),
+            torn=rate(0.3),
         )
 
 
@@ -90,6 +96,10 @@ class SimClock:
 
     def at(self, when: float) -> datetime:
         return EPOCH + timedelta(seconds=when)
+
+    def since(self, when: datetime) -> float:
+        """Return the loop's time then."""
+        return (when - EPOCH).total_seconds()
 
 
 class World:
@@ -118,6 +128,7 @@ class World:
         self._earlier: Run | None = None
         self.is_away = False  # nobody drives the run
         self.came_back = 0
+        self.happened: Counter[str] = Counter()  # faults and deeds, by kind
 
     @property
     def host(self) -> RunHost:
@@ -131,7 +142,7 @@ class World:
                 archive=self.archive,
                 clock=self.clock,
                 plan=CloudPlan(run=self.spec, types=("c7i.large",)),
-                lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=86400.0),
+                lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=self.spec.max_life_s),
                 setup=self.setup,
                 chance=random.Random(f"jitter {self.seed} {self.came_back}"),
                 earlier=self._earlier,
@@ -146,6 +157,7 @@ class World:
     async def kill(self) -> None:
         """End the client at once, as a crash would: nothing is written, ended or said any more."""
         self.is_away = True
+        self.happened["crash"] += 1
         self.host.abandon()
         await self.host.finished()
 
@@ -153,20 +165,28 @@ class World:
         """Take the run up again, from what its journal tells."""
         self._earlier, self._host = self.journal.shadow, None
         self.came_back += 1
-        await self.host.start()
         self.is_away = False
+        try:
+            await self.host.start()
+        except AspotError:
+            self.is_away = True
+            raise
 
     async def finished(self) -> None:
         """Wait for the end of the run, whoever drives it then."""
         while True:
-            await self.host.finished()
-            if not self.is_away:
+            host = self.host
+            await host.finished()
+            if host is self._host and not self.is_away:
                 return
             await anyio.sleep(0.5)
 
-    def strikes(self, rate: float) -> bool:
-        """Tell whether a fault of this rate happens now."""
-        return rate > 0 and self.loop.time() < self.faults.until_s and self.chance.random() < rate
+    def strikes(self, fault: str) -> bool:
+        """Tell whether a fault of this kind, a rate of `Faults`, happens now."""
+        rate = getattr(self.faults, fault)
+        has_struck = rate > 0 and self.loop.time() < self.faults.until_s and self.chance.random() < rate
+        self.happened[fault] += has_struck
+        return has_struck
 
     def trouble(self, place: str) -> None:
         """Raise what the local disk might, as often as was asked for."""
@@ -197,23 +217,25 @@ class World:
 
     def plan_fate(self, machine: Machine) -> None:
         """Draw what will befall a machine."""
-        faults, after = self.faults, self.chance.uniform(1.0, 120.0)
-        if self.strikes(faults.notice):
+        after = self.chance.uniform(1.0, 120.0)
+        if self.strikes("notice"):
             self.loop.call_later(after, machine.warn, 120.0)
-        elif self.strikes(faults.short_notice):
+        elif self.strikes("short_notice"):
             self.loop.call_later(after, machine.warn, self.chance.uniform(1.0, 20.0))
-        elif self.strikes(faults.sudden):
+        elif self.strikes("sudden"):
             self.loop.call_later(after, machine.interrupt)
-        elif self.strikes(faults.reboot):
+        elif self.strikes("reboot"):
             self.loop.call_later(after + 30.0, machine.reboot)
-        elif self.strikes(faults.someone):
+        elif self.strikes("someone"):
             self.loop.call_later(after, machine.end, EndReason.SOMEONE)
-        elif self.strikes(faults.mute):
+        elif self.strikes("mute"):
             machine.is_mute = True
-        elif self.strikes(faults.foreign):
+        elif self.strikes("foreign"):
             machine.is_foreign = True
-        elif self.strikes(faults.stillborn):
+        elif self.strikes("stillborn"):
             machine.end(EndReason.NO_CAPACITY)
+        elif self.strikes("powerless"):
+            machine.is_powerless = True
 
     def machine(self, number: int) -> Machine:
         """Return the n-th machine ever made."""
@@ -242,13 +264,16 @@ class World:
         await self.host.finished()
 
 
-def simulate(story: Story, *, seed: int = 0, faults: Faults | None = None, **options: object) -> World:
+def simulate(
+    story: Story, *, seed: int = 0, faults: Faults | None = None, longest_s: float = LONGEST_S, **options: object
+) -> World:
     """Play a story in a fresh world, judge it, and return the world as it is at the end.
 
     Args:
         story: What happens; when it returns the run must be over.
         seed: Decides everything.
         faults: What goes wrong; nothing by default.
+        longest_s: Virtual seconds that it may take.
         **options: Of `RunSpec`.
 
     Raises:
@@ -257,7 +282,7 @@ def simulate(story: Story, *, seed: int = 0, faults: Faults | None = None, **opt
 
     async def main(loop: VirtualLoop) -> World:
         world = World(loop, seed, faults or Faults(), options)
-        with anyio.fail_after(LONGEST_S):
+        with anyio.fail_after(longest_s):
             await story(world)
         await anyio.sleep(0)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
