@@ -149,9 +149,10 @@ class Account:
         made.templates |= {one for one, kind in listed if kind == "launch-template"}
         made.groups |= {one for one, kind in listed if kind == "security-group"}
         while True:
+            is_ending = await self._are_ending(run, refused)
             left = await cleanup.remove(self._aws, made)
-            is_in_use = any("DependencyViolation" in one for one in left) and not refused  # those stay, and so it stays
-            if not (is_in_use or await self._are_ending(run, refused)) or time.monotonic() > until:
+            is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
+            if not is_going or time.monotonic() > until:
                 return left
             await anyio.sleep(EVERY_S)
 
