@@ -11,7 +11,7 @@ import attrs
 
 from aspot.aws import tags
 from aspot.aws.bucket import bucket
-from aspot.aws.clients import PAGE, Aws, named
+from aspot.aws.clients import PAGE, TEMPLATES_PAGE, Aws, named
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble
 from aspot.aws.together import together
@@ -101,14 +101,14 @@ async def _delete(aws: Aws, what: str, made: Made, ids: set[str]) -> list[tuple[
     """Delete things, take them out of the set, and return those that stay, with AWS's code for why."""
     key = "GroupId" if what == "SecurityGroup" else f"{what}Id"
     order = sorted(ids)
-    reasons = await together(*(partial(_delete_one, aws, f"ec2:Delete{what}", {key: one}) for one in order))
+    reasons = await together(*(partial(delete_one, aws, f"ec2:Delete{what}", {key: one}) for one in order))
     stay = [(one, why) for one, why in zip(order, reasons, strict=True) if why]
     ids.intersection_update(one for one, _ in stay)
     made.deleted.update(set(order) - ids)
     return stay
 
 
-async def _delete_one(aws: Aws, operation: str, params: dict[str, Any]) -> str:
+async def delete_one(aws: Aws, operation: str, params: dict[str, Any]) -> str:
     """Return why it is still there; "" if it is not."""
     try:
         await aws.call(operation, tries=3, **params)
@@ -175,7 +175,7 @@ async def _requests(aws: Aws, run: str) -> list[tuple[str, str, str]]:
 async def _there(aws: Aws, run: str, kind: str) -> list[str]:
     """Return the ids of a run's things of one kind that really exist."""
     action, items, key = _LOOKS[kind]
-    size = None if kind == "key-pair" else PAGE  # this answer has no pages
+    size = {"key-pair": None, "launch-template": TEMPLATES_PAGE}.get(kind, PAGE)  # key pairs come without pages
     found = await aws.pages(f"ec2:{action}", items, size=size, Filters=[named(f"tag:{tags.RUN}", [run])])
     return [item[key] for item in found if item.get("State") not in _GOING]
 
