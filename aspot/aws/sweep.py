@@ -175,7 +175,7 @@ async def sweep(aws: Aws, judge: Judge, *, owner: str, until: float) -> list[str
     Raises:
         Trouble: If EC2 could not be asked.
     """
-    doomed = judge(await look(aws, (Kind.INSTANCE, Kind.REQUEST, Kind.TEMPLATE, Kind.GROUP)))
+    doomed = judge(await look(aws, (Kind.INSTANCE, Kind.REQUEST, Kind.GROUP, Kind.TEMPLATE)))
     await _cancel(aws, _of(doomed, Kind.REQUEST))
     machines = {thing.id for thing in _of(doomed, Kind.INSTANCE)}
     refused = await cleanup.terminate(aws, machines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -158,9 +159,17 @@ def _list(args: argparse.Namespace, outcomes: Sequence[_Outcome]) -> Iterator[st
             yield found_text(outcome.findings.found, now=now, spot=outcome.spot)
         yield from outcome.left
     if any(outcome.findings.found for outcome in outcomes):
-        yield "Nothing was ended: aspot clean --yes ends it."
+        yield f"Nothing was ended: {_command(args)} ends it."
     elif not args.quiet:
         yield _nothing(outcomes)
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return the command that ends what this one listed."""
+    words = ["aspot", "clean", "--yes", *(["--all"] if args.all else [])]
+    words += [word for name in args.run for word in ("--run", name)]
+    given = (("--older-than", args.older_than), ("--region", args.region))
+    return shlex.join([*words, *(word for option, value in given if value for word in (option, value))])
 
 
 def _receipt(args: argparse.Namespace, outcomes: Sequence[_Outcome], left: Sequence[str]) -> Iterator[str]:

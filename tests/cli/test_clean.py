@@ -1,13 +1,17 @@
 """`aspot clean`: what earlier runs left is shown, and ended when told to; nothing else is touched."""
 
+import asyncio
 import contextlib
 import json
+from datetime import UTC, datetime
 
 import pytest
 from local_world import write
 from processes import Piped
 
 from aspot.intake.names import new_run_id, owner
+from aspot.journal.sqlite import SqliteJournal
+from aspot.machine.model import RunSpec
 
 KINDS = {"instance", "security-group", "launch-template"}
 
@@ -88,7 +92,7 @@ def test_run_that_was_left_to_its_machines_is_ended_only_when_told_to(aspot, clo
     assert out.splitlines()[0].split() == ["RUN", "AGE", "WHAT", "$/h"]
     assert "security group, launch template  $0.0" in out
     assert cloud.alive()[0]["id"] in out
-    assert out.splitlines()[-1] == "Nothing was ended: aspot clean --yes ends it."
+    assert out.splitlines()[-1] == "Nothing was ended: aspot clean --yes --all ends it."
 
     cloud.forget_calls()
     code, out, err = aspot("clean", "--yes", "--all")
@@ -121,6 +125,63 @@ def test_run_without_a_journal_here_settles_first_unless_it_is_named(aspot, clou
         assert json.loads(out)["left"] == []
     assert cloud.left_for_good() == []
     assert aspot("down", "lost")[0] == 0
+
+
+def test_every_region_that_runs_used_is_looked_in(aspot, cloud, start, script):
+    run = start("run", script, "-n", "abroad", "--region", "eu-west-1")
+    run.says("started")
+    run.kill()
+    assert aspot("clean", "--region", "us-east-1", "--all")[1] == "Nothing to clean (checked us-east-1).\n"
+    code, out, _ = aspot("clean", "--all")
+    assert code == 0
+    assert out.startswith("eu-west-1:\nRUN")
+    code, out, _ = aspot("clean", "--yes", "--all", "--older-than", "1h")
+    assert code == 0
+    assert "it began or launched something" in out
+    code, out, _ = aspot("clean", "--yes", "--all", "--json", "-q")
+    assert (code, [found["region"] for found in json.loads(out)["found"]]) == (0, ["eu-west-1"])
+    assert aspot("clean", "--all")[1] == "Nothing to clean (checked us-east-1, eu-west-1).\n"
+
+
+def test_region_that_cannot_be_checked_is_said(aspot, cloud):
+    """A run known here used a region that is no more; the others are checked all the same."""
+    asyncio.run(_ended_run(RunSpec(id=new_run_id(), name="old", region="us-nowhere-1")))
+    code, out, _ = aspot("clean", "--json")
+    assert code == 3
+    assert json.loads(out)["left"] == ["us-nowhere-1 could not be checked: there is no AWS region 'us-nowhere-1'"]
+    assert aspot("clean", "-q", "--region", "us-east-1") == (0, "", "")
+
+
+async def _ended_run(spec):
+    journal = SqliteJournal.create(spec, created=datetime.now(UTC))
+    await journal.finish([])
+    await journal.aclose()
+
+
+def test_account_that_cannot_be_asked(aspot, cloud):
+    cloud.fault("expire-credentials")
+    code, out, err = aspot("clean", "--yes")
+    assert (code, out) == (3, "")
+    assert err.startswith("error: ")
+
+
+def test_disk_that_a_machine_left_is_deleted(aspot, cloud, killed):
+    """Somebody told EC2 to keep it: nothing of aspot's does."""
+    killed("disk")
+    ec2 = cloud.client("ec2")
+    (machine,) = cloud.alive()
+    (told,) = ec2.describe_instances(InstanceIds=[machine["id"]])["Reservations"][0]["Instances"]
+    device = told["BlockDeviceMappings"][0]
+    tags = [tag for tag in told["Tags"] if tag["Key"].startswith("aspot:")]
+    extra = ec2.create_volume(Size=1, AvailabilityZone=machine["zone"])["VolumeId"]
+    ec2.create_tags(Resources=[extra], Tags=tags)
+    assert device["Ebs"]["VolumeId"] != extra
+    code, out, _ = aspot("clean", "--all")
+    assert f"volume {extra} (available)" in out
+    assert device["Ebs"]["VolumeId"] not in out
+    code, out, _ = aspot("clean", "--yes", "--all")
+    assert (code, out.splitlines()[-1]) == (0, "Nothing left (checked).")
+    assert "volume" in out
 
 
 def test_machine_that_may_not_be_ended_is_left(aspot, cloud, killed):
