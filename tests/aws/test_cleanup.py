@@ -127,6 +127,15 @@ async def test_what_stays_is_said_once(ready, stub):
     assert await ready.clean_up() == ["security group sg-1 (DependencyViolation)"]
 
 
+async def test_of_a_kind_only_what_is_not_known_yet_is_said(ready, stub):
+    """EC2 may still list what it has just deleted, beside what a lost answer left."""
+    stub.says("DescribeTags", bears(("lt-1", "launch-template"), ("lt-2", "launch-template")))
+    both = [{"LaunchTemplateId": "lt-1"}, {"LaunchTemplateId": "lt-2"}]
+    stub.says("DescribeLaunchTemplates", {"LaunchTemplates": both})
+    assert await ready.clean_up() == ["launch template lt-2"]
+    assert stub.asked("DescribeLaunchTemplates")[0]["MaxResults"] == 200
+
+
 async def test_spot_requests_are_left_that_may_still_bring_a_machine(ready, stub):
     """One whose machine is said is not said again; one whose machine is ending is there until EC2 closes it."""
     stub.says(

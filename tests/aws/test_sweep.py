@@ -201,6 +201,22 @@ async def test_nothing_to_do_changes_nothing(account, stub, ec2):
     assert not [name for name in stub.counts() if not name.startswith("Describe")]
 
 
+async def test_what_goes_with_a_machine_is_not_asked_for(account, stub, ec2):
+    await account.remains()
+    states = {
+        "Instances": ("instance-state-name", ["pending", "running", "stopping", "stopped"]),
+        "SpotInstanceRequests": ("state", ["open"]),
+        "Volumes": ("status", ["available", "error"]),
+        "NetworkInterfaces": ("status", ["available"]),
+    }
+    for name, (key, values) in states.items():
+        (asked,) = stub.asked(f"Describe{name}")
+        assert asked["Filters"] == [
+            {"Name": "tag-key", "Values": ["aspot:run"]},
+            {"Name": key, "Values": values},
+        ]
+
+
 async def test_templates_are_asked_for_in_pages_that_ec2_allows(account, stub, ec2):
     await account.remains()
     assert [asked["MaxResults"] for asked in stub.asked("DescribeLaunchTemplates")] == [200]
