@@ -22,7 +22,7 @@ from aspot.machine.pool import Pool
 from aspot.machine.remains import Kind, Thing
 
 Judge = Callable[[Sequence[Thing]], Sequence[Thing]]
-"""Takes things that bear aspot's tag; returns those to end."""
+"""Takes things that bear aspot's tag; returns those to end. It remembers: what shows later may say less of its run."""
 FIRST_S, MOST_S = 2.0, 16.0
 """Between two looks whether machines are gone: each pause is twice the last."""
 IN_USE = "DependencyViolation"

@@ -86,33 +86,43 @@ async def _clean_region(region: str | None, args: argparse.Namespace, older_than
 
 @attrs.define(kw_only=True)
 class _Judge:
-    """Chooses what is ended, by what the journals say at that moment, and keeps what it found."""
+    """Chooses what is ended. What shows later is judged with what was seen before, by the same clock and journals.
+
+    So a run that was spared stays spared: its disks alone would not say that it launched something just now.
+    """
 
     args: argparse.Namespace
     older_than: timedelta
-    parts: list[Findings] = attrs.field(factory=list)
+    findings: Findings = attrs.field(factory=Findings)
+    now: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+    _known: dict[str, Standing] = attrs.field(factory=dict)
+    _things: dict[str, Thing] = attrs.field(factory=dict)
 
     def __call__(self, things: Sequence[Thing]) -> list[Thing]:
-        seen = sort_out(things, self._terms())
-        self.parts.append(seen)
-        for remains in seen.found if self.args.yes and not self.args.quiet else ():
-            print(one_line(f"ending {remains.name}: {what(remains)}"), file=sys.stderr)
-        return seen.doomed
-
-    @property
-    def findings(self) -> Findings:
-        """Return all that was found."""
-        return merged(self.parts)
+        self._known = {item.id: _standing(item) for item in journals.runs()} | self._known
+        self._things |= {thing.id: thing for thing in things}
+        self.findings = sort_out(self._things.values(), self._terms())
+        shown = {thing.id for thing in things}
+        doomed = [thing for thing in self.findings.doomed if thing.id in shown]
+        if self.args.yes and not self.args.quiet:
+            self._tell({thing.id for thing in doomed})
+        return doomed
 
     def _terms(self) -> Terms:
         return Terms(
-            now=datetime.now(UTC),
+            now=self.now,
             owner=owner(),
-            known={item.id: _standing(item) for item in journals.runs()},
+            known=self._known,
             older_than=self.older_than,
             names=frozenset(self.args.run),
             is_all=self.args.all,
         )
+
+    def _tell(self, doomed: set[str]) -> None:
+        for remains in self.findings.found:
+            now = attrs.evolve(remains, things=tuple(thing for thing in remains.things if thing.id in doomed))
+            if now.things:
+                print(one_line(f"ending {now.name}: {what(now)}"), file=sys.stderr)
 
 
 def _standing(info: RunInfo) -> Standing:

@@ -236,18 +236,10 @@ def _is_to_come(moment: datetime | None, now: datetime) -> bool:
 
 
 def merged(parts: Iterable[Findings]) -> Findings:
-    """Return several findings as one, each run once in each place."""
+    """Return what was found in several regions as one."""
     parts = tuple(parts)
     return Findings(
-        found=_joined(one for part in parts for one in part.found),
-        spared=_joined(one for part in parts for one in part.spared),
+        found=tuple(one for part in parts for one in part.found),
+        spared=tuple(one for part in parts for one in part.spared),
         ignored=tuple(one for part in parts for one in part.ignored),
     )
-
-
-def _joined(some: Iterable[Remains]) -> tuple[Remains, ...]:
-    runs: dict[str, Remains] = {}
-    for one in some:
-        known = runs.get(one.run)
-        runs[one.run] = attrs.evolve(one, things=(*known.things, *one.things)) if known else one
-    return tuple(runs.values())

@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from local_world import write
 from processes import Piped
 
-from aspot.intake.names import new_run_id, owner
+from aspot.intake.names import new_run_id, owner, run_id
 from aspot.journal.sqlite import SqliteJournal
 from aspot.machine.model import RunSpec
 
@@ -242,6 +242,22 @@ def launch(ec2, tags):
         TagSpecifications=[{"ResourceType": "instance", "Tags": in_form(tags)}],
     )
     return answer["Instances"][0]["InstanceId"]
+
+
+def test_disk_of_a_run_that_is_left_alone_is_left_alone(aspot, cloud):
+    """Driven from elsewhere for hours, it launched a machine just now, whose disk EC2 shows before it is in use."""
+    ec2, began = cloud.client("ec2"), datetime.now(UTC) - timedelta(hours=3)
+    tags = {"aspot:run": run_id(began, bytes(10)), "aspot:name": "far", "aspot:owner": owner(), "aspot:v": "1"}
+    machine = launch(ec2, tags | {"aspot:request": "r1"})
+    disk = ec2.create_volume(Size=1, AvailabilityZone="us-east-1a")["VolumeId"]
+    ec2.create_tags(Resources=[disk], Tags=in_form(tags | {"aspot:request": "r1"}))
+    code, out, _ = aspot("clean", "--yes")
+    assert code == 0
+    assert "far (c7i.large, volume): it has no journal here" in out
+    assert ec2.describe_volumes(VolumeIds=[disk])["Volumes"]
+    assert [item["id"] for item in cloud.alive()] == [machine]
+    assert aspot("clean", "--yes", "--run", "far", "-q") == (0, "", "")
+    assert cloud.left_for_good() == []
 
 
 def test_wrong_use(aspot, cloud):

@@ -167,9 +167,18 @@ def test_cost_is_told_as_far_as_it_is_known():
     assert cost == [0.06, 0.03, None, 0]
 
 
-def test_findings_of_two_rounds_are_one():
-    first, second = sort_out([MACHINE, GROUP], terms()), sort_out([VOLUME], terms())
-    assert merged([first, second]).found[0].things == (MACHINE, GROUP, VOLUME)
+def test_what_shows_later_changes_nothing_for_a_run_that_is_spared():
+    """A disk says nothing of when its run last launched something: it is judged with the run's machines."""
+    fresh = attrs.evolve(MACHINE, launched=NOW - timedelta(minutes=9))
+    assert sort_out([VOLUME], terms()).doomed == [VOLUME]
+    assert sort_out([fresh, VOLUME], terms()).doomed == []
+
+
+def test_findings_of_two_regions_are_one():
+    other = attrs.evolve(MACHINE, id="i-2", run=OTHER, owner="you")
+    first, second = sort_out([MACHINE, other], terms()), sort_out([VOLUME], terms(known={RUN: Standing.DRIVEN}))
+    both = merged([first, second])
+    assert (both.found, both.spared, both.ignored) == (first.found, second.spared, first.ignored)
     assert merged([]) == Findings()
 
 
