@@ -160,7 +160,10 @@ def command_page() -> str:
 def _subparsers(parser: argparse.ArgumentParser) -> list[tuple[str, argparse.ArgumentParser]]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return list(action.choices.items())
+            names = {
+                id(found): name for name, found in reversed(action.choices.items())
+            }  # an alias is told by its name
+            return [(name, found) for name, found in action.choices.items() if names[id(found)] == name]
     return []
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import anyio
 import attrs
 
-from aspot.aws import cleanup, tags
+from aspot.aws import cleanup, pools, sweep, tags
 from aspot.aws.clients import Aws, named
 from aspot.aws.errors import Trouble, to_error
 from aspot.aws.sightings import address_of, port_of
+from aspot.machine.pool import Pool
+from aspot.machine.remains import Thing
 
+T = TypeVar("T")
 GONE_S = 120.0
 """How long to wait until instances are gone, so that their group can be deleted."""
 EVERY_S = 2.0
@@ -82,10 +85,7 @@ class Account:
             CloudError: If EC2 could not be asked.
         """
         filters = [named("tag-key", [tags.RUN]), *([named(f"tag:{tags.OWNER}", [owner])] if owner else [])]
-        try:
-            seen = await self._aws.pages("ec2:DescribeInstances", "Reservations", Filters=filters)
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
+        seen = await self._explained(self._aws.pages("ec2:DescribeInstances", "Reservations", Filters=filters))
         found = [self._found(item) for one in seen for item in one["Instances"]]
         return sorted(found, key=lambda one: (one.launched, one.instance), reverse=True)
 
@@ -103,16 +103,13 @@ class Account:
             port=port_of(seen, is_local=self.is_loopback),
             lifecycle=item.get("InstanceLifecycle") or "on-demand",
             launched=item["LaunchTime"].astimezone(UTC),
-            expires=_moment(seen.get(tags.EXPIRES, "")),
+            expires=tags.moment(seen.get(tags.EXPIRES, "")),
         )
 
     async def runs(self) -> list[str]:
         """Return the ids of all runs of which anything beside instances bears the tag, whoever made them."""
         kinds = [named("key", [tags.RUN]), named("resource-type", cleanup.OTHERS)]
-        try:
-            seen = await self._aws.pages("ec2:DescribeTags", "Tags", Filters=kinds)
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
+        seen = await self._explained(self._aws.pages("ec2:DescribeTags", "Tags", Filters=kinds))
         return sorted({item["Value"] for item in seen})
 
     async def leftovers_of(self, run: str) -> list[str]:
@@ -121,10 +118,7 @@ class Account:
         Raises:
             CloudError: If EC2 could not be asked.
         """
-        try:
-            return await cleanup.left_of(self._aws, run)
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
+        return await self._explained(cleanup.left_of(self._aws, run))
 
     async def remove_run(self, run: str, *, seconds: float = GONE_S) -> list[str]:
         """End a run's instances and delete its templates and groups; return what is left, as text for people.
@@ -136,10 +130,7 @@ class Account:
         Raises:
             CloudError: If EC2 could not be asked.
         """
-        try:
-            return await self._remove(run, time.monotonic() + seconds)
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
+        return await self._explained(self._remove(run, time.monotonic() + seconds))
 
     async def _remove(self, run: str, until: float) -> list[str]:
         there = await cleanup.alive(self._aws, run)
@@ -149,9 +140,10 @@ class Account:
         made.templates |= {one for one, kind in listed if kind == "launch-template"}
         made.groups |= {one for one, kind in listed if kind == "security-group"}
         while True:
+            is_ending = await self._are_ending(run, refused)
             left = await cleanup.remove(self._aws, made)
-            is_in_use = any("DependencyViolation" in one for one in left) and not refused  # those stay, and so it stays
-            if not (is_in_use or await self._are_ending(run, refused)) or time.monotonic() > until:
+            is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
+            if not is_going or time.monotonic() > until:
                 return left
             await anyio.sleep(EVERY_S)
 
@@ -159,13 +151,41 @@ class Account:
         seen = await cleanup.alive(self._aws, run, (*cleanup.COSTLY, "shutting-down"))
         return any(one not in refused for one, _ in seen)
 
+    async def remains(self) -> list[Thing]:
+        """Return everything that runs left and that does not go away with a machine, whoever made it.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        return await self._explained(sweep.look_everywhere(self._aws))
+
+    async def sweep(self, judge: sweep.Judge, *, owner: str, seconds: float = GONE_S) -> list[str]:
+        """End what the judge chooses of this owner's things; return what of it is left, as text for people.
+
+        Args:
+            judge: Takes what bears aspot's tag, returns what is to be ended; asked again about what machines leave.
+            owner: Whose things it may choose from.
+            seconds: How long to wait until machines are gone.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        until = time.monotonic() + seconds
+        return await self._explained(sweep.sweep(self._aws, judge, owner=owner, until=until))
+
+    async def spot_prices(self, types: Collection[str]) -> Mapping[Pool, float]:
+        """Return current spot prices of these types in US dollars an hour; none if they are not to be had."""
+        try:
+            return await pools.spot_prices(self._aws, types, tries=2) if types else {}
+        except Trouble:
+            return {}
+
+    async def _explained(self, call: Awaitable[T]) -> T:
+        try:
+            return await call
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
+
     async def aclose(self) -> None:
         """Close connections."""
         await self._aws.aclose()
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(float(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None

@@ -29,7 +29,7 @@ _KEPT: Mapping[str, tuple[str, ...]] = {
         "Tags",
     ),
     "Placement": ("AvailabilityZone",),
-    "SpotInstanceRequest": ("InstanceId", "SpotInstanceRequestId", "State", "Status"),
+    "SpotInstanceRequest": ("InstanceId", "SpotInstanceRequestId", "State", "Status", "Tags"),
 }
 """Members of EC2's answers that we read; the parser skips the rest, which makes it three times as fast
 (0.17 instead of 0.5 ms of CPU an instance: measured with botocore 1.43). What is polled is leaner still: `lean`."""

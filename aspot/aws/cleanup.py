@@ -11,7 +11,7 @@ import attrs
 
 from aspot.aws import tags
 from aspot.aws.bucket import bucket
-from aspot.aws.clients import PAGE, Aws, named
+from aspot.aws.clients import PAGE, TEMPLATES_PAGE, Aws, named
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble
 from aspot.aws.together import together
@@ -73,12 +73,14 @@ class Made:
         templates: Ids of its launch templates.
         groups: Ids of its own security groups.
         is_walled: Whether its instances were in its own group, which cannot be deleted while an interface is in it.
+        deleted: Ids of what EC2 said it has deleted: tags of these may linger.
     """
 
     run: str
     templates: set[str] = attrs.field(factory=set)
     groups: set[str] = attrs.field(factory=set)
     is_walled: bool = False
+    deleted: set[str] = attrs.field(factory=set)
 
 
 async def remove(aws: Aws, made: Made) -> list[str]:
@@ -89,27 +91,24 @@ async def remove(aws: Aws, made: Made) -> list[str]:
     Raises:
         Trouble: If EC2 could not be asked.
     """
-    left = [f"launch template {one} ({why})" for one, why in await _delete(aws, "LaunchTemplate", made.templates)]
-    left += [f"security group {one} ({why})" for one, why in await _delete(aws, "SecurityGroup", made.groups)]
-    kinds = ["volume", *([] if made.is_walled else ["network-interface"])]
-    instances, *others = await together(
-        partial(alive, aws, made.run), *(partial(_there, aws, made.run, kind) for kind in kinds)
-    )
-    left += [f"{_WORDS[kind]} {one}" for kind, found in zip(kinds, others, strict=True) for one in found]
-    return left + [f"instance {one} ({state})" for one, state in instances]
+    left = [f"launch template {one} ({why})" for one, why in await _delete(aws, "LaunchTemplate", made, made.templates)]
+    left += [f"security group {one} ({why})" for one, why in await _delete(aws, "SecurityGroup", made, made.groups)]
+    kinds = [kind for kind in OTHERS if not (made.is_walled and kind == "network-interface")]
+    return left + await left_of(aws, made.run, kinds, known=made.deleted | made.templates | made.groups)
 
 
-async def _delete(aws: Aws, what: str, ids: set[str]) -> list[tuple[str, str]]:
+async def _delete(aws: Aws, what: str, made: Made, ids: set[str]) -> list[tuple[str, str]]:
     """Delete things, take them out of the set, and return those that stay, with AWS's code for why."""
     key = "GroupId" if what == "SecurityGroup" else f"{what}Id"
     order = sorted(ids)
-    reasons = await together(*(partial(_delete_one, aws, f"ec2:Delete{what}", {key: one}) for one in order))
+    reasons = await together(*(partial(delete_one, aws, f"ec2:Delete{what}", {key: one}) for one in order))
     stay = [(one, why) for one, why in zip(order, reasons, strict=True) if why]
     ids.intersection_update(one for one, _ in stay)
+    made.deleted.update(set(order) - ids)
     return stay
 
 
-async def _delete_one(aws: Aws, operation: str, params: dict[str, Any]) -> str:
+async def delete_one(aws: Aws, operation: str, params: dict[str, Any]) -> str:
     """Return why it is still there; "" if it is not."""
     try:
         await aws.call(operation, tries=3, **params)
@@ -137,28 +136,52 @@ async def of_run(aws: Aws, run: str, kinds: Collection[str] = OTHERS) -> list[tu
     return [(item["ResourceId"], item["ResourceType"]) for item in found]
 
 
-async def left_of(aws: Aws, run: str) -> list[str]:
+async def left_of(aws: Aws, run: str, kinds: Collection[str] = OTHERS, *, known: Collection[str] = ()) -> list[str]:
     """Return everything there is of a run, as text for people; nothing is changed.
 
-    Tags of deleted things linger for a while, so each kind that is listed is looked for.
+    Three calls, however large the run was, and one more for each kind of thing that bears the run's tag: tags of
+    deleted things linger, so these are looked for. Spot requests keep theirs for days: they are asked for by state.
+
+    Args:
+        aws: The gateway.
+        run: Run id.
+        kinds: What to look for beside instances and spot requests.
+        known: Ids of what need not be looked for.
 
     Raises:
         Trouble: If EC2 could not be asked.
     """
-    kinds = sorted({kind for _, kind in await of_run(aws, run)})
-    instances, *others = await together(partial(alive, aws, run), *(partial(_there, aws, run, kind) for kind in kinds))
-    left = [f"{_WORDS[kind]} {one}" for kind, found in zip(kinds, others, strict=True) for one in found]
+    instances, requests, listed = await together(
+        partial(alive, aws, run), partial(_requests, aws, run), partial(of_run, aws, run, kinds)
+    )
+    there = sorted({kind for one, kind in listed if one not in known})
+    found = await together(*(partial(_there, aws, run, kind) for kind in there))
+    left = [f"{_WORDS[kind]} {one}" for kind, ids in zip(there, found, strict=True) for one in ids if one not in known]
+    said = {one for one, _ in instances}
+    left += [f"spot request {one} ({state})" for one, state, instance in requests if instance not in said]
     return left + [f"instance {one} ({state})" for one, state in instances]
+
+
+async def _requests(aws: Aws, run: str) -> list[tuple[str, str, str]]:
+    """Return the run's spot requests that may still bring or hold a machine: id, state, instance ("" for none)."""
+    found = await aws.pages(
+        "ec2:DescribeSpotInstanceRequests",
+        "SpotInstanceRequests",
+        Filters=[named(f"tag:{tags.RUN}", [run]), named("state", ("open", "active"))],
+    )
+    return [(item["SpotInstanceRequestId"], item["State"], item.get("InstanceId") or "") for item in found]
 
 
 async def _there(aws: Aws, run: str, kind: str) -> list[str]:
     """Return the ids of a run's things of one kind that really exist."""
     action, items, key = _LOOKS[kind]
-    size = None if kind == "key-pair" else PAGE  # this answer has no pages
+    size = {"key-pair": None, "launch-template": TEMPLATES_PAGE}.get(kind, PAGE)  # key pairs come without pages
     found = await aws.pages(f"ec2:{action}", items, size=size, Filters=[named(f"tag:{tags.RUN}", [run])])
-    return [item[key] for item in found if item.get("State") not in ("deleting", "deleted")]
+    return [item[key] for item in found if item.get("State") not in _GOING]
 
 
+_GOING = ("deleting", "deleted")
+"""States of volumes that are no longer there for us."""
 _LOOKS = {
     "volume": ("DescribeVolumes", "Volumes", "VolumeId"),
     "network-interface": ("DescribeNetworkInterfaces", "NetworkInterfaces", "NetworkInterfaceId"),

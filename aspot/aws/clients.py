@@ -30,6 +30,8 @@ TRIES = 4
 UNREACHABLE_TRIES = 2
 PAGE = 1000
 """Most results a page of Describe calls (EC2 API reference)."""
+TEMPLATES_PAGE = 200
+"""Most of DescribeLaunchTemplates (botocore's model)."""
 
 
 class Aws:

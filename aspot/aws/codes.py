@@ -61,7 +61,8 @@ _CODES: dict[Cause, str] = {
         " InvalidSecurityGroupId.NotFound InvalidLaunchTemplateId.NotFound"
         " InvalidLaunchTemplateId.VersionNotFound InvalidKeyPair.NotFound"
         " InvalidLaunchTemplateName.NotFoundException InvalidSubnetID.NotFound InvalidVpcID.NotFound"
-        " InvalidSpotInstanceRequestID.NotFound ParameterNotFound NoSuchResourceException"
+        " InvalidSpotInstanceRequestID.NotFound InvalidVolume.NotFound InvalidNetworkInterfaceID.NotFound"
+        " ParameterNotFound NoSuchResourceException"
     ),
     Cause.DUPLICATE: (
         "InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"

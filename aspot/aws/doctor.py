@@ -154,7 +154,8 @@ async def _trials(aws: Aws) -> dict[str, dict[str, Any]]:
     template = {"LaunchTemplateId": "lt-0123456789abcdef0", "Version": "1"}
     mine = [named(f"tag:{RUN}", ["doctor"])]
     one_spot = {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"}
-    reads = ("Instances", "SpotInstanceRequests", "Subnets", "Tags", "SecurityGroups", "LaunchTemplates", "Volumes")
+    kinds = ("Volumes", "NetworkInterfaces", "SecurityGroups", "LaunchTemplates", "KeyPairs")
+    reads = ("Instances", "SpotInstanceRequests", "Subnets", "Tags", *kinds)
     trials: dict[str, dict[str, Any]] = {
         "ec2:RunInstances": {
             "ImageId": ami,

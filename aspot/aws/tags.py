@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
+from aspot.machine import remains
 from aspot.ports import CloudPlan
 
 RUN = "aspot:run"
@@ -25,7 +27,7 @@ def tags_of(plan: CloudPlan, *, request: str = "") -> list[dict[str, str]]:
         NAME: plan.run.name,
         OWNER: plan.owner,
         EXPIRES: str(plan.expires),
-        VERSION: "1",
+        VERSION: remains.VERSION,
     }
     if request:
         values[REQUEST] = request
@@ -40,3 +42,11 @@ def on(kinds: Iterable[str], tags: list[dict[str, str]]) -> list[dict[str, Any]]
 def read(resource: Mapping[str, Any]) -> dict[str, str]:
     """Return a resource's tags by key."""
     return {tag["Key"]: tag.get("Value", "") for tag in resource.get("Tags", ())}
+
+
+def moment(text: str) -> datetime | None:
+    """Return the moment that a tag such as `aspot:expires` tells in seconds since 1970; None if it cannot be read."""
+    try:
+        return datetime.fromtimestamp(float(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

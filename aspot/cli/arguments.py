@@ -66,6 +66,7 @@ def build() -> argparse.ArgumentParser:
     _status(commands)
     _logs(commands)
     _down(commands)
+    _clean(commands)
     _doctor(commands)
     _demo(commands)
     _local(commands)
@@ -180,6 +181,25 @@ def _down(commands: Commands[_Parser]) -> None:
     parser.set_defaults(handler=_command("aspot.cli.down"))
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true", help="every run of yours in this region")
+    _common(parser)
+
+
+def _clean(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "clean",
+        aliases=["sweep"],
+        help="end what earlier runs left; without --yes, show it",
+        description="Show what your earlier runs left in the regions they used, and end it with --yes. Runs that are "
+        "driven from here, runs left to their machines whose time is not over, and whatever is not provably yours are "
+        "left alone. For cron: aspot clean --yes -q",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.clean"))
+    parser.add_argument("--yes", action="store_true", help="end it, and wait until it is gone (at most 120 s)")
+    parser.add_argument("--older-than", metavar="TIME", help="spare runs that began or launched something since then")
+    parser.add_argument(
+        "--run", action="append", default=[], metavar="NAME", help="only this run, however young: its name or id"
+    )
+    parser.add_argument("--all", action="store_true", help="runs left to their machines too, before their time is over")
     _common(parser)
 
 

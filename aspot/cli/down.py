@@ -92,7 +92,7 @@ async def _end(account: object, goal: _Goal, *, quiet: bool) -> list[str]:
     _say(f"ending {goal.name}", quiet=quiet)
     left = await account.remove_run(goal.run)
     if goal.info is not None and not goal.info.trouble and not goal.info.folder.is_live:
-        await _mark_ended(goal.info, left)
+        await mark_ended(goal.info, left)
     return left
 
 
@@ -110,7 +110,12 @@ async def _asked(info: RunInfo) -> bool:
     return False
 
 
-async def _mark_ended(info: RunInfo, left: list[str]) -> None:
+async def mark_ended(info: RunInfo, left: list[str]) -> None:
+    """Write into a run's journal that it has ended, and what was left of it.
+
+    Raises:
+        AspotError: If it cannot be written, or a process drives the run.
+    """
     from aspot.journal.sqlite import SqliteJournal
 
     journal = SqliteJournal.open(info.folder)

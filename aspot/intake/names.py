@@ -10,10 +10,8 @@ from pathlib import Path
 
 from aspot.intake.scripts import script_stem
 from aspot.jobs import Job
-from aspot.machine.names import fleet_name, safe
+from aspot.machine.names import ALPHABET, fleet_name, safe
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-"""Crockford's base 32: no i, l, o or u."""
 _RANDOM_BYTES = 10
 
 
@@ -29,7 +27,7 @@ def run_id(at: datetime, randomness: bytes) -> str:
     '01m82v7m000000000000000000'
     """
     number = int(at.timestamp() * 1000) << 80 | int.from_bytes(randomness[:_RANDOM_BYTES])
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join(ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def default_fleet_name(first: str | Path | Job, now: datetime) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from aspot.errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ENV_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LONGEST = 63
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+"""Of run ids: Crockford's base 32, no i, l, o or u."""
+RUN_ID = re.compile(f"[0-7][{ALPHABET}]{{25}}")
 
 
 def check_name(name: str, what: str = "name") -> str:
@@ -73,3 +76,20 @@ def job_name(stem: str, params: Mapping[str, object], taken: Collection[str]) ->
 def fleet_name(first_job: str, now: datetime) -> str:
     """Return a fleet's default name: `train-1123-1607`."""
     return f"{safe(first_job)[:50]}-{now:%m%d-%H%M}"
+
+
+def run_began(run: str) -> datetime | None:
+    """Return when a run began, as its id says; None if that is no run id.
+
+    >>> run_began("01m82v7m000000000000000000"), run_began("r-1")
+    (datetime.datetime(2026, 11, 23, 0, 0, tzinfo=datetime.timezone.utc), None)
+    """
+    if not RUN_ID.fullmatch(run):
+        return None
+    number = 0
+    for character in run:
+        number = number << 5 | ALPHABET.index(character)
+    try:
+        return datetime.fromtimestamp((number >> 80) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -46,7 +46,7 @@ def _attempt(job: JobRecord, instance: InstanceRecord) -> Iterator[ef.Effect]:
     on: Any = {"instance": instance.id, "job": job.spec.name, "attempt": attempt.number}
     if attempt.state is AttemptState.STARTING:
         yield ef.StartAttempt(**on, checkpoint=job.checkpoint, is_repeat=True)
-    elif attempt.state is AttemptState.RUNNING and instance.state is not InstanceState.TERMINATING:
+    elif attempt.state is AttemptState.RUNNING:
         yield ef.FollowAttempt(**on)
     elif attempt.state is AttemptState.STOPPING:
         yield ef.StopAttempt(**on, why=attempt.stop_why or StopWhy.CANCEL, grace_s=STOP_GRACE_S)

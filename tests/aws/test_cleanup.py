@@ -78,7 +78,6 @@ async def test_throttled_end_is_a_pause(ready, stub):
 
 
 async def test_everything_is_deleted_and_looked_for(ready, stub):
-    stub.says("DescribeVolumes", {"Volumes": []})
     assert await ready.clean_up() == []
     assert stub.asked("DeleteLaunchTemplate") == [{"LaunchTemplateId": "lt-1"}]
     assert stub.asked("DeleteSecurityGroup") == [{"GroupId": "sg-1"}]
@@ -86,7 +85,6 @@ async def test_everything_is_deleted_and_looked_for(ready, stub):
 
 
 async def test_group_in_use_is_left_and_tried_again(ready, stub):
-    stub.says("DescribeVolumes", {"Volumes": []})
     stub.says("DeleteSecurityGroup", stub.refused("DependencyViolation"), {"Return": True})
     assert await ready.clean_up() == ["security group sg-1 (DependencyViolation)"]
     assert await ready.clean_up() == []
@@ -94,28 +92,85 @@ async def test_group_in_use_is_left_and_tried_again(ready, stub):
 
 
 async def test_what_is_gone_already_is_no_trouble(ready, stub):
-    stub.says("DescribeVolumes", {"Volumes": []})
     stub.says("DeleteSecurityGroup", stub.refused("InvalidGroup.NotFound"))
     stub.says("DeleteLaunchTemplate", stub.refused("InvalidLaunchTemplateId.NotFound"))
     assert await ready.clean_up() == []
 
 
+def bears(*pairs):
+    """Answer DescribeTags: these (id, kind) bear the run's tag, or bore it until they were deleted."""
+    return {"Tags": [{"ResourceId": one, "ResourceType": kind, "Value": "r-1"} for one, kind in pairs]}
+
+
 async def test_leftovers_are_said(ready, stub):
+    stub.says("DescribeTags", bears(("vol-1", "volume"), ("vol-2", "volume"), ("key-1", "key-pair")))
     stub.says(
         "DescribeVolumes",
         {"Volumes": [{"VolumeId": "vol-1", "State": "in-use"}, {"VolumeId": "vol-2", "State": "deleting"}]},
     )
     stub.says("DescribeInstances", alive("i-1"))
-    assert await ready.clean_up() == ["volume vol-1", "instance i-1 (running)"]
+    assert await ready.clean_up() == ["key pair key-1", "volume vol-1", "instance i-1 (running)"]
+
+
+async def test_nothing_is_looked_for_that_bears_no_tag_or_was_deleted_just_now(ready, stub):
+    stub.says("DescribeTags", bears(("lt-1", "launch-template"), ("sg-1", "security-group")))
+    assert await ready.clean_up() == []
+    looks = {name: number for name, number in stub.counts().items() if name.startswith("Describe")}
+    for name in ("DescribeVolumes", "DescribeSecurityGroups", "DescribeLaunchTemplates", "DescribeKeyPairs"):
+        assert name not in looks
+    assert (looks["DescribeTags"], looks["DescribeInstances"], looks["DescribeSpotInstanceRequests"]) == (1, 1, 1)
+
+
+async def test_what_stays_is_said_once(ready, stub):
+    stub.says("DeleteSecurityGroup", stub.refused("DependencyViolation"))
+    stub.says("DescribeTags", bears(("sg-1", "security-group")))
+    assert await ready.clean_up() == ["security group sg-1 (DependencyViolation)"]
+
+
+async def test_of_a_kind_only_what_is_not_known_yet_is_said(ready, stub):
+    """EC2 may still list what it has just deleted, beside what a lost answer left."""
+    stub.says("DescribeTags", bears(("lt-1", "launch-template"), ("lt-2", "launch-template")))
+    both = [{"LaunchTemplateId": "lt-1"}, {"LaunchTemplateId": "lt-2"}]
+    stub.says("DescribeLaunchTemplates", {"LaunchTemplates": both})
+    assert await ready.clean_up() == ["launch template lt-2"]
+    assert stub.asked("DescribeLaunchTemplates")[0]["MaxResults"] == 200
+
+
+async def test_spot_requests_are_left_that_may_still_bring_a_machine(ready, stub):
+    """One whose machine is said is not said again; one whose machine is ending is there until EC2 closes it."""
+    stub.says(
+        "DescribeSpotInstanceRequests",
+        {
+            "SpotInstanceRequests": [
+                {"SpotInstanceRequestId": "sir-1", "State": "open"},
+                {"SpotInstanceRequestId": "sir-2", "State": "active", "InstanceId": "i-1"},
+                {"SpotInstanceRequestId": "sir-3", "State": "active", "InstanceId": "i-2"},
+            ]
+        },
+    )
+    stub.says("DescribeInstances", alive("i-1"))
+    left = ["spot request sir-1 (open)", "spot request sir-3 (active)", "instance i-1 (running)"]
+    assert await ready.clean_up() == left
+    (asked,) = stub.asked("DescribeSpotInstanceRequests")
+    assert {one["Name"]: one["Values"] for one in asked["Filters"]} == {
+        "tag:aspot:run": ["r-7f3a"],
+        "state": ["open", "active"],
+    }
 
 
 async def test_interfaces_are_looked_for_where_the_group_is_the_users(cloud, stub, make_plan):
     stub.says("DescribeSecurityGroups", {"SecurityGroups": [{"GroupId": "sg-9", "VpcId": "vpc-9"}]})
-    stub.says("DescribeVolumes", {"Volumes": []})
+    stub.says("DescribeTags", bears(("eni-1", "network-interface")))
     stub.says("DescribeNetworkInterfaces", {"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1"}]})
     await cloud.prepare(make_plan(security_group="sg-9"))
     assert await cloud.clean_up() == ["network interface eni-1"]
     assert not stub.asked("DeleteSecurityGroup")
+    assert "network-interface" in stub.asked("DescribeTags")[0]["Filters"][2]["Values"]
+
+
+async def test_interfaces_are_not_where_the_runs_own_group_is_gone(ready, stub):
+    await ready.clean_up()
+    assert "network-interface" not in stub.asked("DescribeTags")[0]["Filters"][2]["Values"]
 
 
 async def test_cleaning_up_before_prepare_does_nothing(cloud, stub):
@@ -176,14 +231,9 @@ async def test_tags_are_not_trusted(account, stub, text):
 
 
 async def test_run_of_another_process_is_removed(account, stub):
-    listed = [("lt-7", "launch-template"), ("sg-7", "security-group")]
-    stub.says(
-        "DescribeTags", {"Tags": [{"ResourceId": one, "ResourceType": kind, "Value": "r-1"} for one, kind in listed]}
-    )
+    stub.says("DescribeTags", bears(("lt-7", "launch-template"), ("sg-7", "security-group")))
     stub.says("DescribeInstances", alive("i-1"), alive("i-1", state="shutting-down"), {"Reservations": []})
     stub.says("DeleteSecurityGroup", stub.refused("DependencyViolation"), {"Return": True})
-    stub.says("DescribeVolumes", {"Volumes": []})
-    stub.says("DescribeNetworkInterfaces", {"NetworkInterfaces": []})
     assert await account.runs() == ["r-1"]
     assert await account.remove_run("r-1") == []
     assert stub.asked("TerminateInstances") == [{"InstanceIds": ["i-1"]}]
@@ -192,16 +242,13 @@ async def test_run_of_another_process_is_removed(account, stub):
 
 
 async def test_removal_gives_up_in_time_and_says_what_is_left(account, stub):
-    stub.says("DescribeTags", {"Tags": [{"ResourceId": "sg-7", "ResourceType": "security-group"}]})
+    stub.says("DescribeTags", bears(("sg-7", "security-group")))
     stub.says("DeleteSecurityGroup", stub.refused("DependencyViolation"))
-    stub.says("DescribeVolumes", {"Volumes": []})
-    stub.says("DescribeNetworkInterfaces", {"NetworkInterfaces": []})
     assert await account.remove_run("r-1", seconds=-1.0) == ["security group sg-7 (DependencyViolation)"]
 
 
 async def test_leftovers_are_those_that_exist(account, stub):
-    listed = [("vol-1", "volume"), ("vol-2", "volume"), ("key-1", "key-pair")]
-    stub.says("DescribeTags", {"Tags": [{"ResourceId": one, "ResourceType": kind} for one, kind in listed]})
+    stub.says("DescribeTags", bears(("vol-1", "volume"), ("vol-2", "volume"), ("key-1", "key-pair")))
     stub.says("DescribeVolumes", {"Volumes": [{"VolumeId": "vol-2"}]})
     stub.says("DescribeKeyPairs", {"KeyPairs": [{"KeyPairId": "key-1"}]})
     assert await account.leftovers_of("r-1") == ["key pair key-1", "volume vol-2"]

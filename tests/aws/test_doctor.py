@@ -13,7 +13,16 @@ IDENTITY = (
     "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::1:user/me</Arn></GetCallerIdentityResult>"
     "</GetCallerIdentityResponse>"
 )
-DESCRIBED = ("SpotInstanceRequests", "Tags", "SecurityGroups", "LaunchTemplates", "Volumes", "Instances")
+DESCRIBED = (
+    "SpotInstanceRequests",
+    "Tags",
+    "SecurityGroups",
+    "LaunchTemplates",
+    "Volumes",
+    "NetworkInterfaces",
+    "KeyPairs",
+    "Instances",
+)
 
 
 @pytest.fixture

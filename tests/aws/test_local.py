@@ -1,6 +1,8 @@
 """The whole adapter against the local cloud: the same wire as EC2's, with faults."""
 
 import uuid
+from collections import Counter
+from datetime import UTC, datetime
 
 import anyio
 import pytest
@@ -9,9 +11,11 @@ from aspot.aws import bucket
 from aspot.aws.account import Account
 from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.doctor import checks
+from aspot.intake.names import new_run_id
 from aspot.local import LocalCloud
 from aspot.machine.model import EndReason, LaunchSpec
 from aspot.machine.pool import RefusalKind
+from aspot.machine.remains import Kind, Terms, sort_out
 from aspot.ports import CredentialsExpired, LaunchUnanswered
 
 pytestmark = pytest.mark.timeout(180)
@@ -97,7 +101,7 @@ async def test_calls_of_a_run_are_few_and_constant(cloud, local, plan):
         counts.append({name: number for name, number in (await local.calls()).items() if name not in polls})
     assert counts[0] == counts[1]
     assert counts[0]["CreateFleet"] == 1
-    assert sum(number for name, number in counts[0].items() if name != "GetProducts") <= 14
+    assert sum(number for name, number in counts[0].items() if name != "CreateFleet") <= 15
 
 
 async def test_interruption_is_seen_coming(cloud, local, plan):
@@ -181,6 +185,32 @@ async def test_another_process_ends_a_run(cloud, local, plan):
     assert await account.remove_run(found[0].run) == []
     assert {one.state for one in await account.instances("me") if one.run == found[0].run} == {"terminated"}
     assert await account.leftovers_of(found[0].run) == []
+    await account.aclose()
+
+
+async def test_another_process_sweeps_runs_in_few_calls(local, make_plan):
+    """Two runs that nobody drives, one of them large: listed, ended, and gone; machines cost no calls of their own."""
+    runs = [new_run_id(), new_run_id()]
+    for run, count in zip(runs, (40, 1), strict=True):
+        cloud = await Ec2Cloud.open(None)
+        prepared = await cloud.prepare(make_plan(run={"id": run}))
+        await cloud.launch(LaunchSpec(id="r1", count=count, pools=prepared.pools))
+        await cloud.aclose()
+    account = await Account.open(None)
+    terms = Terms(now=datetime.now(UTC), owner="me", names=runs)
+
+    def judge(things):
+        return sort_out(things, terms).doomed
+
+    found = judge(await account.remains())
+    assert Counter(thing.kind for thing in found) == {Kind.INSTANCE: 41, Kind.GROUP: 2, Kind.TEMPLATE: 2}
+    await local.reset_calls()
+    assert await account.sweep(judge, owner="me") == []
+    calls = await local.calls()
+    assert (calls["DeleteSecurityGroup"], calls["DeleteLaunchTemplate"], calls["TerminateInstances"]) == (2, 2, 1)
+    assert sum(calls.values()) <= 12, calls
+    assert judge(await account.remains()) == []
+    assert [await account.leftovers_of(run) for run in runs] == [[], []]
     await account.aclose()
 
 

@@ -280,7 +280,7 @@ def test_local_commands(aspot, cloud):
 
 def test_help_names_every_command(aspot):
     done = subprocess.run([*ASPOT, "--help"], capture_output=True, text=True, check=True)
-    for command in ("run", "ls", "status", "logs", "down", "doctor", "demo", "local"):
+    for command in ("run", "ls", "status", "logs", "down", "clean", "doctor", "demo", "local"):
         assert f"\n    {command} " in done.stdout
         words = [sys.executable, "-m", "aspot", command, "--help"]
         assert subprocess.run(words, capture_output=True, text=True, check=True).stdout.startswith("usage: aspot")
