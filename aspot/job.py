@@ -1,5 +1,7 @@
 """Inside a job: learn of an interruption, save in time, go on from there. Standard library only, Python 3.8 or newer.
 
+::
+
     from aspot import job
 
     folder = job.checkpoint_dir()
@@ -129,6 +131,8 @@ class Saver:
 def saving(save: Callable[[], object], *, every_s: float | None = None) -> Iterator[Saver]:
     """Save when interrupted: give a `Saver` to call in a loop.
 
+    ::
+
         with job.saving(lambda: store(model)) as check:
             while model.step < 10_000:
                 model.train_one_step()
@@ -170,8 +174,10 @@ def steps(items: Iterable[T], save: Callable[[], object], *, every_s: float | No
 def whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a name to write a file under; it gets its own name when all went well: it is there whole or not at all.
 
-    with job.whole(folder / "model.pt") as draft:
-        torch.save(model, draft)
+    ::
+
+        with job.whole(folder / "model.pt") as draft:
+            torch.save(model, draft)
     """
     target = Path(path)
     draft = target.with_name(f".new-{target.name}")  # always the same: what a killed attempt left is written over

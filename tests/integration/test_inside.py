@@ -1,5 +1,7 @@
 """`aspot.job` at work on machines: told of the notice, saved in time, resumed on the next machine."""
 
+import json
+
 import anyio
 from local_world import write
 
@@ -99,6 +101,11 @@ def assert_moved(result):
     first = (result.dir / "attempts/a1/stdout").read_text().splitlines()
     saved = [line for line in first if line.startswith("saved")]
     assert (first[0], first[-1]) == ("attempt 1 from 0", saved[-1])
+    one, two = result.attempts
+    assert result.recovery_gap == one.gap > 0
+    assert min(one.boot, one.useful, two.boot, two.useful) > 0
+    stored = json.loads((result.dir / "result.json").read_text())
+    assert (stored["recovery_gap_s"], stored["attempts"][0]["useful_s"]) == (one.gap, one.useful)
     assert result.stdout.splitlines()[0] == f"attempt 2 from {saved[-1].split()[1].rstrip(',')}"
     return saved
 
