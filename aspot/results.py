@@ -36,6 +36,13 @@ class Attempt:
         cost: US dollars: what the instance cost from its launch, or from the attempt before it, until this one's end.
         saved: What of it was saved: the checkpoint that came home, as text; "" for nothing.
         lost: What was lost: as text; "" for nothing.
+        boot: Seconds from the launch of its machine until that could be given work; 0 on one that was there already.
+        idle: Seconds in which the machine was its own and its script did not run: waiting, files on their way.
+        useful: Seconds of work that are in the result or in a checkpoint.
+        redone: Seconds of work that an interruption threw away. The four add up to the attempt's share of machine time:
+            from the launch, or from the end of the attempt before it on that machine, until its own end.
+        gap: Seconds from its last useful work until the job worked again elsewhere; None if it was not interrupted or
+            lost, or nothing came after it.
     """
 
     number: int
@@ -48,6 +55,11 @@ class Attempt:
     cost: float
     saved: str = ""
     lost: str = ""
+    boot: float = 0.0
+    idle: float = 0.0
+    useful: float = 0.0
+    redone: float = 0.0
+    gap: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as API.md's JSON."""
@@ -60,6 +72,11 @@ class Attempt:
             "started": self.started.isoformat() if self.started else None,
             "ended": self.ended.isoformat() if self.ended else None,
             "cost_usd": self.cost,
+            "boot_s": self.boot,
+            "idle_s": self.idle,
+            "useful_s": self.useful,
+            "redone_s": self.redone,
+            "gap_s": self.gap,
         }
 
 
@@ -79,6 +96,7 @@ class Result:
         cost: US dollars over all attempts.
         duration: Seconds from the first start to the end.
         redone: Seconds of work that interruptions threw away and that was done again.
+        recovery_gap: Longest `gap` of its attempts, in seconds; None without an interruption.
     """
 
     job: Job
@@ -92,6 +110,7 @@ class Result:
     cost: float = 0.0
     duration: float = 0.0
     redone: float = 0.0
+    recovery_gap: float | None = None
 
     @property
     def name(self) -> str:
@@ -138,6 +157,8 @@ class Result:
             "missing": list(self.missing),
             "attempts": [attempt.to_json() for attempt in self.attempts],
             "cost_usd": self.cost,
+            "redone_s": self.redone,
+            "recovery_gap_s": self.recovery_gap,
         }
 
 

@@ -97,6 +97,8 @@ def result_of(job: Job, folder: Path, data: Mapping[str, Any]) -> Result:
         attempts=attempts,
         cost=data.get("cost_usd", 0.0),
         duration=_duration_s(attempts),
+        redone=data.get("redone_s", 0.0),
+        recovery_gap=data.get("recovery_gap_s"),
     )
 
 
@@ -110,6 +112,11 @@ def _attempt(data: Mapping[str, Any]) -> Attempt:
         started=_moment(data.get("started")),
         ended=_moment(data.get("ended")),
         cost=data.get("cost_usd", 0.0),
+        boot=data.get("boot_s", 0.0),
+        idle=data.get("idle_s", 0.0),
+        useful=data.get("useful_s", 0.0),
+        redone=data.get("redone_s", 0.0),
+        gap=data.get("gap_s"),
     )
 
 

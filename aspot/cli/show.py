@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -119,7 +120,7 @@ def status(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_status_json(info, run), indent=1, default=str))
         return 0
-    print(status_text(run, now))
+    print(status_text(run, now, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
     if info.ended is None and not info.is_live:
         name = info.name
         print(f"Nobody drives it: aspot attach {name} goes on with it, aspot down {name} ends it.", file=sys.stderr)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import attrs
+
 from aspot.machine.change import counts, index_of
 from aspot.machine.demand import excess, pending
+from aspot.machine.ledger import seconds_of
 from aspot.machine.model import (
     AttemptState,
     InstanceState,
@@ -19,6 +22,7 @@ from aspot.machine.model import (
 
 _BUSY = (InstanceState.JOB, InstanceState.INTERRUPTED, InstanceState.TERMINATING)
 _OWN_FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
+_INSTANT_S = 1e-3
 
 
 def violations(run: Run) -> list[str]:
@@ -125,6 +129,16 @@ def _money(run: Run) -> Iterator[str]:
             yield f"{instance.id} has a negative cost"
 
 
+def _seconds(run: Run) -> Iterator[str]:
+    """An attempt's seconds are its share of machine time, no more and no less."""
+    for job in run.jobs.values():
+        for attempt in job.attempts:
+            told = attrs.astuple(seconds_of(attempt, run.now))
+            share_s = ((attempt.ended or run.now) - (attempt.since or attempt.ordered)).total_seconds()
+            if min(told) < 0 or abs(sum(told) - share_s) > _INSTANT_S:
+                yield f"{job.spec.name}, attempt {attempt.number}: {told} is not {share_s} s"
+
+
 def _requests(run: Run) -> Iterator[str]:
     """Every instance was asked for or found; nothing hangs in the air once the run is over (V1)."""
     if run.phase is RunPhase.ENDED and (pending(run) or run.unfinished):
@@ -153,5 +167,6 @@ _CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
     _stopped_means_stopped,
     _indexes,
     _money,
+    _seconds,
     _requests,
 )

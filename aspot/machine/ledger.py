@@ -61,19 +61,74 @@ def job_cost(run: Run, job: str) -> float:
     return sum(attempt_cost(run, attempt) for attempt in run.jobs[job].attempts)
 
 
+@attrs.frozen(kw_only=True)
+class Seconds:
+    """Where an attempt's share of its machine's time went; the four add up to that share.
+
+    The share begins with the machine's launch, or with the end of the attempt before it there, and ends with its own.
+
+    Args:
+        boot_s: From the launch until the machine could be given work; 0 for a later attempt on the same machine.
+        idle_s: It waited for work, for files on their way, or for results to be brought home.
+        useful_s: The script worked, and the work is in the result or in a checkpoint that came home.
+        redone_s: The script worked, and an interruption threw it away: it has to be done again.
+    """
+
+    boot_s: float
+    idle_s: float
+    useful_s: float
+    redone_s: float
+
+
+def seconds_of(attempt: AttemptRecord, now: datetime) -> Seconds:
+    """Return where an attempt's time went, until now if it lives."""
+    share_s = _seconds(attempt.since or attempt.ordered, attempt.ended or now)
+    worked, redone = worked_s(attempt, now), redone_s(attempt)
+    idle_s = max(0.0, share_s - attempt.boot_s - worked)
+    return Seconds(boot_s=attempt.boot_s, idle_s=idle_s, useful_s=worked - redone, redone_s=redone)
+
+
 def worked_s(attempt: AttemptRecord, now: datetime) -> float:
     """Return for how many seconds the script ran."""
-    end = attempt.exited or attempt.ended or now
-    return max(0.0, (end - attempt.started).total_seconds()) if attempt.started else 0.0
+    return _seconds(attempt.started, attempt.exited or attempt.ended or now) if attempt.started else 0.0
 
 
 def redone_s(attempt: AttemptRecord) -> float:
     """Return the seconds of work after the newest checkpoint of an attempt that was cut short; 0 for any other."""
-    if attempt.outcome not in _CUT_SHORT or attempt.started is None:
-        return 0.0
+    kept, end = kept_until(attempt), attempt.exited or attempt.ended
+    return _seconds(kept, end) if kept and end else 0.0
+
+
+def kept_until(attempt: AttemptRecord) -> datetime | None:
+    """Return until when the work of an attempt that was cut short counts; None for any other."""
     end = attempt.exited or attempt.ended
-    since = attempt.saved.taken if attempt.saved else attempt.started
-    return max(0.0, (end - since).total_seconds()) if end else 0.0
+    if attempt.outcome not in _CUT_SHORT or attempt.started is None or end is None:
+        return None
+    return min(end, max(attempt.started, attempt.saved.taken)) if attempt.saved else attempt.started
+
+
+def gap_s(job: JobRecord, attempt: AttemptRecord) -> float | None:
+    """Return the recovery gap after an attempt that was cut short: from its last useful work until the job's next.
+
+    What it did after its newest checkpoint is in the gap, since that was in vain.
+
+    Args:
+        job: The job.
+        attempt: One of its attempts.
+
+    Returns:
+        Seconds; None if it was not cut short, or no later attempt has started.
+    """
+    kept = kept_until(attempt)
+    starts = (later.started for later in job.attempts if later.number > attempt.number)
+    again = next((start for start in starts if start is not None), None)
+    return _seconds(kept, again) if kept and again else None
+
+
+def longest_gap_s(job: JobRecord) -> float | None:
+    """Return the longest recovery gap of a job in seconds; None if it had none."""
+    gaps = [gap_s(job, attempt) for attempt in job.attempts]
+    return max((gap for gap in gaps if gap is not None), default=None)
 
 
 def useful_s(attempt: AttemptRecord, now: datetime) -> float:
@@ -126,3 +181,7 @@ def _lost(attempt: AttemptRecord) -> str:
         return f"all of its {short_duration(redone_s(attempt))} of work"
     seconds = redone_s(attempt)
     return f"{short_duration(seconds)} of work after the checkpoint" if seconds else ""
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    return max(0.0, (end - start).total_seconds())

@@ -59,6 +59,10 @@ class AttemptRecord:
     pool: Pool
     state: AttemptState = AttemptState.STARTING
     ordered: datetime
+    since: datetime | None = (
+        None  # from when on its machine's time is its own: the launch, or the end of the one before
+    )
+    boot_s: float = 0.0  # how much of that went by until the machine was ready
     started: datetime | None = None
     ended: datetime | None = None
     stop_why: StopWhy | None = None
@@ -128,6 +132,7 @@ class InstanceRecord:
     rebalance: datetime | None = None
     link_lost: datetime | None = None
     attempt: tuple[str, int] | None = None  # (job, number)
+    freed: datetime | None = None  # when the last attempt on it ended
     terminate_asked: bool = False
     boot_id: str = ""
     price_usd_per_hour: float = 0.0  # newest known

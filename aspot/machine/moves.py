@@ -14,12 +14,16 @@ def start_attempt(change: Change, job_name: str, instance_name: str) -> None:
     instance = _move(change, instance_name, Move.ASSIGN)
     job = change.run.jobs[job_name]
     number = len(job.attempts) + 1
+    since = instance.freed or instance.requested
+    assert instance.ready is not None
     attempt = AttemptRecord(
         job=job_name,
         number=number,
         instance=instance_name,
         pool=instance.pool,
         ordered=change.now,
+        since=since,
+        boot_s=max(0.0, (instance.ready - since).total_seconds()),
         resumed_from=job.checkpoint.serial if job.checkpoint else 0,
     )
     change.job(job_name, status=JobStatus.RUNNING, attempts=(*job.attempts, attempt), collected=None)
@@ -31,7 +35,7 @@ def free_instance(change: Change, name: str) -> None:
     """Take note that no attempt is on the instance any more."""
     instance = _move(change, name, Move.FREE)
     idle_since = change.now if instance.state is InstanceState.SSH_READY else None
-    change.instance(name, attempt=None, idle_since=idle_since)
+    change.instance(name, attempt=None, freed=change.now, idle_since=idle_since)
     change.plan()
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from aspot.jobs import Job
-from aspot.machine.model import AttemptRecord, JobRecord, JobSpec, Outcome
+from aspot.machine.ledger import gap_s, longest_gap_s, redone_s, seconds_of
+from aspot.machine.model import AttemptRecord, JobRecord, JobSpec
 from aspot.results import Attempt, Result
 
 _OWN_ENDS = ("exit", "disk_full")
-_THROWN_AWAY = (Outcome.INTERRUPTED, Outcome.LOST)
+
+_DIGITS = 3
+"""Milliseconds are all that a client's clock is good for."""
 
 
 def result_of(record: JobRecord, job: Job, folder: Path) -> Result:
@@ -29,17 +32,18 @@ def result_of(record: JobRecord, job: Job, folder: Path) -> Result:
         dir=folder,
         files=record.collected.files if record.collected else (),
         missing=record.collected.missing if record.collected else (),
-        attempts=tuple(attempt_of(attempt) for attempt in record.attempts),
+        attempts=tuple(attempt_of(record, attempt) for attempt in record.attempts),
         cost=sum(attempt.cost_usd for attempt in record.attempts),
         duration=_duration_s(record),
-        redone=sum(_lost_s(attempt) for attempt in record.attempts[:-1]),
+        redone=round(sum(redone_s(attempt) for attempt in record.attempts[:-1]), _DIGITS),
+        recovery_gap=_rounded(longest_gap_s(record)),
     )
 
 
-def attempt_of(record: AttemptRecord) -> Attempt:
-    """Return an attempt as callers see it."""
-    lost_s = _lost_s(record)
-    saved = record.saved
+def attempt_of(job: JobRecord, record: AttemptRecord) -> Attempt:
+    """Return an attempt of a job as callers see it."""
+    saved, seconds = record.saved, seconds_of(record, record.ended or record.ordered)
+    lost_s = seconds.redone_s
     return Attempt(
         number=record.number,
         instance_id=record.instance,
@@ -51,6 +55,11 @@ def attempt_of(record: AttemptRecord) -> Attempt:
         cost=record.cost_usd,
         saved=f"checkpoint: {saved.files} files, {saved.size} bytes" if saved else "",
         lost=f"{lost_s:.0f} s of work" if lost_s >= 0.5 else "",
+        boot=round(seconds.boot_s, _DIGITS),
+        idle=round(seconds.idle_s, _DIGITS),
+        useful=round(seconds.useful_s, _DIGITS),
+        redone=round(seconds.redone_s, _DIGITS),
+        gap=_rounded(gap_s(job, record)),
     )
 
 
@@ -95,9 +104,5 @@ def _duration_s(record: JobRecord) -> float:
     return max(0.0, (max(ends) - min(starts)).total_seconds()) if starts and ends else 0.0
 
 
-def _lost_s(attempt: AttemptRecord) -> float:
-    """Return the seconds of work that an interruption threw away."""
-    if attempt.outcome not in _THROWN_AWAY or attempt.started is None or attempt.ended is None:
-        return 0.0
-    kept_until = attempt.saved.taken if attempt.saved is not None else attempt.started
-    return round(max(0.0, (attempt.ended - max(kept_until, attempt.started)).total_seconds()), 3)
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)

@@ -286,7 +286,7 @@ cmd__super() { # FOLDER COOKIE JOB N
   finish; }
 
 in_work() { # WORD...: become it, in work/ and in the job's own environment, which may have any name of ours: last
-  export "$COOKIE" "ASPOT_NOTICE_FILE=$A/notice"
+  export "$COOKIE" "ASPOT_NOTICE_FILE=$A/notice" "ASPOT_SIGNAL_FILE=$D/signals"
   [ ! -f "$A/notice" ] || { IFS= read -r ASPOT_DEADLINE <"$A/notice" && export ASPOT_DEADLINE; }
   cd work || exit 126
   job_env
@@ -315,17 +315,26 @@ run_timer() {
   ) &
   TIMER=$!; }
 
-on_notice() { # the watch saw a notice: run the hook, once, in the first four fifths of the time left
-  [ -n "$hook" ] && [ -z "$HOOKED" ] && IFS= read -r when <"$A/notice" || return 0
+on_notice() { # the watch saw a notice: tell who asked for it, and run the hook, once
+  IFS= read -r when 2>/dev/null <"$A/notice" || return 0
+  tell_job
+  [ -n "$hook" ] && [ -z "$HOOKED" ] || return 0
   HOOKED=yes
   epoch "$when"
-  limit=$(((EPOCH - $(date +%s)) * 4 / 5))
+  limit=$(((EPOCH - $(date +%s)) * 4 / 5)) # the first four fifths of the time left
   [ $limit -ge 1 ] || limit=1
   (
     (in_work timeout -k 2 $limit /bin/sh -c "$hook" </dev/null >>stderr 2>&1)
     say "hook $JOB $N $?"
   ) &
   HOOK=$!; }
+
+tell_job() { # the job wrote lines "SIGNAL PID": only what carries its cookie is signalled, for ids are reused
+  [ ! -f signals ] || head -n 64 signals | while read -r signal pid _; do
+    case $signal in USR1 | USR2 | HUP | INT | TERM) ;; *) continue ;; esac
+    case $pid in '' | *[!0-9]*) continue ;; esac
+    grep -qzF "$COOKIE" "/proc/$pid/environ" 2>/dev/null && kill -"$signal" "$pid" 2>/dev/null
+  done; }
 
 finish() { # nothing of the job may write any more; then the status
   [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null

@@ -59,6 +59,9 @@ def _interruptions(results: Results) -> Iterator[str]:
     redone = sum(result.redone for result in results)
     if redone >= _LEAST_REDONE_S:
         yield f"{short_duration(redone)} redone"
+    gaps = [attempt.gap for result in results for attempt in result.attempts if attempt.gap is not None]
+    if gaps:
+        yield f"{'longest ' if len(gaps) > 1 else ''}recovery gap {short_duration(max(gaps))}"
 
 
 def _money(run: Run, results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Numbers that screens show, computed from a run at a moment: money, what is left to do, work that was redone."""
+"""Numbers that screens show, computed from a run at a moment: money, what is left to do."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from datetime import datetime
 
 import attrs
 
-from aspot.machine.model import AttemptRecord, JobRecord, JobStatus, Outcome, Run
+from aspot.machine.model import JobRecord, JobStatus, Run
 from aspot.machine.money import instance_cost
 from aspot.machine.pool import Pool
 
 _KILO = 1000
-_MOVED = (Outcome.INTERRUPTED, Outcome.LOST)
 
 
 def size(count: int) -> str:
@@ -56,15 +55,6 @@ def job_s(job: JobRecord, run: Run) -> float | None:
     last = job.attempts[-1]
     end = last.ended if job.live is None and last.ended is not None and job.status.is_final else run.now
     return max(0.0, (end - first).total_seconds())
-
-
-def lost_s(attempt: AttemptRecord) -> float:
-    """Return seconds of an attempt's work that no checkpoint kept: what its successor does again."""
-    if attempt.outcome not in _MOVED or attempt.started is None or attempt.ended is None:
-        return 0.0
-    kept = attempt.saved.taken if attempt.saved is not None else attempt.started
-    end = attempt.exited or attempt.ended
-    return max(0.0, (end - max(kept, attempt.started)).total_seconds())
 
 
 def left_s(run: Run) -> float | None:

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import attrs
+from rich.cells import cell_len
 
 from aspot.errors import AspotError
+from aspot.machine.ledger import gap_s, seconds_of
 from aspot.machine.model import AttemptRecord, JobRecord, Run
 from aspot.machine.money import cost_now, cost_per_hour
 from aspot.machine.quantities import clock, price, short_duration
 from aspot.results import Result, Results
 from aspot.ui import html
 from aspot.ui.closing import closing_lines
-from aspot.ui.figures import at_moment, lost_s, size
+from aspot.ui.figures import at_moment, size
 from aspot.ui.layout import table
 from aspot.ui.safe import log_line, one_line
 from aspot.ui.screens import HEADING, RIGHT, cells, headline, notes
@@ -38,7 +40,8 @@ _RESULT_RIGHT = frozenset((2, 3, 4, 5))
 _LS_HEADING = ("NAME", "KIND", "STATE", "MACHINES", "$/h", "SPENT", "ENDS")
 _LS_RIGHT = frozenset((4, 5))
 _ATTEMPT_HEADING = ("JOB", "ATTEMPT", "OUTCOME", "MACHINE", "TIME", "COST", "SAVED", "LOST")
-_ATTEMPT_RIGHT = frozenset((1, 4, 5))
+_ATTEMPT_RIGHT = frozenset((1, 4, 5, 8, 9, 10, 11))
+_SECONDS_HEADING = ("BOOT", "IDLE", "USEFUL", "GAP")
 _TOLD_FAILURES = 5
 _TAIL_LINES = 5
 _TAIL_WIDTH = 100
@@ -160,21 +163,30 @@ def _ls_cells(row: LsRow) -> tuple[str, ...]:
 # --- status ---
 
 
-def status_text(run: Run, now: datetime) -> str:
+def status_text(run: Run, now: datetime, *, width: int | None = None) -> str:
     """Return one run whole: headline, jobs, and every attempt with what it saved and what was done again.
 
     Args:
         run: The run.
         now: The moment shown; aware UTC.
+        width: Cells in a line: where each attempt's seconds would not fit, they are left out; None for no limit.
     """
     run = at_moment(run, now)
     blocks = ["\n".join([headline(run), *notes(run)])]
     if run.jobs:
         blocks.append("\n".join(table([HEADING, *map(cells, job_lines(run))], right=RIGHT)))
-    attempts = [_attempt_cells(job, attempt, run) for job in run.jobs.values() for attempt in job.attempts]
+    attempts = [(job, attempt) for job in run.jobs.values() for attempt in job.attempts]
     if attempts:
-        blocks.append("\n".join(table([_ATTEMPT_HEADING, *attempts], right=_ATTEMPT_RIGHT)))
+        blocks.append("\n".join(_attempt_table(attempts, run, width)))
     return "\n\n".join(blocks)
+
+
+def _attempt_table(attempts: Sequence[tuple[JobRecord, AttemptRecord]], run: Run, width: int | None) -> list[str]:
+    short = [_ATTEMPT_HEADING, *(_attempt_cells(job, attempt, run) for job, attempt in attempts)]
+    more = [_SECONDS_HEADING, *(_seconds_cells(job, attempt, run) for job, attempt in attempts)]
+    whole = table([(*left, *right) for left, right in zip(short, more, strict=True)], right=_ATTEMPT_RIGHT)
+    fits = width is None or max(map(cell_len, whole)) <= width
+    return whole if fits else table(short, right=_ATTEMPT_RIGHT)
 
 
 def _attempt_cells(job: JobRecord, attempt: AttemptRecord, run: Run) -> tuple[str, ...]:
@@ -183,7 +195,7 @@ def _attempt_cells(job: JobRecord, attempt: AttemptRecord, run: Run) -> tuple[st
     end = attempt.ended or run.now
     time = clock((end - attempt.started).total_seconds()) if attempt.started is not None else ""
     outcome = attempt.outcome.value.replace("_", " ") if attempt.outcome is not None else attempt.state.value
-    lost = lost_s(attempt)
+    lost = seconds_of(attempt, run.now).redone_s
     return (
         one_line(job.spec.name),
         str(attempt.number),
@@ -194,6 +206,12 @@ def _attempt_cells(job: JobRecord, attempt: AttemptRecord, run: Run) -> tuple[st
         size(attempt.saved.size) if attempt.saved is not None else "",
         short_duration(lost) if lost else "",
     )
+
+
+def _seconds_cells(job: JobRecord, attempt: AttemptRecord, run: Run) -> tuple[str, ...]:
+    seconds, gap = seconds_of(attempt, run.now), gap_s(job, attempt)
+    times = (seconds.boot_s, seconds.idle_s, seconds.useful_s)
+    return *map(clock, times), "" if gap is None else clock(gap)
 
 
 # --- errors, doctor ---

@@ -24,7 +24,13 @@ ATTEMPT = {
     "started": "2026-11-23T16:07:00+00:00",
     "ended": "2026-11-23T16:08:30+00:00",
     "cost_usd": 0.01,
+    "boot_s": 25.0,
+    "idle_s": 1.5,
+    "useful_s": 88.5,
+    "redone_s": 0.0,
+    "gap_s": None,
 }
+OF_AN_OLDER_ASPOT = {key: value for key, value in ATTEMPT.items() if not key.endswith("_s")}
 
 
 @pytest.fixture
@@ -78,6 +84,16 @@ async def test_resume_reuses_what_succeeded_with_the_same_inputs(finished):
     assert good.attempts[0].to_json() == ATTEMPT
     assert good.stdout == "out 1\n"
     assert good.job is jobs["good"]
+
+
+async def test_a_result_of_an_older_aspot_knows_less(finished):
+    path = finished.layout.root / "good" / "result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"attempts": [OF_AN_OLDER_ASPOT]}))
+    archive = again(finished)
+    archive.expect({"good": "d1"})
+    good = archive.earlier({"good": Job("train.sh", name="good")})["good"]
+    assert (good.redone, good.recovery_gap) == (0.0, None)
+    assert (good.attempts[0].boot, good.attempts[0].useful, good.attempts[0].gap) == (0.0, 0.0, None)
 
 
 @pytest.mark.parametrize("digest", ["other", ""])

@@ -101,6 +101,11 @@ def test_negative_costs(world) -> None:
     broken(with_instance(world.run, "i-0001", cost_usd=-1.0), "money", "negative")
 
 
+def test_seconds_that_do_not_add_up(world) -> None:
+    broken(with_attempt(world.run, "a", boot_s=1e6), "seconds", "attempt 1")
+    broken(with_attempt(world.run, "a", boot_s=-1.0), "seconds", "attempt 1")
+
+
 def test_an_end_that_leaves_something_open(world) -> None:
     run = attrs.evolve(world.run, phase=RunPhase.ENDED)
     broken(run, "requests", "something open")

@@ -119,6 +119,74 @@ def test_a_job_that_ends_does_not_wait_long_for_its_hook(machine, metadata):
     assert machine.ended().code == 2
 
 
+def notify(metadata, seconds: float = 60) -> None:
+    metadata.notice = '{"action":"terminate","time":"' + in_seconds(seconds) + '"}'
+
+
+def test_a_job_that_asks_for_a_signal_gets_it_at_the_notice(machine, metadata):
+    """Beside it one that does not ask is left alone; the one that asks also has its hook."""
+    watch(machine, metadata)
+    asks = """trap 'echo told >>out/told' USR1
+echo "USR1 $$" >>"$ASPOT_SIGNAL_FILE"
+until [ -e out/told ]; do sleep 0.1; done
+exit 4"""
+    machine.start(asks, on_notice="echo hooked >out/hook")
+    machine.start("sleep 20", job="quiet")
+    until((machine.attempt() / "signals").exists)
+    notify(metadata)
+    assert machine.ended().code == 4
+    assert (machine.attempt() / "work/out/told").read_text() == "told\n"
+    until((machine.attempt() / "work/out/hook").exists)
+    assert machine.status("quiet") == "running"
+
+
+def test_a_later_deadline_is_told_again(machine, metadata):
+    watch(machine, metadata)
+    machine.start("""trap 'echo told >>out/told' USR2
+echo "USR2 $$" >>"$ASPOT_SIGNAL_FILE"
+while :; do sleep 0.1; done""")
+    until((machine.attempt() / "signals").exists)
+    notify(metadata)
+    told = machine.attempt() / "work/out/told"
+    until(told.exists)
+    notify(metadata, 50)
+    until(lambda: told.read_text() == "told\ntold\n")
+
+
+def test_only_processes_of_the_attempt_are_signalled_and_only_by_harmless_names(machine, metadata):
+    """Ids of others (reused ones, too), unknown signals and nonsense are passed over; what follows them is not."""
+    watch(machine, metadata)
+    other = machine.start("""trap 'echo told >>out/told' USR1
+echo $$ >out/pid
+while :; do sleep 0.1; done""", job="other")  # fmt: skip
+    pid = until(lambda: (other / "work/out/pid").exists() and (other / "work/out/pid").read_text().strip())
+    evil = ["USR1 1; touch out/evil", "$(touch out/evil) 1"]
+    nonsense = ["", "USR1", "USR1 0", "USR1 -1", *evil, f"USR1 {pid}", "USR1 999999999"]
+    folder = machine.start(f"""trap 'echo told >>out/told' USR1
+cat >"$ASPOT_SIGNAL_FILE" <<'END'
+{chr(10).join(nonsense)}
+END
+echo "KILL $$" >>"$ASPOT_SIGNAL_FILE"
+echo "USR1 $$" >>"$ASPOT_SIGNAL_FILE"
+until [ -e out/told ]; do sleep 0.1; done
+exit 5""")
+    until(lambda: (folder / "signals").exists() and (folder / "signals").read_text().count("\n") == 10)
+    notify(metadata)
+    assert machine.ended().code == 5
+    assert not (folder / "work/out/evil").exists()
+    assert machine.status("other") == "running"
+    assert not (other / "work/out/told").exists()
+
+
+def test_a_job_that_has_ended_is_told_nothing(machine, metadata):
+    watch(machine, metadata)
+    machine.start('echo "USR1 $$" >>"$ASPOT_SIGNAL_FILE"; exit 3')
+    assert machine.ended().code == 3
+    notify(metadata)
+    until(lambda: any(line.startswith("notice ") for line in machine.events()))
+    assert machine.status().startswith("v1 rc=3 ")
+
+
 def test_an_expired_token_is_renewed_and_errors_end_nothing(machine, metadata):
     metadata.broken = 3
     watch(machine, metadata)

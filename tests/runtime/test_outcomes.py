@@ -75,6 +75,21 @@ def test_a_result_says_what_became_of_the_job():
     assert result.attempts[2].lost == ""
 
 
+def test_an_attempt_says_where_its_time_went():
+    booted = attempt(1, Outcome.INTERRUPTED, 5, 40, saved=SAVED, since=after(-20), boot_s=20.0, exited=after(36))
+    record = attrs.evolve(RECORD, attempts=(booted, *RECORD.attempts[1:]))
+    result = result_of(record, JOB, Path())
+    first, second, third = result.attempts
+    assert (first.boot, first.idle, first.useful, first.redone, first.gap) == (20, 9, 25, 6, 20)
+    assert (second.useful, second.redone, second.gap) == (0, 5, 10)
+    assert (third.useful, third.redone, third.gap) == (40, 0, None)
+    assert (result.recovery_gap, result.redone) == (20, 11)
+    json = result.to_json()
+    assert (json["recovery_gap_s"], json["redone_s"], json["attempts"][0]["boot_s"]) == (20, 11, 20)
+    assert json["attempts"][0] | {"idle_s": 9, "useful_s": 25, "redone_s": 6, "gap_s": 20} == json["attempts"][0]
+    assert json["attempts"][2]["gap_s"] is None
+
+
 def test_a_code_counts_only_if_the_script_ended_by_itself():
     killed = attrs.evolve(RECORD, attempts=(attempt(3, Outcome.TIMED_OUT, 0, 9, exit=status(143, "timeout")),))
     assert result_of(killed, JOB, Path()).exit_code is None
@@ -86,6 +101,7 @@ def test_a_job_that_never_ran_has_a_result_too():
     never = attrs.evolve(RECORD, verdict=JobStatus.LOST, reason="no capacity", attempts=(), collected=None, accepted=0)
     result = result_of(never, JOB, Path())
     assert (result.status, result.exit_code, result.duration, result.redone) == ("lost", None, 0.0, 0.0)
+    assert result.recovery_gap is None
 
 
 def test_the_json_names_no_place_on_this_machine():

@@ -10,6 +10,7 @@ from aspot.errors import AspotError, AuthError, ConfigError
 from aspot.machine.model import EndReason, Outcome
 from aspot.machine.news import JobEnded, LaunchRefused, LogLine, NoticeReceived, Warned
 from aspot.ports import RunnerHookDone, RunnerRebalance
+from aspot.results import Result
 
 LONG = Script(work_s=60.0, checkpoint_s=5.0)
 
@@ -111,6 +112,19 @@ def test_an_interrupted_job_goes_on_elsewhere_from_its_checkpoint(notice_s: floa
     assert any(isinstance(news, NoticeReceived) for news in world.news)
     assert world.host.results["a"].redone < 30.0
     assert world.host.run.jobs["a"].failures == 0
+    check_where_the_time_went(world.host.results["a"], notice_s)
+
+
+def check_where_the_time_went(result: Result, notice_s: float) -> None:
+    """With time enough the gap is the handover, not the boot; work and gap are all there was between start and end."""
+    first, second = result.attempts
+    assert min(first.boot, second.boot) > 15
+    assert result.recovery_gap == first.gap
+    assert (first.gap < 3.0) == (notice_s == 120.0)
+    assert first.gap < second.boot + 5
+    worked_s = (second.started - first.started).total_seconds() + second.useful
+    assert first.useful + first.gap + second.useful == pytest.approx(worked_s, abs=0.01)
+    assert first.useful + second.useful == pytest.approx(LONG.work_s, abs=3.0)
 
 
 @pytest.mark.parametrize("channel", ["runner", "spot-request"])

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aspot.machine.model import AttemptState, InstanceState, JobStatus, Outcome
-from aspot.ui.figures import about, at_moment, job_s, job_usd, left_s, lost_s, short_zone, size
+from aspot.machine.model import AttemptState, JobStatus, Outcome
+from aspot.ui.figures import about, at_moment, job_s, job_usd, left_s, short_zone, size
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,6 @@ def test_a_live_attempt_costs_what_its_machine_cost_since_the_last_one_ended_the
     job = scenes.job("train", scenes.attempt("train", machine))
     run = scenes.run([job], [machine], at=3600)
     assert job_usd(job, run) == pytest.approx(0.03 + 0.005 + 8 * 0.08 / 730 - 0.0001)
-
-
-def test_work_after_the_last_checkpoint_is_done_again(scenes):
-    machine = scenes.instance(1, state=InstanceState.TERMINATED)
-    saved = scenes.checkpoint("train", at=55)
-    assert lost_s(scenes.ended("train", machine, Outcome.INTERRUPTED, at=59, saved=saved)) == 4
-    assert lost_s(scenes.ended("train", machine, Outcome.LOST, at=59)) == 49
-    assert lost_s(scenes.ended("train", machine, Outcome.FAILED, at=59, code=1)) == 0
-    assert lost_s(scenes.attempt("train", machine)) == 0
 
 
 def test_nothing_is_guessed_before_a_job_has_succeeded(scenes):

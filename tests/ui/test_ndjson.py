@@ -65,6 +65,8 @@ async def test_the_last_object_is_the_contracts(scenes, tmp_path):
         "missing",
         "attempts",
         "cost_usd",
+        "redone_s",
+        "recovery_gap_s",
     }
     assert set(last["results"][0]["attempts"][0]) == {
         "number",
@@ -75,6 +77,11 @@ async def test_the_last_object_is_the_contracts(scenes, tmp_path):
         "started",
         "ended",
         "cost_usd",
+        "boot_s",
+        "idle_s",
+        "useful_s",
+        "redone_s",
+        "gap_s",
     }
     assert last == finished_object("lr-study", [two, one], ["security group sg-1"])
 

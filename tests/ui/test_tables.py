@@ -1,5 +1,6 @@
 from textwrap import dedent
 
+import attrs
 import pytest
 
 from aspot.errors import ConfigError, QuotaError
@@ -114,6 +115,15 @@ def test_closing_lines(scenes, tmp_path):
     )
 
 
+def test_the_recovery_gap_is_told(scenes, tmp_path):
+    one = attrs.evolve(scenes.tried(1, "interrupted"), gap=3.4)
+    other = attrs.evolve(scenes.tried(1, "lost"), gap=72.0)
+    found = scenes.results(scenes.result("train", tmp_path, attempts=(one, scenes.tried(2, "succeeded"))))
+    assert "1 interruption, recovery gap 3 s, " in closing_lines(scenes.run(), found, ())[0]
+    found.append(scenes.result("train-2", tmp_path, attempts=(other, scenes.tried(2, "succeeded"))))
+    assert "1 interruption, longest recovery gap 1 min 12 s, " in closing_lines(scenes.run(), found, ())[0]
+
+
 def test_the_folder_is_shown_as_seen_from_here(scenes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = scenes.results(scenes.result("train", tmp_path / "aspot-results"))
@@ -179,7 +189,7 @@ def test_status(scenes):
     run = scenes.run(
         [scenes.job("train", first, second), scenes.job("eval", status=JobStatus.QUEUED)], [gone, here], at=63
     )
-    assert status_text(run, scenes.at(73)) == dedent("""\
+    assert status_text(run, scenes.at(73), width=100) == dedent("""\
         lr-study  0/2 done, 1 running, 1 waiting, $0.001 now, $0.039/h
 
         JOB    STATE    WHERE                 TIME     COST
@@ -189,6 +199,9 @@ def test_status(scenes):
         JOB    ATTEMPT  OUTCOME      MACHINE                          TIME     COST  SAVED  LOST
         train        1  interrupted  lr-study_1 c6g.large us-east-1b  0:50  $0.0004  4 MB   5 s
         train        2  running      lr-study_2 m7g.large us-east-1c  0:10""")
+    wide = [line.rsplit(maxsplit=4) for line in status_text(run, scenes.at(73)).splitlines()[-3:]]
+    assert [line[1:] for line in wide[:2]] == [["BOOT", "IDLE", "USEFUL", "GAP"], ["0:00", "0:01", "0:45", "0:08"]]
+    assert wide[2][2:] == ["0:00", "0:01", "0:10"]
 
 
 def test_status_of_an_empty_run(scenes):
