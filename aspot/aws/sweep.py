@@ -176,10 +176,10 @@ async def sweep(aws: Aws, judge: Judge, *, owner: str, until: float) -> list[str
         Trouble: If EC2 could not be asked.
     """
     doomed = judge(await look(aws, (Kind.INSTANCE, Kind.REQUEST, Kind.GROUP, Kind.TEMPLATE)))
-    await _cancel(aws, _of(doomed, Kind.REQUEST))
+    left = await _cancel(aws, _of(doomed, Kind.REQUEST))
     machines = {thing.id for thing in _of(doomed, Kind.INSTANCE)}
     refused = await cleanup.terminate(aws, machines)
-    left = [_text(thing, refused[thing.id]) for thing in doomed if thing.id in refused]
+    left += [_text(thing, refused[thing.id]) for thing in doomed if thing.id in refused]
     left += await _delete(aws, _of(doomed, Kind.TEMPLATE))
     staying = await _until_gone(aws, machines - set(refused), owner, until)
     left += [_text(thing, staying[thing.id]) for thing in doomed if thing.id in staying]
@@ -196,10 +196,13 @@ def _text(thing: Thing, why: str) -> str:
     return f"{thing.kind.words} {thing.id} of {thing.name} ({why})"
 
 
-async def _cancel(aws: Aws, requests: Sequence[Thing]) -> None:
-    if requests:
-        ids = sorted(thing.id for thing in requests)
-        await aws.call("ec2:CancelSpotInstanceRequests", tries=3, SpotInstanceRequestIds=ids)
+async def _cancel(aws: Aws, requests: Sequence[Thing]) -> list[str]:
+    """Cancel spot requests before they bring machines; return those that stay."""
+    if not requests:
+        return []
+    ids = {"SpotInstanceRequestIds": sorted(thing.id for thing in requests)}
+    why = await cleanup.delete_one(aws, "ec2:CancelSpotInstanceRequests", ids)
+    return [_text(thing, why) for thing in requests if why]
 
 
 async def _delete(aws: Aws, things: Sequence[Thing]) -> list[str]:

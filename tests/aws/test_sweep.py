@@ -187,6 +187,14 @@ async def test_machine_that_does_not_go_is_left_in_time(account, stub, ec2):
     assert left == ["instance i-1 of study (shutting-down)", "security group sg-1 of study (DependencyViolation)"]
 
 
+async def test_request_that_may_not_be_cancelled_keeps_nothing_else_from_its_end(account, stub, ec2):
+    ec2.add(machine("i-1"))
+    ec2.lists["SpotInstanceRequests"] = [{"SpotInstanceRequestId": "sir-1", "State": "open", "Tags": tagged()}]
+    stub.says("CancelSpotInstanceRequests", stub.refused("UnauthorizedOperation", http=403))
+    assert await swept(account) == ["spot request sir-1 of study (UnauthorizedOperation)"]
+    assert ec2.machines == {}
+
+
 async def test_what_is_gone_meanwhile_is_no_trouble(account, stub, ec2):
     ec2.lists["Volumes"] = [{"VolumeId": "vol-1", "State": "available", "Tags": tagged()}]
     stub.says("DeleteVolume", stub.refused("InvalidVolume.NotFound"))
