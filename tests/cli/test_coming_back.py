@@ -11,7 +11,7 @@ from local_world import until, write
 from processes import OnTerminal, Piped
 
 from aspot import Fleet
-from aspot.journal.runs import newest
+from aspot.journal.runs import newest, replay, runs
 
 COUNTING = """\
 mkdir -p ckpt; n=$(cat ckpt/n 2>/dev/null || echo 0)
@@ -152,7 +152,7 @@ def test_attach_to_what_is_not_there_says_what_is(cloud, start, script, aspot):
 
 def test_interrupted_while_nobody_was_there_it_goes_on_from_its_checkpoint(cloud, start, script, aspot):
     run = start(Piped, "run", script, "-n", "gone", "-q", "--checkpoint", "ckpt", "--checkpoint-every", "1s")
-    until(lambda: list(Path("aspot-results/gone/.staging/count/checkpoints").glob("[0-9]*/ckpt/n")), within_s=40)
+    until(lambda: _has_checkpoint("gone", "count"), within_s=40)
     run.kill()
     (machine,) = cloud.alive()
     cloud.interrupt(machine["id"], notice_s=0)
@@ -175,6 +175,12 @@ def test_ctrl_c_after_coming_back_ends_everything(cloud, start, script):
     assert again.end() == 130
     assert "Nothing left (checked)." in again.out
     assert cloud.alive() == []
+
+
+def _has_checkpoint(name: str, job: str) -> bool:
+    """Whether the journal knows of one."""
+    found = [item for item in runs() if item.name == name]
+    return bool(found) and job in (jobs := replay(found[-1].folder).jobs) and jobs[job].checkpoint is not None
 
 
 def _is_driven(name: str) -> bool:

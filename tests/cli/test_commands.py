@@ -12,10 +12,13 @@ import pytest
 from local_world import json_lines, write
 from processes import ASPOT, Piped
 
-ATTEMPT = {"number", "instance_id", "type", "zone", "outcome", "started", "ended", "cost_usd"}
+ATTEMPT = {
+    "number", "instance_id", "type", "zone", "outcome", "started", "ended", "cost_usd", "boot_s", "idle_s", "useful_s",
+    "redone_s", "gap_s",
+}  # fmt: skip
 RESULT = {
     "job", "script", "status", "exit_code", "reason", "stdout", "stderr", "dir", "files", "missing", "attempts",
-    "cost_usd",
+    "cost_usd", "redone_s", "recovery_gap_s",
 }  # fmt: skip
 INSTANCE = {
     "name", "instance_id", "state", "phase", "type", "zone", "address", "lifecycle", "run", "job", "cost_usd",

@@ -77,14 +77,14 @@ class Cloud:
         """Processes of guests."""
         return _descendants(self.control.pid) - self.staff
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, tries: int = 1) -> Any:
         return _session().client(
             service,
             region_name=self.env["AWS_REGION"],
             endpoint_url=self.env["AWS_ENDPOINT_URL"],
             aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"total_max_attempts": 1}),
+            config=Config(retries={"mode": "standard", "total_max_attempts": tries}),
         )
 
     def leftovers(self) -> list[str]:
@@ -122,7 +122,7 @@ class Cloud:
 
     @functools.cached_property
     def _ec2(self) -> Any:
-        return self.client("ec2")
+        return self.client("ec2", tries=10)  # quick tests look more often than EC2 lets anyone
 
 
 @functools.cache
