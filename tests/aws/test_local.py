@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
-from aspot.aws import bucket
+from aspot.aws import bucket, cleanup
 from aspot.aws.account import Account
+from aspot.aws.clients import named
 from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.doctor import checks
 from aspot.intake.names import new_run_id
@@ -212,6 +213,40 @@ async def test_another_process_sweeps_runs_in_few_calls(local, make_plan):
     assert judge(await account.remains()) == []
     assert [await account.leftovers_of(run) for run in runs] == [[], []]
     await account.aclose()
+
+
+async def of_two_runs_one_is_ended(make_plan):
+    """Launch for two runs, end one as another process would, and see that the other is untouched."""
+    runs = [f"r-{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    clouds = [await Ec2Cloud.open(None) for _ in runs]
+    account = await Account.open(None)
+    try:
+        for cloud, run in zip(clouds, runs, strict=True):
+            prepared = await cloud.prepare(make_plan(run={"id": run}))
+            await cloud.launch(LaunchSpec(id="r1", count=1, pools=prepared.pools))
+        assert await account.remove_run(runs[0]) == []
+        states = {found.run: found.state for found in await account.instances()}
+        assert states[runs[0]] == "terminated"
+        assert states[runs[1]] in ("pending", "running")
+        assert len(await account.leftovers_of(runs[1])) > 1
+    finally:
+        for one in (*clouds, account):
+            await one.aclose()
+
+
+async def test_ending_a_run_touches_nothing_of_another(local, make_plan):
+    await of_two_runs_one_is_ended(make_plan)
+
+
+async def test_ending_a_run_without_its_filter_would_be_noticed(local, make_plan, monkeypatch):
+    """The harness is broken on purpose (FAULTS B): everything that bears our tag is taken for this run's."""
+
+    def loose(name, values):
+        return named("tag-key", ["aspot:run"]) if name == "tag:aspot:run" else named(name, values)
+
+    monkeypatch.setattr(cleanup, "named", loose)
+    with pytest.raises(AssertionError):
+        await of_two_runs_one_is_ended(make_plan)
 
 
 async def test_doctor_finds_the_local_cloud_well(local):

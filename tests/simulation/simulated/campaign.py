@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 import traceback
@@ -89,4 +90,11 @@ def report(seed: int, error: BaseException, worlds: list[World], *, crashes: boo
         for news in world.news[-NEWS_SHOWN:]:
             print(f"  {world.clock.since(news.time):9.2f} s  {news.name}: {news.message}", file=sys.stderr)
     print("".join(traceback.format_exception(error)), file=sys.stderr)
+    print(f"at commit {commit()}", file=sys.stderr)
     print(f"play it again: {COMMAND} --first {seed} --seeds 1{' --kills' if crashes else ''}", file=sys.stderr)
+
+
+def commit() -> str:
+    """Return the commit that was played: a seed means another world in another one."""
+    asked = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip() or "unknown"

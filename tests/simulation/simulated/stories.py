@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import anyio
 import attrs
@@ -13,7 +13,7 @@ from simulated.cloud import POOLS
 from simulated.scripts import Script
 from simulated.world import Faults, World, simulate
 
-DEEDS = ("cancel", "crash", "cut", "partition", "empty", "lock", "outage", "scale", "stop")
+DEEDS = ("cancel", "crash", "cut", "detach", "partition", "empty", "lock", "outage", "scale", "stop")
 CRASHES_MOST = 12
 
 
@@ -54,7 +54,7 @@ class User:
     world: World
     wanted: list[JobSpec] = attrs.Factory(list)
     has_closed: bool = False
-    is_crashing: bool = False
+    is_gone: bool = False
 
     def submit(self, specs: list[JobSpec]) -> None:
         self.wanted += specs
@@ -80,22 +80,25 @@ class User:
         if self.has_closed:
             host.close()
 
-    async def crash(self, away_s: float, *, dies_after_s: float | None = None) -> None:
-        """Kill the client, and come back after a while; a run that is over needs no client.
+    async def leave(
+        self, go: Callable[[], Awaitable[None]], away_s: float, *, dies_after_s: float | None = None
+    ) -> None:
+        """End the client one way or another, and come back after a while; a run that is over needs no client.
 
         Args:
+            go: How it ends.
             away_s: How long nobody drives the run.
             dies_after_s: So long after it came back the client dies once more; None for not.
         """
-        if self.is_crashing or self.world.host.is_done:
+        if self.is_gone or self.world.host.is_done:
             return
-        self.is_crashing = True
-        await self.world.kill()
+        self.is_gone = True
+        await go()
         await anyio.sleep(away_s)
         if dies_after_s is not None:
             await self._come_back_for(dies_after_s)
         await self.world.come_back()
-        self.is_crashing = False
+        self.is_gone = False
         self._say()
 
     async def _come_back_for(self, seconds: float) -> None:
@@ -118,7 +121,10 @@ async def do(user: User, chance: random.Random, deed: str) -> None:
     if deed in ("cut", "partition") and not alive:
         return
     if deed == "crash":
-        await user.crash(away(chance))
+        await user.leave(world.kill, away(chance))
+        return
+    if deed == "detach":
+        await user.leave(world.detach, away(chance))
         return
     world.happened[deed] += 1
     if deed == "cancel" and user.wanted:
@@ -155,7 +161,8 @@ async def crash_often(user: User, chance: random.Random) -> None:
     """Crash again and again, now and then while coming back is still under way."""
     for _ in range(chance.randint(1, CRASHES_MOST)):
         await anyio.sleep(chance.choice((0.1, 1.0, 10.0, 60.0)) * chance.random())
-        await user.crash(away(chance), dies_after_s=chance.choice((None, None, 0.01, 0.5, 1.5)))
+        go = chance.choice((user.world.kill, user.world.kill, user.world.detach))
+        await user.leave(go, away(chance), dies_after_s=chance.choice((None, None, 0.01, 0.5, 1.5)))
 
 
 async def live(world: World, *, crashes: bool = False) -> None:

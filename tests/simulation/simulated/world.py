@@ -161,6 +161,13 @@ class World:
         self.host.abandon()
         await self.host.finished()
 
+    async def detach(self) -> None:
+        """End the client on purpose: what it is asking of the cloud is finished, the machines go on."""
+        self.is_away = True
+        self.happened["detach"] += 1
+        self.host.detach()
+        await self.host.finished()
+
     async def come_back(self) -> None:
         """Take the run up again, from what its journal tells."""
         self._earlier, self._host = self.journal.shadow, None

@@ -1,0 +1,72 @@
+"""A real `kill -9` of the client, and `aspot attach`: every result once, from one attempt, nothing left."""
+
+import random
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from local_world import json_lines, until, write
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
+
+from processes import Piped
+
+JOB = 'echo "$ASPOT_JOB begun"; sleep 1.5; seq 1 5000; echo "$ASPOT_JOB" >out/name\n'
+NUMBERS = "".join(f"{number}\n" for number in range(1, 5001))
+JOBS = ("a", "b", "c")
+
+
+@pytest.fixture
+def start(request):
+    """Start `aspot` as a process; whatever the test forgets is killed."""
+
+    def call(*words):
+        started = Piped(*words)
+        request.addfinalizer(started.kill)
+        return started
+
+    return call
+
+
+def see_through(start, name: str) -> list[dict]:
+    """Attach and wait for the end; return each job's result."""
+    again = start("attach", name, "--json")
+    assert again.end() == 0, again.out + again.err
+    ended = [item for item in json_lines(again.out) if item.get("event") == "job_ended"]
+    return [item["result"] for item in ended]
+
+
+def check(results: list[dict], name: str) -> None:
+    assert sorted(result["job"] for result in results) == list(JOBS)
+    for result in results:
+        assert result["status"] == "succeeded", result
+        assert len(result["attempts"]) == 1
+        folder = Path("aspot-results", name, result["job"])
+        assert (folder / "stdout").read_text() == f"{result['job']} begun\n{NUMBERS}"
+        assert (folder / "out/name").read_text() == f"{result['job']}\n"
+
+
+@pytest.mark.parametrize("said", ["instance_launched", "instance_ready", "job_started", "job_ended"])
+def test_killed_when_it_has_just_said_something(cloud, start, said):
+    before = len(cloud.instances())
+    run = start("run", *(write(f"{job}.sh", JOB) for job in JOBS), "-n", "killed", "--json")
+    run.says(said)
+    run.kill()
+    check(see_through(start, "killed"), "killed")
+    assert len(cloud.instances()) - before == 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_killed_at_any_moment_twice(cloud, start, seed):
+    chance = random.Random(seed)
+    before = len(cloud.instances())
+    run = start("run", *(write(f"{job}.sh", JOB) for job in JOBS), "-n", "again", "--json")
+    until(cloud.launches)
+    time.sleep(chance.choice((0.0, 0.05, chance.uniform(0.0, 2.5))))
+    run.kill()
+    again = start("attach", "again", "--json")
+    time.sleep(chance.uniform(0.5, 3.0))
+    again.kill()
+    check(see_through(start, "again"), "again")
+    assert len(cloud.instances()) - before == 3
