@@ -203,7 +203,6 @@ def test_jobs_that_are_none(cloud, script, jobs, says, fix):
         ({"attempts": 0}, "attempts", ""),
         ({"download": ["../up"]}, "../up", ""),
         ({"checkpoint": ["/tmp"]}, "/tmp", ""),
-        ({"evacuate": ["../x"]}, "../x", ""),
     ],
 )
 def test_options_that_cannot_work(cloud, script, options, says, fix):
