@@ -172,6 +172,22 @@ def test_an_evacuation_that_the_clock_or_the_machine_cuts_short_says_so():
         assert set(brought.lost) == {f"f{number} (no time left for it)" for number in range(brought.files, 50)}
 
 
+def test_trouble_with_this_disk_loses_files_and_nothing_else():
+    async def story(world: World) -> None:
+        world.troubles["evacuate"] = 1
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG, evacuate=("model", "logs")))
+            await world.until(lambda: "a" in statuses(world) and world.host.run.jobs["a"].attempts != ())
+            await anyio.sleep(20.0)
+            world.running("a").warn(120.0)
+
+    world = simulate(story)
+    first = world.host.run.jobs["a"].attempts[0]
+    assert statuses(world) == {"a": "succeeded"}
+    assert (first.evacuated.files, first.evacuated.lost) == (2, ()), "the last look brought what the first could not"
+    assert first.evacuations == 2
+
+
 def test_a_result_does_not_wait_for_what_is_still_on_its_way():
     """Its job goes on elsewhere and ends within the notice; the result says what came of the first machine."""
 
