@@ -81,6 +81,8 @@ class Job:
         download: What to bring home, relative to the working directory; globs allowed.
         checkpoint: Files or folders that are saved on interruption and put back before the next attempt.
         checkpoint_every: Save the checkpoint this often while the script runs (seconds, "5m", timedelta).
+        evacuate: Files or folders to bring home when EC2 gives notice, the most important first, as far as time goes;
+            they land in the job's folder, in `attempts/aN/evacuated`. Globs allowed.
         on_notice: Shell command run on the instance when EC2 gives notice.
         timeout: The script's own seconds per attempt.
         attempts: How many tries the script's own failures may use up.
@@ -103,6 +105,7 @@ class Job:
     checkpoint_every: float | None = attrs.field(
         default=None, converter=_optional_seconds, validator=_above_zero, kw_only=True
     )
+    evacuate: tuple[str, ...] = attrs.field(default=(), converter=_strings, kw_only=True)
     on_notice: str | None = attrs.field(default=None, kw_only=True)
     timeout: float | None = attrs.field(default=None, converter=_optional_seconds, validator=_above_zero, kw_only=True)
     attempts: int = attrs.field(default=1, validator=_count(1), kw_only=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 import attrs
 
 from aspot.machine.events import Event, Launched
+from aspot.machine.haul import Haul
 from aspot.machine.model import Checkpoint, Collected, EndReason, ExitStatus, JobSpec, LaunchSpec, RunSpec, StopWhy
 from aspot.machine.pool import Market, Pool, Refusal
 
@@ -334,6 +335,12 @@ class Link(Protocol):
     async def fetch_checkpoint(self, spec: JobSpec, attempt: int, into: Path) -> tuple[int, int]:
         """Bring the checkpoint into an empty local folder, verified; return (files, bytes)."""
 
+    async def evacuate(self, spec: JobSpec, attempt: int, into: Path, haul: Haul) -> None:
+        """Bring what `spec.evacuate` names into a local folder, in order and in time; note each file once verified.
+
+        What is in the haul already is brought again only if it changed.
+        """
+
     async def fetch_result(self, spec: JobSpec, attempt: int, sink: LogSink, into: Path) -> Collected:
         """Bring the rest of the logs and the downloads into a local folder, verified against the manifest."""
 
@@ -384,6 +391,9 @@ class Archive(Protocol):
 
     def checkpoint_staging(self, job: str, serial: int) -> Path:
         """Return a fresh, empty folder for a checkpoint."""
+
+    def evacuation(self, job: str, attempt: int) -> Path:
+        """Return the folder of an attempt's evacuated files, with what is in it."""
 
     async def keep_checkpoint(self, job: str, serial: int) -> None:
         """Make the staged checkpoint the job's newest; older ones go."""

@@ -77,6 +77,8 @@ class Attempt:
             "useful_s": self.useful,
             "redone_s": self.redone,
             "gap_s": self.gap,
+            "saved": self.saved,
+            "lost": self.lost,
         }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from aspot.archive import disk
-from aspot.archive.layout import EARLIER, OURS, RESULT, STREAMS, Layout, stored
+from aspot.archive.layout import EARLIER, EVACUATED, OURS, RESULT, STREAMS, Layout, stored
 
 
 @attrs.frozen
@@ -53,6 +53,7 @@ class Acceptance:
         folder.mkdir(parents=True, exist_ok=True)
         _move_in(folder, self.layout.files(self.job, self.attempt))
         attempt = self._move_logs(folder)
+        self._move_evacuated(folder)
         self._move_checkpoint(folder)
         content = {**self.result, "files": _files(folder), "run": self.run, "attempt": attempt}
         text = json.dumps(content, indent=1, default=str)
@@ -69,6 +70,14 @@ class Acceptance:
         for stream in STREAMS:
             (folder / stream).touch()
         return chosen
+
+    def _move_evacuated(self, folder: Path) -> None:
+        """Keep what came of each attempt before its machine went, apart from the result: it may be of no use to it."""
+        for number, source in self.layout.staged_logs(self.job):
+            kept = folder / EARLIER / f"a{number}" / EVACUATED
+            if (source / EVACUATED).is_dir() and not disk.is_empty(source / EVACUATED):
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                (source / EVACUATED).rename(kept)
 
     def _move_checkpoint(self, folder: Path) -> None:
         """Keep the newest checkpoint of a job that did not succeed: the work in it is the user's."""

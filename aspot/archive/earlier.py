@@ -117,6 +117,8 @@ def _attempt(data: Mapping[str, Any]) -> Attempt:
         useful=data.get("useful_s", 0.0),
         redone=data.get("redone_s", 0.0),
         gap=data.get("gap_s"),
+        saved=data.get("saved", ""),
+        lost=data.get("lost", ""),
     )
 
 

@@ -13,6 +13,7 @@ RESULT = "result.json"
 RESULTS = "results.json"
 STAGING = ".staging"
 EARLIER = "attempts"
+EVACUATED = "evacuated"
 OURS = frozenset({*STREAMS, RESULT, EARLIER})
 """Names in a job's folder that are aspot's own; a file of the job with such a name gets `.job` added."""
 
@@ -52,6 +53,10 @@ class Layout:
     def files(self, job: str, attempt: int) -> Path:
         """Return where an attempt's files are brought to."""
         return self.attempt(job, attempt) / "files"
+
+    def evacuated(self, job: str, attempt: int) -> Path:
+        """Return where an attempt's evacuated files are brought to."""
+        return self.attempt(job, attempt) / EVACUATED
 
     def checkpoints(self, job: str) -> Path:
         """Return the folder of a job's checkpoints."""

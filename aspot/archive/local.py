@@ -125,6 +125,17 @@ class LocalArchive(Archive):
         """
         return disk.fresh(self.layout.checkpoints(job) / f"{serial}.part")
 
+    def evacuation(self, job: str, attempt: int) -> Path:
+        """Return the folder of an attempt's evacuated files, with what is in it.
+
+        Raises:
+            AspotError: If the disk refuses.
+        """
+        folder = self.layout.evacuated(job, attempt)
+        with disk.explained(self.layout.root):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     async def keep_checkpoint(self, job: str, serial: int) -> None:
         """Make the staged checkpoint the job's newest; all but the newest two go. Re-entrant.
 

@@ -125,6 +125,13 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--download", action="append", metavar="PATH", help="what to bring home (default: out)")
     group.add_argument("--checkpoint", action="append", default=[], metavar="PATH", help="saved on interruption")
+    group.add_argument(
+        "--evacuate",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="brought home at EC2's notice, first named first",
+    )
     group.add_argument("--checkpoint-every", metavar="TIME", help="save the checkpoint this often")
     group.add_argument("--on-notice", metavar="CMD", help="shell command run on the instance on an interruption notice")
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")

@@ -187,6 +187,7 @@ def job_options(args: argparse.Namespace) -> dict[str, Any]:
         **given,
         "upload": [_upload(item) for item in args.upload],
         "checkpoint": args.checkpoint,
+        "evacuate": args.evacuate,
         "env": dict(_pair(item) for item in args.env),
     }
 

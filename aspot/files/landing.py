@@ -111,6 +111,20 @@ class Landing:
         self._files.append(parts)
         return fd
 
+    def place(self, name: str, parts: tuple[str, ...]) -> None:
+        """Give a file that lies in this folder itself its place, over an older one of ours.
+
+        Raises:
+            OSError: If it or its folder cannot be made; see `is_about_name`.
+        """
+        self._check_length(parts)
+        os.rename(name, parts[-1], src_dir_fd=self._root, dst_dir_fd=self._folder(parts[:-1]))
+
+    def remove(self, name: str) -> None:
+        """Remove a file that lies in this folder itself, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._root)
+
     def _check_length(self, parts: tuple[str, ...]) -> None:
         """Refuse what nobody could open by its whole path afterwards."""
         if len(os.fsencode("/".join(parts))) > self._room:

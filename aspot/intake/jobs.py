@@ -163,6 +163,7 @@ def _spec(job: Job, name: str, script: Script | None, base: Path, params: Mappin
         download=inside(job.download, "download"),
         checkpoint=inside(job.checkpoint, "checkpoint"),
         checkpoint_every_s=job.checkpoint_every,
+        evacuate=inside(job.evacuate, "evacuate"),
         on_notice=job.on_notice or "",
         timeout_s=job.timeout,
         attempts=job.attempts,

@@ -159,7 +159,17 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     Raises:
         ConfigError: If one is neither.
     """
-    job_names = {"args", "env", "secrets", "upload", "download", "checkpoint", "checkpoint_every", "on_notice"}
+    job_names = {
+        "args",
+        "env",
+        "secrets",
+        "upload",
+        "download",
+        "checkpoint",
+        "evacuate",
+        "checkpoint_every",
+        "on_notice",
+    }
     job_names |= {"timeout", "attempts", "interruptions"}
     jobs = {key: value for key, value in options.items() if key in job_names}
     return {key: value for key, value in options.items() if key not in job_names}, jobs

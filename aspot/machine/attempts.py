@@ -13,6 +13,7 @@ from aspot.machine import events as ev
 from aspot.machine import news as nw
 from aspot.machine.change import Change
 from aspot.machine.endings import end_attempt, fail_locally, is_taken, outcome_of
+from aspot.machine.evacuation import evacuate, evacuated
 from aspot.machine.instance_table import attempt_cell, instance_cell
 from aspot.machine.model import AttemptState, Outcome, Run, StopWhy
 from aspot.machine.moves import end_instance
@@ -71,6 +72,7 @@ def _started(change: Change, event: ev.AttemptStarted, new: AttemptState) -> Non
         )
     )
     if change.run.instances[event.instance].notice is not None:
+        evacuate(change, event.job)
         change.plan()
 
 
@@ -89,6 +91,7 @@ def _exited(change: Change, event: ev.AttemptExited, _new: AttemptState) -> None
     job, instance = change.run.jobs[event.job], change.run.instances[event.instance]
     is_cut_off = outcome_of(event.exit, instance) in (Outcome.INTERRUPTED, Outcome.LOST)
     if is_cut_off and change.run.stop is None and not job.cancel_asked:
+        evacuate(change, event.job)
         checkpoints.part(change, event.job)
     else:
         change.emit(ef.CollectResult(instance=event.instance, job=event.job, attempt=event.attempt))
@@ -108,10 +111,15 @@ def _checkpoint_missed(change: Change, event: ev.CheckpointMissed, _new: Attempt
     checkpoints.missed(change, event)
 
 
+def _evacuated(change: Change, event: ev.Evacuated, _new: AttemptState) -> None:
+    evacuated(change, event)
+
+
 def _hook_finished(change: Change, event: ev.HookFinished, _new: AttemptState) -> None:
     change.attempt(event.job, has_hook_run=True)
     notice = change.run.instances[event.instance].notice
     checkpoints.sync(change, event.job, deadline=notice.deadline if notice else None)
+    evacuate(change, event.job)
     change.plan()
 
 
@@ -138,6 +146,7 @@ _HANDLERS: Mapping[type[ev.AttemptEvent], Callable[[Change, Any, AttemptState], 
     ev.AttemptVanished: _vanished,
     ev.CheckpointSaved: _checkpoint_saved,
     ev.CheckpointMissed: _checkpoint_missed,
+    ev.Evacuated: _evacuated,
     ev.HookFinished: _hook_finished,
     ev.ResultCollected: _collected,
     ev.CollectFailed: _collect_failed,

@@ -72,6 +72,17 @@ class SaveCheckpoint:
 
 
 @attrs.frozen(kw_only=True)
+class Evacuate:
+    """Bring home what the user named for a notice, in order, as far as it goes by `deadline`; again: what is new."""
+
+    instance: str
+    job: str
+    attempt: int
+    serial: int
+    deadline: datetime
+
+
+@attrs.frozen(kw_only=True)
 class CollectResult:
     """Bring the rest of its logs and its files home, into staging."""
 
@@ -113,6 +124,7 @@ Effect = (
     | FollowAttempt
     | StopAttempt
     | SaveCheckpoint
+    | Evacuate
     | CollectResult
     | AcceptResult
     | Terminate

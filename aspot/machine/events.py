@@ -7,7 +7,7 @@ from datetime import datetime
 
 import attrs
 
-from aspot.machine.model import Checkpoint, Collected, EndReason, ExitStatus, JobSpec
+from aspot.machine.model import Checkpoint, Collected, EndReason, Evacuation, ExitStatus, JobSpec
 from aspot.machine.pool import Market, Pool, Refusal
 
 
@@ -267,6 +267,14 @@ class CheckpointMissed(AttemptEvent):
 
     serial: int
     reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Evacuated(AttemptEvent):
+    """Bringing home what the user named for a notice is over; `evacuation` is all that is here of it."""
+
+    serial: int
+    evacuation: Evacuation
 
 
 @attrs.frozen(kw_only=True)

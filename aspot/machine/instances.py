@@ -11,9 +11,10 @@ from aspot.machine import events as ev
 from aspot.machine import news as nw
 from aspot.machine.change import Change
 from aspot.machine.endings import is_taken, lose_machine
+from aspot.machine.evacuation import evacuate
 from aspot.machine.instance_table import instance_cell
 from aspot.machine.launches import adopt
-from aspot.machine.model import EndReason, InstanceRecord, InstanceState, Notice
+from aspot.machine.model import AttemptState, EndReason, InstanceRecord, InstanceState, Notice
 from aspot.machine.money import instance_cost, start_billing, stop_billing
 from aspot.machine.moves import end_instance
 from aspot.machine.placement import remember_interruption, remember_unusable
@@ -105,6 +106,8 @@ def _noticed(change: Change, event: ev.NoticeReceived, old: InstanceRecord) -> N
     )
     if old.attempt is not None:
         checkpoints.sync(change, old.attempt[0], deadline=checkpoints.stop_time(notice))
+        if change.run.jobs[old.attempt[0]].attempts[-1].state is AttemptState.RUNNING:
+            evacuate(change, old.attempt[0])
     checkpoints.sync_neighbours(change, instance)
     change.plan()
 

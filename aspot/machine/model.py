@@ -18,7 +18,17 @@ from aspot.machine.states import (
     RunPhase,
     StopWhy,
 )
-from aspot.machine.values import Checkpoint, Collected, ExitStatus, JobSpec, LaunchSpec, Notice, RunSpec, Stop
+from aspot.machine.values import (
+    Checkpoint,
+    Collected,
+    Evacuation,
+    ExitStatus,
+    JobSpec,
+    LaunchSpec,
+    Notice,
+    RunSpec,
+    Stop,
+)
 
 __all__ = [
     "AttemptRecord",
@@ -26,6 +36,7 @@ __all__ = [
     "Checkpoint",
     "Collected",
     "EndReason",
+    "Evacuation",
     "ExitStatus",
     "InstanceRecord",
     "InstanceState",
@@ -78,6 +89,9 @@ class AttemptRecord:
     saving: int = 0  # serial of the checkpoint on its way; 0 for none
     final_serial: int = 0  # serial of the checkpoint that is its last; it ends when that one is here or missed
     has_hook_run: bool = False  # the user's `on_notice` command ended
+    evacuated: Evacuation | None = None  # what of its `evacuate` paths is here
+    evacuations: int = 0  # serial of the newest order to bring them
+    evacuating: int = 0  # the same while that is under way; else 0
     is_parting: bool = False  # stopped for an interruption: it ends once its last checkpoint is here or missed
 
 
@@ -129,6 +143,7 @@ class InstanceRecord:
     address: str = ""
     port: int = 22
     notice: Notice | None = None
+    evacuating_until: datetime | None = None  # its files are on their way home, until then at most
     rebalance: datetime | None = None
     link_lost: datetime | None = None
     attempt: tuple[str, int] | None = None  # (job, number)

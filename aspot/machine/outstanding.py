@@ -16,7 +16,7 @@ def outstanding(run: Run) -> tuple[ef.Effect, ...]:
     Args:
         run: The run as the journal tells it. Requests that wait for their time (`retry_at`) come by `wakeup`.
     """
-    return (*_launches(run), *_instances(run), *_attempts(run), *_results(run))
+    return (*_launches(run), *_instances(run), *_attempts(run), *_evacuations(run), *_results(run))
 
 
 def _launches(run: Run) -> Iterator[ef.Effect]:
@@ -55,6 +55,15 @@ def _attempt(job: JobRecord, instance: InstanceRecord) -> Iterator[ef.Effect]:
     if attempt.saving:
         deadline = instance.notice.deadline if instance.notice else None
         yield ef.SaveCheckpoint(**on, serial=attempt.saving, deadline=deadline)
+
+
+def _evacuations(run: Run) -> Iterator[ef.Effect]:
+    """Yield what is to be brought home of attempts on noticed machines, those that have ended too."""
+    for attempt in (attempt for job in run.jobs.values() for attempt in job.attempts if attempt.evacuating):
+        until = run.instances[attempt.instance].evacuating_until
+        if attempt.instance in run.live and until is not None:
+            on: Any = {"instance": attempt.instance, "job": attempt.job, "attempt": attempt.number}
+            yield ef.Evacuate(**on, serial=attempt.evacuating, deadline=until)
 
 
 def _results(run: Run) -> Iterator[ef.Effect]:

@@ -69,12 +69,17 @@ def accept(change: Change, event: ev.ResultAccepted) -> None:
 
 
 def leave_until(run: Run, instance: InstanceRecord) -> datetime:
-    """Return until when an empty, noticed machine is left for EC2 to take: its first hour is free then (AWS.md 7)."""
+    """Return until when an empty, noticed machine is left for EC2 to take: its first hour is free then (AWS.md 7).
+
+    One whose files are still on their way home is left for that.
+    """
     assert instance.notice is not None
     running = instance.running or instance.notice.deadline
     is_free = instance.notice.deadline - running < timedelta(seconds=FREE_S)
     is_wanted = run.stop is None and run.unfinished > 0
-    return instance.notice.deadline + timedelta(seconds=RECLAIM_S) if is_free and is_wanted else run.now
+    if is_free and is_wanted:
+        return instance.notice.deadline + timedelta(seconds=RECLAIM_S)
+    return instance.evacuating_until if is_wanted and instance.evacuating_until else run.now
 
 
 def _assign(change: Change) -> None:

@@ -54,6 +54,21 @@ class Checkpoint:
 
 
 @attrs.frozen(kw_only=True)
+class Evacuation:
+    """What of an attempt's `evacuate` paths is here, each file acknowledged by its hash.
+
+    Args:
+        files: How many files.
+        size: Bytes.
+        lost: What could not be brought in time, with the reason, as text.
+    """
+
+    files: int = 0
+    size: int = 0
+    lost: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class Collected:
     """What came home from an attempt, whole and verified, still in staging.
 
@@ -103,6 +118,7 @@ class JobSpec:
         download: Patterns relative to `work/`.
         checkpoint: Paths relative to `work/`.
         checkpoint_every_s: Seconds between syncs; None for none.
+        evacuate: Paths relative to `work/`, brought home on a notice in this order.
         on_notice: Shell command to run on a notice; "" for none.
         timeout_s: The script's own seconds per attempt; None for none.
         attempts: How many own failures end the job (1: the first one does).
@@ -125,6 +141,7 @@ class JobSpec:
     download: tuple[str, ...] = ("out",)
     checkpoint: tuple[str, ...] = ()
     checkpoint_every_s: float | None = None
+    evacuate: tuple[str, ...] = ()
     on_notice: str = ""
     timeout_s: float | None = None
     attempts: int = 1

@@ -15,6 +15,7 @@ from aspot.machine.effects import (
     CollectResult,
     Connect,
     Effect,
+    Evacuate,
     FollowAttempt,
     Launch,
     SaveCheckpoint,
@@ -27,9 +28,14 @@ from aspot.machine.model import InstanceState, LaunchSpec, Run
 from aspot.machine.pool import Refusal, RefusalKind
 from aspot.ports import CloudUnavailable, CredentialsExpired, LaunchUnanswered
 from aspot.runtime.desk import Desk
-from aspot.runtime.instance_driver import InstanceDriver
+from aspot.runtime.instance_driver import InstanceDriver, Order
 from aspot.runtime.reaper import Reaper
 from aspot.runtime.wiring import Wiring
+
+NOTED_S = 5.0
+"""For the main loop to take note of an evacuation that was given up."""
+
+LOOK_S = 0.02
 
 
 @attrs.define
@@ -56,10 +62,10 @@ class Dispatch:
                 self.group.start_soon(self.guarded, self._launch, spec)
             case Connect():
                 self._connect(effect)
-            case StartAttempt() | FollowAttempt() | StopAttempt() | SaveCheckpoint() | CollectResult():
+            case StartAttempt() | FollowAttempt() | StopAttempt() | SaveCheckpoint() | Evacuate() | CollectResult():
                 self._order(effect)
             case AcceptResult():
-                self.group.start_soon(self.guarded, self.desk.accept, effect)
+                self.group.start_soon(self.guarded, self._accept, effect)
             case Terminate(instance=instance):
                 self._close(instance)
                 self.reaper.end(instance)
@@ -88,7 +94,7 @@ class Dispatch:
             driver = self._drivers[effect.instance] = InstanceDriver(self.wiring, effect)
             self.group.start_soon(self.guarded, driver.run)
 
-    def _order(self, effect: StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | CollectResult) -> None:
+    def _order(self, effect: Order) -> None:
         driver = self._drivers.get(effect.instance)
         if driver is not None:
             driver.order(effect)
@@ -97,6 +103,17 @@ class Dispatch:
         driver = self._drivers.pop(instance, None)
         if driver is not None:
             driver.close()
+
+    async def _accept(self, effect: AcceptResult) -> None:
+        """Publish a job's folder; what of it is still being evacuated comes too late for that, and is noted so."""
+        if any([await driver.end_evacuations(effect.job) for driver in tuple(self._drivers.values())]):
+            with anyio.move_on_after(NOTED_S):
+                while self._is_evacuating(effect.job):  # noqa: ASYNC110 - the main loop tells nobody of its records
+                    await anyio.sleep(LOOK_S)
+        await self.desk.accept(effect)
+
+    def _is_evacuating(self, job: str) -> bool:
+        return any(attempt.evacuating for attempt in self.wiring.run.jobs[job].attempts)
 
     async def _launch(self, spec: LaunchSpec) -> None:
         """Ask for instances; whatever is cancelled meanwhile, the answer becomes an event (FAULTS C3)."""

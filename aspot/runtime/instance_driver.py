@@ -9,15 +9,24 @@ import anyio
 import anyio.abc
 import attrs
 
-from aspot.machine.effects import CollectResult, Connect, FollowAttempt, SaveCheckpoint, StartAttempt, StopAttempt
+from aspot.machine.effects import (
+    CollectResult,
+    Connect,
+    Evacuate,
+    FollowAttempt,
+    SaveCheckpoint,
+    StartAttempt,
+    StopAttempt,
+)
 from aspot.ports import Target
 from aspot.runtime.attempt_driver import AttemptDriver
+from aspot.runtime.evacuator import Evacuator
 from aspot.runtime.link_keeper import LinkKeeper
 from aspot.runtime.mailbox import Mailbox
 from aspot.runtime.watcher import Watcher
 from aspot.runtime.wiring import Wiring
 
-Order = StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | CollectResult
+Order = StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | Evacuate | CollectResult
 
 
 @attrs.define
@@ -34,6 +43,7 @@ class InstanceDriver:
     _orders: Mailbox[Order] = attrs.field(init=False, factory=Mailbox)
     _scope: anyio.CancelScope = attrs.field(init=False, factory=anyio.CancelScope)
     _attempts: dict[tuple[str, int], AttemptDriver] = attrs.field(init=False, factory=dict)
+    _evacuators: dict[tuple[str, int], Evacuator] = attrs.field(init=False, factory=dict)
     _group: anyio.abc.TaskGroup = attrs.field(init=False)
     _keeper: LinkKeeper = attrs.field(init=False)
 
@@ -63,6 +73,11 @@ class InstanceDriver:
         """Hand it an effect."""
         self._orders.put(order)
 
+    async def end_evacuations(self, job: str) -> bool:
+        """Give up what of a job is on its way home for a notice; tell whether anything was."""
+        ended = [await found.end() for (name, _), found in self._evacuators.items() if name == job]
+        return any(ended)
+
     def close(self) -> None:
         """End everything about the instance here: it is gone, or nothing more is wanted of it."""
         self._scope.cancel()
@@ -78,6 +93,8 @@ class InstanceDriver:
                 self._group.start_soon(self._guarded, attempt.stop, order)
             case SaveCheckpoint():
                 self._group.start_soon(self._guarded, attempt.save, order)
+            case Evacuate():
+                self._group.start_soon(self._guarded, self._evacuator(order).evacuate, order)
             case CollectResult():
                 self._group.start_soon(self._guarded, attempt.collect)
             case _:
@@ -88,6 +105,12 @@ class InstanceDriver:
         if key not in self._attempts:
             self._attempts[key] = AttemptDriver(self.wiring, self._keeper, self.effect.instance, job, number)
         return self._attempts[key]
+
+    def _evacuator(self, order: Evacuate) -> Evacuator:
+        key = (order.job, order.attempt)
+        if key not in self._evacuators:
+            self._evacuators[key] = Evacuator(self.wiring, self._keeper, self.effect.instance, *key)
+        return self._evacuators[key]
 
     def _exited(self, job: str, number: int) -> None:
         attempt = self._attempts.get((job, number))

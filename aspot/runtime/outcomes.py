@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from aspot.machine.model import AttemptRecord, JobRecord, JobSpec
 from aspot.results import Attempt, Result
 
 _OWN_ENDS = ("exit", "disk_full")
+
+_LEAST_LOST_S = 0.5
 
 _DIGITS = 3
 """Milliseconds are all that a client's clock is good for."""
@@ -42,8 +45,7 @@ def result_of(record: JobRecord, job: Job, folder: Path) -> Result:
 
 def attempt_of(job: JobRecord, record: AttemptRecord) -> Attempt:
     """Return an attempt of a job as callers see it."""
-    saved, seconds = record.saved, seconds_of(record, record.ended or record.ordered)
-    lost_s = seconds.redone_s
+    seconds = seconds_of(record, record.ended or record.ordered)
     return Attempt(
         number=record.number,
         instance_id=record.instance,
@@ -53,14 +55,27 @@ def attempt_of(job: JobRecord, record: AttemptRecord) -> Attempt:
         started=record.started,
         ended=record.ended,
         cost=record.cost_usd,
-        saved=f"checkpoint: {saved.files} files, {saved.size} bytes" if saved else "",
-        lost=f"{lost_s:.0f} s of work" if lost_s >= 0.5 else "",
+        saved="; ".join(_saved(record)),
+        lost="; ".join(_lost(record, seconds.redone_s)),
         boot=round(seconds.boot_s, _DIGITS),
         idle=round(seconds.idle_s, _DIGITS),
         useful=round(seconds.useful_s, _DIGITS),
         redone=round(seconds.redone_s, _DIGITS),
         gap=_rounded(gap_s(job, record)),
     )
+
+
+def _saved(record: AttemptRecord) -> Iterator[str]:
+    for what, saved in (("checkpoint", record.saved), ("evacuated", record.evacuated)):
+        if saved is not None and saved.files:
+            yield f"{what}: {saved.files} files, {saved.size} bytes"
+
+
+def _lost(record: AttemptRecord, redone_s: float) -> Iterator[str]:
+    if redone_s >= _LEAST_LOST_S:
+        yield f"{redone_s:.0f} s of work"
+    if record.evacuated is not None:
+        yield from record.evacuated.lost
 
 
 def result_json(record: JobRecord, job: Job) -> dict[str, Any]:
@@ -84,6 +99,7 @@ def job_of(spec: JobSpec) -> Job:
         download=spec.download,
         checkpoint=spec.checkpoint,
         checkpoint_every=spec.checkpoint_every_s,
+        evacuate=spec.evacuate,
         on_notice=spec.on_notice or None,
         timeout=spec.timeout_s,
         attempts=spec.attempts,

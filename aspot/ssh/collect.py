@@ -75,7 +75,7 @@ async def bring_files(there: Exchange, patterns: Sequence[Pattern], into: Path) 
         OSError: If the disk here does not take it.
     """
     there.patience_s = WORK_S
-    choice = choose(await _listing(there), patterns, room=room_at(into))
+    choice = choose(await listing(there), patterns, room=room_at(into))
     with Landing(into) as landing:
         for folder in choice.folders:
             landing.folder(folder)
@@ -85,7 +85,12 @@ async def bring_files(there: Exchange, patterns: Sequence[Pattern], into: Path) 
     return _collected(choice, refused)
 
 
-async def _listing(there: Exchange) -> tuple[Listed, ...]:
+async def listing(there: Exchange) -> tuple[Listed, ...]:
+    """Return what the machine says that there is.
+
+    Raises:
+        Damaged: If it makes no sense.
+    """
     kind = await there.line()
     names = (await there.read_until(b"\0\0", most=MOST_LISTED_BYTES))[:-1]
     lines = (await there.read_until(b"\n\n", most=MOST_LISTED_BYTES))[:-1] if kind == "B" else b""

@@ -14,6 +14,7 @@ import anyio
 import asyncssh
 
 from aspot.files import patterns
+from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
 from aspot.ports import (
     Armed,
@@ -32,6 +33,7 @@ from aspot.ports import (
 )
 from aspot.ssh.collect import ask, bring_files, bring_logs
 from aspot.ssh.commands import answers, command, honest, install_command, runner_text
+from aspot.ssh.evacuate import Carrier, TooSlow, clean
 from aspot.ssh.exchange import CommandRefused, Exchange, begin, exchange
 from aspot.ssh.follow import Following
 from aspot.ssh.keys import RunKeys
@@ -286,6 +288,30 @@ class SshLink(Link):
                 await ask(there, wanted)
                 brought = await bring_files(there, wanted, into)
         return len(brought.files), brought.size
+
+    async def evacuate(self, spec: JobSpec, attempt: int, into: Path, haul: Haul) -> None:
+        """Bring what `spec.evacuate` names into a local folder, in order and in time, each file noted when verified.
+
+        Raises:
+            LinkError: If the machine's answers make no sense.
+        """
+        wanted, _ = patterns.parse(spec.evacuate)
+        carrier = Carrier(wanted, into, haul)
+        try:
+            while await self._carried(carrier, command("evacuate", self._run, spec.name, attempt)):
+                continue
+        finally:
+            clean(into)
+
+    async def _carried(self, carrier: Carrier, line: str) -> bool:
+        """Tell whether there is more to bring over another channel."""
+        with honest(self._target.label):
+            async with self._command(line) as there:
+                try:
+                    await carrier.carry(there)
+                except TooSlow:
+                    return True
+        return False
 
     # --- how ----------------------------------------------------------------------------------------------------------
 

@@ -421,6 +421,32 @@ cmd_collect() { # RUN JOB N result|checkpoint OUT ERR; stdin: roots, one a line,
   xargs -0 /bin/sh -c '[ $# -gt 0 ] || exit 0; echo $#; cat "$@"; sha256sum "$@"' sh
   echo end; }
 
+cmd_evacuate() { # RUN JOB N; stdin: roots, one a line, an empty line; then lines "HASH NAME": that file, if it is another
+  attempt "$1" "$2" "$3"
+  set --
+  while IFS= read -r root && [ -n "$root" ]; do set -- "$@" "$root"; done
+  cd "$D/work" || die 121 "no such attempt"
+  for root in "$@"; do
+    shift
+    [ ! -e "$root" ] && [ ! -L "$root" ] || set -- "$@" "$root"
+  done
+  SAID=@aspot
+  list "$@" </dev/null
+  while IFS= read -r line; do give "${line%% *}" "${line#* }" </dev/null; done; }
+
+give() { # HASH NAME: a size, so many bytes, "HASH whole|changed"; or one word. The job may write to the file meanwhile
+  [ -f "$2" ] && [ -r "$2" ] && was=$(stat -L -c '%s %y %z' "$2" 2>/dev/null) || { echo gone; return; }
+  size=${was%% *}
+  if [ "$1" != - ]; then
+    sum=$(head -c "$size" "$2" | sha256sum)
+    [ "${sum%% *}" != "$1" ] || { echo same; return; }
+  fi
+  echo "$size"
+  { head -c "$size" "$2"; head -c "$size" /dev/zero; } 2>/dev/null | head -c "$size" # never less than was said
+  sum=$(head -c "$size" "$2" 2>/dev/null | sha256sum)
+  now=$(stat -L -c '%s %y %z' "$2" 2>/dev/null)
+  if [ "$now" = "$was" ]; then echo "${sum%% *} whole"; else echo "${sum%% *} changed"; fi; }
+
 lengths() { # OUT and ERR, of STATUS
   OUT=${STATUS#* out=} ERR=${STATUS#* err=}
   OUT=${OUT%% *} ERR=${ERR%% *}; }
@@ -722,6 +748,6 @@ rebalance() { [ -f "$M/rebalance" ] || { put "$M/rebalance" "$BOOT"; say rebalan
 cmd=$1
 shift
 case $cmd in
-  deliver | start | status | stop | release | follow | collect | watch | arm | lease | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
+  deliver | start | status | stop | release | follow | collect | evacuate | watch | arm | lease | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
   *) die 120 "no such command" ;;
 esac

@@ -53,6 +53,23 @@ async def test_outputs_of_earlier_attempts_are_kept_beside(archive):
     }
 
 
+async def test_what_was_evacuated_of_each_attempt_is_kept_beside(archive):
+    for number in (1, 2, 3):
+        bring_home(archive, attempt=number)
+    for number in (1, 3):
+        folder = archive.evacuation("train", number)
+        (folder / "logs").mkdir()
+        (folder / "logs" / "x").write_text(f"x {number}")
+    assert archive.evacuation("train", 1) == archive.evacuation("train", 1)
+    archive.evacuation("train", 2)  # nothing came
+    found = tree(await archive.accept("train", 3, result()))
+    assert {name: content for name, content in found.items() if "evacuated" in name} == {
+        "attempts/a1/evacuated/logs/x": b"x 1",
+        "attempts/a3/evacuated/logs/x": b"x 3",
+    }
+    assert json.loads(found["result.json"])["files"] == ["out/m.json"]
+
+
 async def test_a_job_without_any_attempt_has_a_folder_too(archive):
     found = tree(await archive.accept("train", 0, result("cancelled", files=[])))
     assert (found["stdout"], found["stderr"]) == (b"", b"")

@@ -12,9 +12,13 @@ import pytest
 from local_world import json_lines, write
 from processes import ASPOT, Piped
 
+from aspot import Job
+from aspot.cli.arguments import build
+from aspot.cli.run import job_options
+
 ATTEMPT = {
     "number", "instance_id", "type", "zone", "outcome", "started", "ended", "cost_usd", "boot_s", "idle_s", "useful_s",
-    "redone_s", "gap_s",
+    "redone_s", "gap_s", "saved", "lost",
 }  # fmt: skip
 RESULT = {
     "job", "script", "status", "exit_code", "reason", "stdout", "stderr", "dir", "files", "missing", "attempts",
@@ -41,6 +45,12 @@ def start(request):
 def scripts(cloud):
     """One that succeeds, and one that fails."""
     return [write("ok.sh", "echo fine; echo result > out/r.txt\n"), write("bad.sh", "echo oh no >&2; exit 3\n")]
+
+
+def test_what_is_to_be_evacuated_is_named_path_by_path(cloud):
+    words = ["run", "x.sh", "--evacuate", "best.pt", "--evacuate", "logs/"]
+    assert job_options(build().parse_args(words))["evacuate"] == ["best.pt", "logs/"]
+    assert Job("x.sh", **job_options(build().parse_args(words))).evacuate == ("best.pt", "logs/")
 
 
 def test_run_as_json_line_by_line(aspot, scripts):

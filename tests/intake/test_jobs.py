@@ -136,7 +136,7 @@ def test_a_default_that_cannot_work_is_refused(here):
 
 
 @pytest.mark.parametrize("path", ["/out", "../out", "a/../../out", "~/out", "", " ", "a\nb"])
-@pytest.mark.parametrize("option", ["download", "checkpoint"])
+@pytest.mark.parametrize("option", ["download", "checkpoint", "evacuate"])
 def test_what_comes_back_lies_inside(here, option, path):
     refusal(Job("train.sh", **{option: [path]}), here)
 
@@ -144,6 +144,7 @@ def test_what_comes_back_lies_inside(here, option, path):
 def test_slashes_mean_nothing(here):
     spec = resolve(Job("train.sh", download=["out/", "./logs/*.txt", "a/./b/"], checkpoint=["ckpt/"]), here)[0].spec
     assert (spec.download, spec.checkpoint) == (("out", "logs/*.txt", "a/b"), ("ckpt",))
+    assert resolve(Job("train.sh", evacuate=["best.pt", "./logs/"]), here)[0].spec.evacuate == ("best.pt", "logs")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`aspot.job` at work on machines: told of the notice, saved in time, resumed on the next machine."""
+"""Interruptions as jobs see them: `aspot.job` told of the notice, saved in time, resumed; files evacuated."""
 
 import json
 
@@ -118,3 +118,33 @@ async def test_a_job_that_asked_is_sent_a_signal(cloud):
     assert result.status == "succeeded", (result.reason, result.stderr)
     assert [item.outcome for item in result.attempts] == ["interrupted", "succeeded"]
     assert result.stdout == "told\n"
+
+
+WRITES = """
+mkdir -p logs
+if [ "$ASPOT_ATTEMPT" = 1 ]; then
+    echo first > model.bin; truncate -s 6G huge.bin
+    echo begun > logs/run
+    echo working
+    sleep 600
+fi
+echo done
+"""
+
+
+async def test_named_files_are_evacuated_in_order_and_in_time(cloud):
+    """What does not fit the notice is given up for what comes after it; a result says what came and what did not."""
+    write("work.sh", WRITES)
+    given = Job("work.sh", evacuate=["model.bin", "huge.bin", "logs/", "absent"], on_notice="echo more > logs/hook")
+    result = await run_interrupted(cloud, given, "working", notice_s=15)
+    assert result.status == "succeeded", (result.reason, result.stderr)
+    first, second = result.attempts
+    evacuated = result.dir / "attempts/a1/evacuated"
+    found = {path.relative_to(evacuated).as_posix(): path.read_text() for path in evacuated.rglob("*.*")}
+    found |= {f"logs/{path.name}": path.read_text() for path in (evacuated / "logs").iterdir()}
+    assert found == {"model.bin": "first\n", "logs/run": "begun\n", "logs/hook": "more\n"}
+    assert first.saved == "evacuated: 3 files, 17 bytes"
+    assert "huge.bin (no " in first.lost
+    assert "absent (not there)" in first.lost
+    assert (second.saved, second.lost) == ("", "")
+    assert result.files == ()

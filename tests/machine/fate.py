@@ -47,6 +47,7 @@ class Fate:
         acts += [self.script] if self.scripts() else []
         acts += [self.stop] if world.stops else []
         acts += [self.save] if world.saves else []
+        acts += [self.evacuate] if world.evacuations else []
         acts += [self.collect] if world.collects else []
         acts += [self.publish] if world.accepts else []
         acts += [self.end_ours] if world.ends else []
@@ -83,6 +84,7 @@ class Fate:
             checkpoint=("ckpt",) if how & 8 else (),
             checkpoint_every_s=30.0 if how & 16 else None,
             on_notice="./save.sh" if how & 32 else "",
+            evacuate=("model",) if how & 512 else (),
             attempts=1 + (how >> 6) % 2,
             interruptions=1 + (how >> 7) % 4,
         )
@@ -97,6 +99,9 @@ class Fate:
         else:
             kind = KINDS[how // 10 % len(KINDS)]
             self.world.answer_launch(how, give=how // 2 % 5, kind=kind, is_lost=how % 2 == 0)
+
+    def evacuate(self, how: int) -> None:
+        self.world.evacuate(how)
 
     def poll(self, _how: int) -> None:
         self.world.poll_found()

@@ -8,7 +8,7 @@ import attrs
 
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
-from aspot.machine.model import Checkpoint, Collected, EndReason, ExitStatus, LaunchSpec, StopWhy
+from aspot.machine.model import Checkpoint, Collected, EndReason, Evacuation, ExitStatus, LaunchSpec, StopWhy
 from aspot.machine.money import budget_left
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
 from tests.machine.world import World
@@ -47,6 +47,7 @@ class Reality(World):
         self.starts: list[tuple[str, int]] = []
         self.stops: list[ef.StopAttempt] = []
         self.saves: list[ef.SaveCheckpoint] = []
+        self.evacuations: list[ef.Evacuate] = []
         self.collects: list[ef.CollectResult] = []
         self.accepts: list[ef.AcceptResult] = []
         self.ends: list[str] = []
@@ -87,6 +88,9 @@ class Reality(World):
                 self.stops.append(effect)
             case ef.SaveCheckpoint():
                 self.saves.append(effect)
+            case ef.Evacuate():
+                assert self.boxes[effect.instance].state != "gone"
+                self.evacuations.append(effect)
             case ef.CollectResult():
                 self.collects.append(effect)
             case ef.AcceptResult():
@@ -231,6 +235,12 @@ class Reality(World):
         else:
             self.send(ev.CheckpointMissed, **on, serial=order.serial, reason="no")
 
+    def evacuate(self, index: int) -> None:
+        """What was ordered has come, as far as it could, whatever became of the machine."""
+        order = self.evacuations.pop(index % len(self.evacuations))
+        on = {"instance": order.instance, "job": order.job, "attempt": order.attempt}
+        self.send(ev.Evacuated, **on, serial=order.serial, evacuation=Evacuation(files=1, size=1))
+
     def collect(self, index: int, *, is_good: bool) -> None:
         order = self.collects.pop(index % len(self.collects))
         on = {"instance": order.instance, "job": order.job, "attempt": order.attempt}
@@ -280,6 +290,8 @@ class Reality(World):
         for key in self.running():
             if self.boxes[self.where[key]].state in ALIVE:
                 self.end_script(key, 0, "exit")
+        while self.evacuations:
+            self.evacuate(0)
         while self.collects:
             self.collect(0, is_good=True)
 

@@ -11,6 +11,7 @@ from aspot.machine.model import (
     AttemptState,
     Checkpoint,
     Collected,
+    Evacuation,
     ExitStatus,
     JobRecord,
     JobSpec,
@@ -73,6 +74,17 @@ def test_a_result_says_what_became_of_the_job():
     assert result.attempts[0].saved == "checkpoint: 2 files, 10 bytes"
     assert result.attempts[0].lost == "10 s of work"
     assert result.attempts[2].lost == ""
+
+
+def test_what_was_evacuated_and_what_was_not_is_told():
+    brought = Evacuation(files=3, size=99, lost=("big (no time left for it)",))
+    record = attrs.evolve(RECORD, attempts=(attempt(1, Outcome.INTERRUPTED, 0, 40, saved=SAVED, evacuated=brought),))
+    (told,) = result_of(record, JOB, Path()).attempts
+    assert told.saved == "checkpoint: 2 files, 10 bytes; evacuated: 3 files, 99 bytes"
+    assert told.lost == "10 s of work; big (no time left for it)"
+    record = attrs.evolve(RECORD, attempts=(attempt(1, Outcome.INTERRUPTED, 0, 0, evacuated=Evacuation()),))
+    (told,) = result_of(record, JOB, Path()).attempts
+    assert (told.saved, told.lost) == ("", "")
 
 
 def test_an_attempt_says_where_its_time_went():

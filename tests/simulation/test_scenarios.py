@@ -1,5 +1,7 @@
 """Whole fleets on a simulated cloud: what must come out when this or that happens."""
 
+from datetime import datetime
+
 import anyio
 import pytest
 from simulated.cloud import POOLS
@@ -7,7 +9,7 @@ from simulated.scripts import Script
 from simulated.world import Faults, World, simulate
 
 from aspot.errors import AspotError, AuthError, ConfigError
-from aspot.machine.model import EndReason, Outcome
+from aspot.machine.model import EndReason, Evacuation, Outcome
 from aspot.machine.news import JobEnded, LaunchRefused, LogLine, NoticeReceived, Warned
 from aspot.ports import RunnerHookDone, RunnerRebalance
 from aspot.results import Result
@@ -125,6 +127,92 @@ def check_where_the_time_went(result: Result, notice_s: float) -> None:
     worked_s = (second.started - first.started).total_seconds() + second.useful
     assert first.useful + first.gap + second.useful == pytest.approx(worked_s, abs=0.01)
     assert first.useful + second.useful == pytest.approx(LONG.work_s, abs=3.0)
+
+
+def test_what_the_user_named_for_a_notice_comes_home_beside_the_handover():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG, evacuate=("model", "logs"), on_notice="./save.sh"))
+            await world.until(lambda: "a" in statuses(world) and world.host.run.jobs["a"].attempts != ())
+            await anyio.sleep(20.0)
+            machine = world.running("a")
+            machine.warn(120.0)
+            await anyio.sleep(5.0)
+            machine.facts.append(RunnerHookDone(job="a", attempt=1, code=0))
+            machine.touch()
+
+    world = simulate(story)
+    first, second = world.host.run.jobs["a"].attempts
+    assert (first.evacuated, first.evacuating) == (Evacuation(files=2, size=20), 0)
+    assert first.evacuations == 3, "at the notice, after the hook, and after the last moment"
+    assert second.evacuated is None
+    assert "evacuated: 2 files, 20 bytes" in world.host.results["a"].attempts[0].saved
+
+
+def test_an_evacuation_that_the_clock_or_the_machine_cuts_short_says_so():
+    async def story(world: World) -> None:
+        names = tuple(f"f{number}" for number in range(50))
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG, evacuate=names), world.add("b", LONG, evacuate=names))
+            await world.until(lambda: len(statuses(world)) == 2)
+            await world.until(
+                lambda: all(job.attempts and job.attempts[0].started for job in world.host.run.jobs.values())
+            )
+            machines = [world.running("a"), world.running("b")]
+            for machine in machines:
+                machine.warn(20.0)
+            await anyio.sleep(8.0)
+            machines[1].interrupt()
+
+    world = simulate(story)
+    for job, most in (("a", 16), ("b", 8)):
+        brought = world.host.run.jobs[job].attempts[0].evacuated
+        assert 0 < brought.files <= most
+        assert len(brought.lost) == 50 - brought.files
+        assert set(brought.lost) == {f"f{number} (no time left for it)" for number in range(brought.files, 50)}
+
+
+def test_trouble_with_this_disk_loses_files_and_nothing_else():
+    async def story(world: World) -> None:
+        world.troubles["evacuate"] = 1
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG, evacuate=("model", "logs")))
+            await world.until(lambda: "a" in statuses(world) and world.host.run.jobs["a"].attempts != ())
+            await anyio.sleep(20.0)
+            world.running("a").warn(120.0)
+
+    world = simulate(story)
+    first = world.host.run.jobs["a"].attempts[0]
+    assert statuses(world) == {"a": "succeeded"}
+    assert (first.evacuated.files, first.evacuated.lost) == (2, ()), "the last look brought what the first could not"
+    assert first.evacuations == 2
+
+
+def test_a_result_does_not_wait_for_what_is_still_on_its_way():
+    """Its job goes on elsewhere and ends within the notice; the result says what came of the first machine."""
+
+    async def story(world: World) -> None:
+        names = tuple(f"f{number}" for number in range(500))
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG, evacuate=names), world.add("b", Script(work_s=300.0)))
+            await world.until(lambda: len(statuses(world)) == 2)
+            await world.until(
+                lambda: all(job.attempts and job.attempts[0].started for job in world.host.run.jobs.values())
+            )
+            await anyio.sleep(50.0)
+            world.running("a").warn(120.0)
+            await world.until(lambda: statuses(world)["a"] == "succeeded")
+            ended.append(world.clock.now())
+
+    ended: list[datetime] = []
+    world = simulate(story)
+    first = world.host.run.jobs["a"].attempts[0]
+    assert first.evacuated is not None
+    assert (first.evacuated.files > 0, first.evacuating) == (True, 0)
+    assert (ended[0] - first.ended).total_seconds() < 60
+    stored = world.archive.accepted["a"][2]
+    assert first.instance == stored["attempts"][0]["instance_id"]
+    assert f"evacuated: {first.evacuated.files} files" in world.host.results["a"].attempts[0].saved
 
 
 @pytest.mark.parametrize("channel", ["runner", "spot-request"])

@@ -82,6 +82,8 @@ async def test_the_last_object_is_the_contracts(scenes, tmp_path):
         "useful_s",
         "redone_s",
         "gap_s",
+        "saved",
+        "lost",
     }
     assert last == finished_object("lr-study", [two, one], ["security group sg-1"])
 

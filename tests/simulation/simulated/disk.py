@@ -103,6 +103,9 @@ class SimArchive:
         self.staged_checkpoints.pop(path, None)
         return path
 
+    def evacuation(self, job: str, attempt: int) -> Path:
+        return Path(f"evacuated/{job}/{attempt}")
+
     async def keep_checkpoint(self, job: str, serial: int) -> None:
         path = Path("checkpoints") / job / str(serial)
         await anyio.sleep(0.01)

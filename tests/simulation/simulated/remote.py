@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
+from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
 from aspot.ports import (
     Armed,
@@ -217,6 +218,15 @@ class SimLink:
         self.world.archive.staged_checkpoints[into] = work
         await self._hop()
         return (1, int(work))
+
+    async def evacuate(self, spec: JobSpec, attempt: int, into: Path, haul: Haul) -> None:
+        """Bring one file a path, as long as each takes."""
+        names = [name for name in spec.evacuate if name not in haul.saved]
+        haul.expect(names)
+        for name in names:
+            await self._hop(1.0, 3.0)
+            self.world.trouble("evacuate")
+            haul.keep(name, "hash", 10)
 
     async def fetch_result(self, spec: JobSpec, attempt: int, sink: LogSink, into: Path) -> Collected:
         await self._hop(0.1, 2.0)

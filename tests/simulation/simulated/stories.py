@@ -33,6 +33,7 @@ def job_options(chance: random.Random) -> dict[str, object]:
         "attempts": chance.choice((1, 2)),
         "interruptions": chance.choice((2, 10)),
         "checkpoint_every_s": chance.choice((None, 15.0)),
+        "evacuate": chance.choice(((), ("model", "logs"), tuple(f"f{number}" for number in range(40)))),
     }
 
 
