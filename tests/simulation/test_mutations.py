@@ -22,7 +22,7 @@ from aspot.ssh import order
 from tests.archive import test_accept
 from tests.archive.conftest import RUN
 
-SEEDS = 60
+SEEDS = 200
 
 
 def caught(mark: str) -> str:
