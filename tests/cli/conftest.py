@@ -25,3 +25,15 @@ def aspot(capfd):
         return code, told.out, told.err
 
     return call
+
+
+@pytest.fixture
+def start(request):
+    """Start `aspot` as a process (a class of `processes` first); whatever the test forgets is killed."""
+
+    def call(kind, *words, **options):
+        started = kind(*words, **options)
+        request.addfinalizer(started.kill)
+        return started
+
+    return call

@@ -12,18 +12,6 @@ LONG = "echo begun; sleep 300\n"
 
 
 @pytest.fixture
-def start(request):
-    """Start `aspot` as a process; whatever the test forgets is killed."""
-
-    def call(kind, *words, **options):
-        started = kind(*words, **options)
-        request.addfinalizer(started.kill)
-        return started
-
-    return call
-
-
-@pytest.fixture
 def script(cloud):
     return write("long.sh", LONG)
 
