@@ -137,7 +137,9 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
     group.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5")
     group.add_argument("--results", default="aspot-results", metavar="FOLDER", help="where results go")
-    group.add_argument("--replace", action="store_true", help="move an existing results folder aside")
+    again = group.add_mutually_exclusive_group()
+    again.add_argument("--replace", action="store_true", help="move an existing results folder aside")
+    again.add_argument("--resume", action="store_true", help="skip jobs that succeeded there with the same inputs")
 
 
 def _run_limits(group: argparse._ArgumentGroup) -> None:

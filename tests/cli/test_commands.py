@@ -82,6 +82,21 @@ def test_run_as_json_line_by_line(aspot, scripts):
     assert ok["cost_usd"] > 0
 
 
+def test_resume_runs_only_what_has_not_succeeded_with_the_same_inputs(aspot, cloud):
+    good, bad = write("good.sh", "echo $RANDOM$RANDOM >out/n; date +%N >>out/n\n"), write("bad.sh", "exit 3\n")
+    assert aspot("run", good, bad, "-n", "again", "-q")[0] == 1
+    first = Path("aspot-results/again/good/out/n").read_text()
+    write("bad.sh", "echo mended\n")
+    code, out, err = aspot("run", good, bad, "-n", "again", "--resume")
+    assert code == 0, err
+    assert "2 succeeded" in out
+    assert Path("aspot-results/again/good/out/n").read_text() == first
+    assert Path("aspot-results/again/bad/stdout").read_text() == "mended\n"
+    code, _, err = aspot("run", good, "-n", "again", "--resume", "--replace")
+    assert code == 2
+    assert "not allowed with" in err
+
+
 def test_a_refused_run_as_json(aspot, cloud):
     code, out, err = aspot("run", "nothing.sh", "--json")
     assert code == 2
