@@ -156,9 +156,7 @@ def wait_for_launch(cloud: Cloud, run: Piped) -> None:
 
 def interrupt(cloud: Cloud, chance: random.Random, told: Told, over: threading.Event) -> None:
     """Take machines back at random for a while."""
-    for _ in range(4):
-        if over.wait(chance.uniform(1.0, 4.0)):
-            return
+    while told.interruptions < 4 and not over.wait(chance.uniform(1.0, 4.0)):
         running = [item["id"] for item in cloud.instances() if item["state"] == "running"]
         if running:
             with contextlib.suppress(Exception):  # it ended meanwhile
