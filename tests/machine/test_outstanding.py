@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
 from aspot.machine.model import StopWhy
@@ -83,3 +85,13 @@ def test_a_machine_that_others_end_is_not_ended_again() -> None:
     world.ending(name)
     world.answer("r2", launched=[])
     assert outstanding(world.run) == ()
+
+
+def test_an_idle_machine_waits_anew_for_work_when_somebody_comes_back() -> None:
+    world, (name,) = working("a", options={"idle_s": 60.0})
+    world.complete(name)
+    world.accepted("a")
+    world.now += timedelta(seconds=1000)
+    world.send(ev.RunAttached)
+    assert world.run.instances[name].idle_since == world.now
+    assert world.run.instances[name].link_lost == world.now
