@@ -119,7 +119,7 @@ def _refuse_newer(connection: sqlite3.Connection, path: Path) -> None:
             fix="update aspot; nothing was changed",
         )
     if version < 1:
-        raise _damaged(path, "it holds no journal")
+        raise _damaged(path, "it holds no journal (or its run is only just being begun: look again)")
 
 
 @contextlib.contextmanager

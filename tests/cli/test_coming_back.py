@@ -167,7 +167,7 @@ def test_ctrl_c_after_coming_back_ends_everything(cloud, start, script):
 
 def _has_checkpoint(name: str, job: str) -> bool:
     """Whether the journal knows of one."""
-    found = [item for item in runs() if item.name == name]
+    found = [item for item in runs() if item.name == name and not item.trouble]  # not while it is being made
     return bool(found) and job in (jobs := replay(found[-1].folder).jobs) and jobs[job].checkpoint is not None
 
 
