@@ -208,8 +208,12 @@ class MotoRegion:
             eni.public_ip = public
 
     def end(self, body: Any) -> None:
-        """Take a machine's disks and interfaces away, those that go with it."""
+        """Take a machine's disks and interfaces away, those that go with it, and their tags."""
+        volumes = [mapping.volume_id for mapping in body.block_device_mapping.values()]
         body.terminate()
+        for name in volumes:
+            if name not in self._backend.volumes:
+                self._backend.tags.pop(name, None)  # moto keeps those of disks that it deletes with their machine
 
     def set_state(self, body: Any, state: State) -> None:
         """Tell moto a machine's state."""

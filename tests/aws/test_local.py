@@ -102,7 +102,7 @@ async def test_calls_of_a_run_are_few_and_constant(cloud, local, plan):
         counts.append({name: number for name, number in (await local.calls()).items() if name not in polls})
     assert counts[0] == counts[1]
     assert counts[0]["CreateFleet"] == 1
-    assert sum(number for name, number in counts[0].items() if name != "CreateFleet") <= 15
+    assert sum(counts[0].values()) <= 15  # the launch among them
 
 
 async def test_interruption_is_seen_coming(cloud, local, plan):
