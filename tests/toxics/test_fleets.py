@@ -75,7 +75,7 @@ async def test_connections_reset_again_and_again(cloud, network):
     async def storm() -> None:
         nonlocal resets
         while True:
-            await anyio.sleep(chance.uniform(0.4, 1.2))
+            await anyio.sleep(chance.uniform(0.2, 0.6))
             resets += sum(bool(proxy.connections) for proxy in network.proxies.values())
             network.reset()
 

@@ -61,6 +61,11 @@ def test_killed_when_it_has_just_said_something(cloud, start, said):
     assert len(ids(cloud) - before) == 3
 
 
+@pytest.mark.xfail(
+    strict=False,
+    reason="a client killed after a machine serves its new host key and before that key is written down here cannot "
+    "know the machine again: it is replaced, and three such end the run (docs/how-it-works.md, Coming back)",
+)
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_any_moment_twice(cloud, start, seed):
     chance = random.Random(seed)
