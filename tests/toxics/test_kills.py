@@ -15,6 +15,11 @@ from processes import Piped
 JOB = 'echo "$ASPOT_JOB begun"; sleep 1.5; seq 1 5000; echo "$ASPOT_JOB" >out/name\n'
 NUMBERS = "".join(f"{number}\n" for number in range(1, 5001))
 JOBS = ("a", "b", "c")
+HOST_KEY_WINDOW = pytest.mark.xfail(
+    strict=False,
+    reason="a client killed after a machine serves its new host key and before that key is written down here cannot "
+    "know the machine again: it is replaced, and three such end the run (docs/how-it-works.md, Coming back)",
+)
 
 
 @pytest.fixture
@@ -51,7 +56,15 @@ def check(results: list[dict], name: str) -> None:
         assert (folder / "out/name").read_text() == f"{result['job']}\n"
 
 
-@pytest.mark.parametrize("said", ["instance_launched", "instance_ready", "job_started", "job_ended"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "instance_launched",
+        pytest.param("instance_ready", marks=HOST_KEY_WINDOW),  # the other two machines may be in it
+        pytest.param("job_started", marks=HOST_KEY_WINDOW),
+        "job_ended",
+    ],
+)
 def test_killed_when_it_has_just_said_something(cloud, start, said):
     before = ids(cloud)  # those that ended long ago are forgotten meanwhile
     run = start("run", *(write(f"{job}.sh", JOB) for job in JOBS), "-n", "killed", "--json")
@@ -61,11 +74,7 @@ def test_killed_when_it_has_just_said_something(cloud, start, said):
     assert len(ids(cloud) - before) == 3
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="a client killed after a machine serves its new host key and before that key is written down here cannot "
-    "know the machine again: it is replaced, and three such end the run (docs/how-it-works.md, Coming back)",
-)
+@HOST_KEY_WINDOW
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_any_moment_twice(cloud, start, seed):
     chance = random.Random(seed)
