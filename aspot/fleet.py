@@ -157,9 +157,8 @@ class Fleet:
         Jobs that wait for a machine start when somebody has come back. Each machine ends itself: when its work is done
         and its results have waited for `hold`, and in any case `max_life` after its boot.
         """
-        if self._session is not None:
-            self._session.detach()
-            await self._session.finish()
+        self.leave()
+        await self.aclose()
 
     @property
     def is_detached(self) -> bool:

@@ -184,13 +184,14 @@ def attachable(name: str, region: str | None) -> RunInfo:
     Raises:
         AspotError: If there is none, it has ended, another process drives it, or its journal cannot be read.
     """
-    from aspot.journal.runs import newest, runs
+    from aspot.journal.runs import runs
 
-    if not any(item.name == name for item in runs()):
-        known = ", ".join(item.name for item in runs() if item.ended is None)
+    everything = runs()
+    found = next((item for item in reversed(everything) if item.name == name), None)
+    if found is None:
+        known = ", ".join(item.name for item in everything if item.ended is None)
         there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
         raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
-    found = newest(name)
     if found.trouble:
         raise AspotError(f"{name} cannot be taken up: {found.trouble}")
     if found.ended is not None:
