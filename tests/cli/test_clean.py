@@ -17,18 +17,6 @@ KINDS = {"instance", "security-group", "launch-template"}
 
 
 @pytest.fixture
-def start(request):
-    """Start `aspot` as a process; whatever the test forgets is killed."""
-
-    def call(*words):
-        started = Piped(*words)
-        request.addfinalizer(started.kill)
-        return started
-
-    return call
-
-
-@pytest.fixture
 def script(cloud):
     return write("long.sh", "echo begun; sleep 300\n")
 
@@ -38,7 +26,7 @@ def killed(start, script):
     """Return a function that begins a run of this name, and kills its process once the job runs."""
 
     def call(name):
-        run = start("run", script, "-n", name)
+        run = start(Piped, "run", script, "-n", name)
         run.says("started")
         run.kill()
 
@@ -68,7 +56,7 @@ def test_nothing_to_clean(aspot, cloud):
 
 
 def test_run_that_is_driven_is_never_touched(aspot, cloud, start, script):
-    run = start("run", script, "-n", "driven")
+    run = start(Piped, "run", script, "-n", "driven")
     run.says("started")
     code, out, _ = aspot("clean", "--yes", "--all", "--run", "driven")
     assert code == 0
@@ -128,7 +116,7 @@ def test_run_without_a_journal_here_settles_first_unless_it_is_named(aspot, clou
 
 
 def test_every_region_that_runs_used_is_looked_in(aspot, cloud, start, script):
-    run = start("run", script, "-n", "abroad", "--region", "eu-west-1")
+    run = start(Piped, "run", script, "-n", "abroad", "--region", "eu-west-1")
     run.says("started")
     run.kill()
     assert aspot("clean", "--region", "us-east-1", "--all")[1] == "Nothing to clean (checked us-east-1).\n"

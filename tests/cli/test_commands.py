@@ -30,18 +30,6 @@ INSTANCE = {
 
 
 @pytest.fixture
-def start(request):
-    """Start `aspot` as a process; whatever the test forgets is killed."""
-
-    def call(*words):
-        started = Piped(*words)
-        request.addfinalizer(started.kill)
-        return started
-
-    return call
-
-
-@pytest.fixture
 def scripts(cloud):
     """One that succeeds, and one that fails."""
     return [write("ok.sh", "echo fine; echo result > out/r.txt\n"), write("bad.sh", "echo oh no >&2; exit 3\n")]
@@ -114,9 +102,9 @@ def test_no_character_is_worth_a_crash(cloud, start, monkeypatch):
     """Names that are no text, and a terminal that knows ASCII alone."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     name = os.fsdecode(b"na\xefve \xff.sh")
-    run = start("run", write(name, "echo ok\n"), "-n", "odd")
+    run = start(Piped, "run", write(name, "echo ok\n"), "-n", "odd")
     assert run.end() == 0, run.err
-    looked = start("ls", "--all")
+    looked = start(Piped, "ls", "--all")
     assert looked.end() == 0, looked.err
 
 
@@ -191,7 +179,7 @@ def test_a_grid(aspot, cloud):
 
 def test_looking_at_a_run_from_another_process(aspot, cloud, start):
     script = write("talk.sh", "echo begun; echo oops >&2; until [ -e stop ]; do sleep 0.1; done; echo end\n")
-    run = start("run", script, "-n", "look")
+    run = start(Piped, "run", script, "-n", "look")
     run.says("started")
 
     code, out, _ = aspot("ls", "--json")
@@ -222,7 +210,7 @@ def test_looking_at_a_run_from_another_process(aspot, cloud, start):
 
     code, out, err = aspot("logs", "look/talk")
     assert (code, out, err) == (0, "begun\n", "oops\n")
-    following = start("logs", "look/talk", "-f")
+    following = start(Piped, "logs", "look/talk", "-f")
     following.says("begun")
     write(_work(cloud, "talk") / "stop", "")
     assert following.end() == 0
@@ -252,7 +240,7 @@ def _work(cloud, job):
 
 
 def test_instances_that_nobody_here_knows_are_listed(aspot, cloud, start, monkeypatch, tmp_path):
-    run = start("run", write("long.sh", "sleep 300\n"), "-n", "far")
+    run = start(Piped, "run", write("long.sh", "sleep 300\n"), "-n", "far")
     run.says("started")
     run.kill()
     mine = os.environ["ASPOT_STATE_DIR"]
@@ -326,7 +314,7 @@ def test_wrong_use(aspot):
 @pytest.mark.timeout(170)
 def test_demo(cloud, start):
     """All of it, as the README has it: on a cloud of its own, with an interruption, byte for byte the same."""
-    demo = start("demo", "--json")
+    demo = start(Piped, "demo", "--json")
     assert demo.end(within_s=160) == 0, demo.out + demo.err
     finished = json_lines(demo.out)[-1]
     assert [item["status"] for item in finished["results"]] == ["succeeded"] * 8
