@@ -117,6 +117,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")
     group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
+    group.add_argument(
+        "--rebalance", choices=("save", "move"), help="on EC2's recommendation to leave a machine (default: save)"
+    )
     group.add_argument("--yes", action="store_true", help="do not ask before more than 50 instances")
     group.add_argument(
         "--detach", action="store_true", help="leave once the jobs run; `aspot attach` takes it up again"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from aspot.machine.change import Change
+from aspot.machine.change import Change, is_advised
 from aspot.machine.model import EndReason, InstanceState, PoolMemory, Run
 from aspot.machine.money import price_of
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
@@ -140,6 +140,7 @@ def _being_taken(run: Run) -> frozenset[Pool]:
         instance.pool
         for instance in instances
         if instance.state is InstanceState.INTERRUPTED
+        or (run.spec.moves_when_advised and is_advised(instance))
         or (
             instance.state is InstanceState.TERMINATING
             and (instance.notice or instance.end_reason is EndReason.INTERRUPTED)

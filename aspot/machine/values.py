@@ -184,6 +184,7 @@ class RunSpec:
         market: `spot`, `on-demand` or `spot-first`.
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
+        moves_when_advised: Whether jobs with a checkpoint leave a machine on EC2's mere rebalance recommendation.
     """
 
     id: str
@@ -199,6 +200,7 @@ class RunSpec:
     market: str = "spot"
     max_price_usd: float | None = None
     disk_gb: int = 8
+    moves_when_advised: bool = False
 
 
 @attrs.frozen(kw_only=True)
