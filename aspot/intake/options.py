@@ -34,6 +34,10 @@ def _instances(value: Any, what: str) -> int:
     return value
 
 
+def _base(value: Any, what: str) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else _instances(value, what)
+
+
 def _seconds(value: Any, what: str) -> float:
     try:
         return seconds(value, what)
@@ -80,6 +84,7 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "results": ("results", _folder),
     "existing": ("existing", _existing),
     "capacity_timeout": ("capacity_timeout_s", _seconds),
+    "on_demand_base": ("on_demand_base", _base),
     "rebalance": ("moves_when_advised", _rebalance),
 }
 _MAY_BE_NONE = frozenset({"instances", "budget", "deadline"})
@@ -101,6 +106,7 @@ class FleetOptions:
         results: The folder of all fleets' results, absolute.
         existing: `refuse`, `resume` or `replace`.
         capacity_timeout_s: How long a job waits for capacity.
+        on_demand_base: How many of the machines alive are bought on demand.
         moves_when_advised: Whether jobs with a checkpoint move on EC2's rebalance recommendation.
     """
 
@@ -115,6 +121,7 @@ class FleetOptions:
     results: Path = attrs.field(factory=lambda: Path("aspot-results").absolute())
     existing: str = "refuse"
     capacity_timeout_s: float = 3600.0
+    on_demand_base: int = 0
     moves_when_advised: bool = False
 
     @classmethod
@@ -162,6 +169,7 @@ class FleetOptions:
             market=self.profile.market,
             max_price_usd=self.profile.max_price,
             disk_gb=self.profile.disk,
+            on_demand_base=self.on_demand_base,
             moves_when_advised=self.moves_when_advised,
         )
 

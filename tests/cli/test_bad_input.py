@@ -79,6 +79,8 @@ def test_no_script_at_all(cloud, aspot):
         (["--zone", "us-east-1z"], 2, "us-east-1z", "fix:"),
         (["--grid", "lr"], 2, "lr", "KEY=A,B,C"),
         (["--grid", "lr=1", "--grid", "lr=2"], 2, "lr is given 2 times", "--grid lr=A,B,C"),
+        (["--allocation", "cheapest"], 2, "cheapest", "price-capacity-optimized"),
+        (["--on-demand-base", "-1"], 2, "on_demand_base", "leave it out"),
         (["--rebalance", "stay"], 2, "stay", "--help"),
         (["--params", "nowhere.csv"], 2, "nowhere.csv cannot be read", "table of parameters"),
         (["--params", "points.xls"], 2, "points.xls is no table", ".jsonl"),
