@@ -189,7 +189,7 @@ class RunFolder:
         try:
             _lock(descriptor)
             _sign(descriptor)
-            yield descriptor, lambda: fresh.replace(self.lock)
+            yield descriptor, lambda: _rename(fresh, self.lock)
         except BaseException:
             fresh.unlink(missing_ok=True)
             os.close(descriptor)
@@ -251,6 +251,10 @@ def _lock_soon(descriptor: int) -> bool:
             return True
         time.sleep(LOCK_PAUSE_S)
     return False
+
+
+def _rename(fresh: Path, lock: Path) -> None:
+    fresh.replace(lock)
 
 
 def _sign(descriptor: int) -> None:

@@ -29,15 +29,13 @@ async def take_over(folder: RunFolder) -> SqliteJournal:
     Raises:
         AspotError: If the journal cannot be read or written, or that process is in the middle of writing to it.
     """
-    if await _has_left(folder):
-        return SqliteJournal.open(folder)
-    return await anyio.to_thread.run_sync(SqliteJournal.wrest, folder)
+    if folder.is_live and not await _has_left(folder):
+        return await anyio.to_thread.run_sync(SqliteJournal.wrest, folder)
+    return SqliteJournal.open(folder)
 
 
 async def _has_left(folder: RunFolder) -> bool:
     """Ask whoever drives the run to leave it; tell whether nobody does any more."""
-    if not folder.is_live:
-        return True
     try:
         request = await anyio.to_thread.run_sync(runs.ask, folder, f"{epochs.LEAVE} {epochs.this_process().word}")
     except AspotError:
