@@ -184,7 +184,8 @@ def attachable(name: str, region: str | None, *, take_over: bool = False) -> Run
         take_over: Whether it may be taken from the process that drives it.
 
     Raises:
-        AspotError: If there is none, it has ended, another process drives it and is to keep it, or its journal cannot be read.
+        AspotError: If there is none, it has ended, another process drives it (and is to keep it), or its journal cannot
+            be read.
     """
     from aspot.journal.runs import runs
 

@@ -52,7 +52,7 @@ class Ec2Cloud(Cloud):
         return cls(await Aws.open(region))
 
     def fence(self, check: Callable[[], None]) -> None:
-        """Have something called before each call to AWS, also of those that belong together; it raises to prevent it."""
+        """Have something called before each call to AWS, those within one of ours too; it raises to prevent it."""
         self._aws.check = check
 
     @property

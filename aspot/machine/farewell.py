@@ -78,7 +78,8 @@ def taken_lines(name: str, client: Client) -> Iterator[str]:
         name: The fleet's name.
         client: Who has.
     """
-    yield f"{name} was taken over by {client} at {client.since.astimezone():%Y-%m-%d %H:%M:%S}: nothing more is done here."
+    since = f"{client.since.astimezone():%Y-%m-%d %H:%M:%S}"
+    yield f"{name} was taken over by {client} at {since}: nothing more is done here."
     yield f"See how it goes: aspot status {name}    Take it back: aspot attach {name} --take-over"
 
 

@@ -64,12 +64,14 @@ heeded() { # whoever speaks still drives the run: no client of a higher epoch ha
   set +f
   set -- "$M"/@*
   set -f
-  for newer; do
-    e=${newer##*/@}
-    [ "${e%%.*}" -le "$EPOCH" ] 2>/dev/null || [ ! -f "$newer" ] || return 1
-  done; }
+  newest=
+  for c; do
+    e=${c##*/@}
+    [ "${e%%.*}" -le "$EPOCH" ] 2>/dev/null || [ ! -f "$c" ] || newest=${c##*/}
+  done
+  [ -z "$newest" ]; }
 
-fence() { heeded || die 119 "taken over by ${newer##*/}"; }
+fence() { heeded || die 119 "taken over by $newest"; }
 
 say() { printf '%s\n' "$1" 2>/dev/null >>"$A/events"; }
 
