@@ -89,6 +89,7 @@ class Poller:
                 await self._hurry.wait()
 
     async def _hear_requests(self) -> None:
+        self.wiring.journal.check()
         for request in await self.wiring.journal.requests():
             if request == "stop":
                 self.wiring.post(RunStopped(at=self.wiring.now(), reason="stopped by another process (aspot down)"))

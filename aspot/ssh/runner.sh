@@ -513,11 +513,11 @@ snapshot() { # copy the roots and go there; a copy during which nothing changed 
 look() { find "$@" -exec stat -c '%s %y %z %i %n' {} + 2>/dev/null | cksum; }
 
 cmd_watch() { # what this machine says by itself, from the beginning on
+  fence
   reply watching
   watch; }
 
-watch() { # one watcher at a time: one whose connection is gone may not know it yet, nor one that was taken over
-  fence
+watch() { # one watcher at a time: one whose connection is gone, or whose client was taken over, may not know it yet
   ! alive "$M/watcher" || kill "$P" 2>/dev/null
   me "$M/watcher"
   exec tail -n +1 -f "$A/events" 2>/dev/null; }
@@ -539,6 +539,7 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; stdin: one word, once the key 
   IFS= read -r key 2>/dev/null <"$M/host.pub" || key=
   reply "boot=$BOOT${LF}off=$off${LF}watch=$watch${LF}key=$key${LF}end"
   IFS= read -r word || exit 0 # whoever asked is gone: what nobody has written down is not served
+  fence # it may have slept
   [ "$word" != serve ] || serve_host_key
   if [ -f "$M/host.pub" ]; then echo served; else echo kept; fi
   watch; }

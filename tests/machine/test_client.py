@@ -19,7 +19,12 @@ def test_a_later_client_has_a_higher_epoch():
 
 @pytest.mark.parametrize(
     ("host", "told"),
-    [("desk.example", "desk.example"), ("Ann's Mac; rm -rf ~", "Ann-s-Mac-rm--rf-"), ("", "unknown"), ("x" * 99, "x" * 64)],
+    [
+        ("desk.example", "desk.example"),
+        ("Ann's Mac; rm -rf ~", "Ann-s-Mac-rm--rf-"),
+        ("", "unknown"),
+        ("x" * 99, "x" * 64),
+    ],
 )
 def test_a_word_is_safe_for_every_shell_and_can_be_read_again(host: str, told: str):
     client = Client(epoch=12, pid=34, host=host)

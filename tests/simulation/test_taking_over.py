@@ -73,16 +73,19 @@ def dozing_after(write: int, *, wakes_after_s: float) -> World:
     return simulate(story, seed=write, limit=2)
 
 
-@pytest.mark.parametrize("wakes_after_s", [0.0, 15.0, 60.0])
-def test_the_first_sleeps_right_after_it_wrote_down_what_it_wants(wakes_after_s: float):
-    taken = 0
-    for write in range(1, 60):
+def sleep_after_each_write(wakes_after_s: float) -> int:
+    """Play a run for each of its writes; return how many there were."""
+    for write in range(1, 100):
         world = dozing_after(write, wakes_after_s=wakes_after_s)
         if not world.happened["take-over"]:
-            break
-        taken += 1
+            return write
         judge(world)
-    assert taken > 15
+    return 100
+
+
+@pytest.mark.parametrize("wakes_after_s", [0.0, 15.0, 60.0])
+def test_the_first_sleeps_right_after_it_wrote_down_what_it_wants(wakes_after_s: float):
+    assert 15 < sleep_after_each_write(wakes_after_s) < 100
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -112,7 +115,8 @@ def test_a_first_that_is_awake_leaves_when_it_is_asked(seed: int):
             world.is_away = False
             return
         assert first.is_detached
-        assert "process 7 on desk" in [news for news in world.news if news.name == "fleet_taken_over"][0].message
+        (told,) = [news for news in world.news if news.name == "fleet_taken_over"]
+        assert "process 7 on desk" in told.message
         await world.take_over()
         await see_through(world)
 
@@ -142,12 +146,10 @@ def without_a_look(monkeypatch, fenced: type, deed: str) -> None:
     monkeypatch.setattr(fenced, deed, lambda self, *args: getattr(self.inner, deed)(*args))
 
 
-@pytest.mark.parametrize("deed", ["launch", "terminate"])
-def test_a_client_that_does_not_look_before_a_call_is_caught(monkeypatch, deed: str):
-    without_a_look(monkeypatch, fence.FencedCloud, deed)
-    with pytest.raises((AssertionError, BaseExceptionGroup), match=f"a client that was taken over did: {deed}"):
-        for write in range(1, 60):
-            dozing_after(write, wakes_after_s=0.0)
+def test_a_client_that_does_not_look_before_it_launches_is_caught(monkeypatch):
+    without_a_look(monkeypatch, fence.FencedCloud, "launch")
+    with pytest.raises(AssertionError, match="a client that was taken over did: launch"):
+        sleep_after_each_write(0.0)
 
 
 def copying(world: World) -> bool:
