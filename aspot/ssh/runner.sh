@@ -201,6 +201,7 @@ keep_set() { # later attempts here need not be sent what this one was
 
 cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
   attempt "$1" "$2" "$3"
+  fence
   begin && follow 0 0 "@aspot${LF}started"; }
 
 begin() { # start what is ready in D; the order comes on stdin

@@ -1,4 +1,4 @@
-"""Two clients on one run: the second takes over; the first leaves, or learns of it when it wakes up, and does no harm."""
+"""Two clients on one run: the second takes over; the first leaves, or learns of it when it wakes up, without harm."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def test_taking_over_what_nobody_drives_is_attaching(cloud, start, script, aspot
     first = start(Piped, "run", script, "-n", "free", "-q")
     until(is_at("free", "step 3"), within_s=40)
     first.kill()
-    code, out, err = aspot("attach", "free", "--take-over")
+    code, _, err = aspot("attach", "free", "--take-over")
     assert code == 0, err
     assert steps("free") == WHOLE
     assert newest("free").driver.pid == os.getpid()

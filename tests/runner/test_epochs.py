@@ -1,4 +1,4 @@
-"""Two clients of one machine: it heeds the one of the highest epoch that has armed it, and changes nothing for others."""
+"""Two clients of one machine: it heeds the one of the highest epoch that armed it, and changes nothing for others."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ FIRST, SECOND = "@1764000000001.10.first", "@1764000000002.20.second"
 
 
 def arm(machine, client) -> int:
+    watcher = machine.home / ".aspot/.machine/watcher"
+    before = watcher.read_text() if watcher.exists() else ""
     number = machine.begin(client, "arm", LONG, LONG, LONG, LONG, stdin=b"keep\n")
-    until((machine.home / ".aspot/.machine" / client).exists)
-    until((machine.home / ".aspot/.machine/watcher").exists)
+    until(lambda: watcher.exists() and watcher.read_text() not in ("", before))
     return number
 
 

@@ -1,4 +1,4 @@
-"""Two clients on one run: the first falls asleep at any moment, the second takes over, the first wakes up at any other."""
+"""Two clients on one run: the first sleeps from any moment on, the second takes over, the first wakes at any other."""
 
 import anyio
 import pytest
@@ -15,7 +15,7 @@ async def take_over(world: World, *, asleep_s: float, wakes_after_s: float) -> N
     Args:
         world: Where a run has begun.
         asleep_s: How long the first sleeps before the second comes.
-        wakes_after_s: How long the second has driven the run when the first wakes up; it wakes at the end at the latest.
+        wakes_after_s: How long the second has driven the run when the first wakes up.
     """
     first, sleeper = world.host, world.client
     sleeper.freeze()

@@ -30,7 +30,7 @@ DEEDS = {
     "set_up": lambda link, _: link.set_up("true"),
     "deliver": lambda link, order: link.deliver(order),
     "start": lambda link, order: link.start(order),
-    "stop": lambda link, order: link.stop(order.spec.name, 1, StopWhy.CANCELLED, 1.0),
+    "stop": lambda link, order: link.stop(order.spec.name, 1, StopWhy.CANCEL, 1.0),
     "release": lambda link, order: link.release(order.spec.name, 1),
 }
 
@@ -60,7 +60,7 @@ async def test_a_claim_that_is_not_signed_is_not_believed(guest, link):
         await link.renew()
 
 
-def test_a_signed_word_holds_for_its_own_client_and_run_only(guest, tmp_path):
+async def test_a_signed_word_holds_for_its_own_client_and_run_only(guest, tmp_path):
     from aspot.ssh.keys import RunKeys
 
     mine, newer = Badge(CLIENT, guest.keys.client), Badge(SECOND, guest.keys.client)

@@ -1,4 +1,4 @@
-"""Simulated clients: several may believe that they drive the run; one that sleeps wakes up and goes on as if nothing were.
+"""Simulated clients: several may believe that they drive the run; one that slept goes on as if nothing had happened.
 
 A process sleeps where it waits: here that is before and after each call of a port. What the runtime does in between
 without a wait happens at once: it looks at the fence right before the deed.
