@@ -123,6 +123,7 @@ class Fleet:
         name: str,
         *,
         region: str | None = None,
+        take_over: bool = False,
         on_event: Listener | None = None,
         show: bool | Viewer | None = None,
     ) -> Attachment:
@@ -134,20 +135,22 @@ class Fleet:
         Args:
             name: The fleet's name.
             region: AWS region; None: where it runs.
+            take_over: Take it from the process that drives it, if one does: that one is asked to leave, and shut out if
+                it does not.
             on_event: As for `Fleet`.
             show: As for `Fleet`.
 
         Raises:
-            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it, or the
-                cloud cannot be asked; nothing about the fleet is changed then.
+            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it (and
+                `take_over` is not set), or the cloud cannot be asked; nothing about the fleet is changed then.
         """
-        return Attachment(cls(name, on_event=on_event, show=show), region)
+        return Attachment(cls(name, on_event=on_event, show=show), region, take_over=take_over)
 
-    async def _attach(self, region: str | None) -> Self:
+    async def _attach(self, region: str | None, *, take_over: bool) -> Self:
         from aspot.session import Session
 
         assert self._options.name is not None
-        session = self._session = await Session.attach(self._options.name, region=region)
+        session = self._session = await Session.attach(self._options.name, region=region, take_over=take_over)
         try:
             await session.start(self._listeners())
         except AspotError:
@@ -166,7 +169,7 @@ class Fleet:
 
     @property
     def is_detached(self) -> bool:
-        """Tell whether the fleet was left to its machines."""
+        """Tell whether the fleet was left to its machines, or to a client that took it over."""
         return self._session is not None and self._session.is_detached
 
     def leave(self) -> None:
@@ -327,12 +330,13 @@ class Fleet:
 class Attachment:
     """What `Fleet.attach` returns: await it, or enter it, to get the fleet."""
 
-    def __init__(self, fleet: Fleet, region: str | None) -> None:
+    def __init__(self, fleet: Fleet, region: str | None, *, take_over: bool) -> None:
         self.fleet = fleet
         self._region = region
+        self._take_over = take_over
 
     def __await__(self) -> Generator[Any, None, Fleet]:
-        return self.fleet._attach(self._region).__await__()  # noqa: SLF001
+        return self.fleet._attach(self._region, take_over=self._take_over).__await__()  # noqa: SLF001
 
     async def __aenter__(self) -> Fleet:
         return await self

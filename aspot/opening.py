@@ -138,11 +138,12 @@ def _wired(
     from aspot.ssh.boot import user_data
     from aspot.ssh.connect import SshRemote
 
+    cloud.fence(journal.check)
     lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
     host = RunHost(
         spec,
         cloud=cloud,
-        remote=SshRemote(keys, spec.id, skip=(results,)),
+        remote=SshRemote(keys, spec.id, client=journal.client, skip=(results,)),
         journal=journal,
         archive=archive,
         clock=SystemClock(),
@@ -175,15 +176,17 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
     )
 
 
-def attachable(name: str, region: str | None) -> RunInfo:
+def attachable(name: str, region: str | None, *, take_over: bool = False) -> RunInfo:
     """Return the run of this name that can be taken up again.
 
     Args:
         name: The fleet's name.
         region: As the user gave it; None: the run's own.
+        take_over: Whether it may be taken from the process that drives it.
 
     Raises:
-        AspotError: If there is none, it has ended, another process drives it, or its journal cannot be read.
+        AspotError: If there is none, it has ended, another process drives it (and is to keep it), or its journal cannot
+            be read.
     """
     from aspot.journal.runs import runs
 
@@ -199,14 +202,21 @@ def attachable(name: str, region: str | None) -> RunInfo:
         raise ConfigError(f"fleet {name} has ended", fix=f"aspot status {name} shows what came of it")
     if region is not None and region != found.region:
         raise ConfigError(f"fleet {name} runs in {found.region}, not in {region}", fix="leave --region out")
-    if found.is_live:
+    if found.is_live and not take_over:
         raise ConfigError(
-            f"fleet {name} is being driven by another process", fix=f"aspot status {name}, or aspot logs {name}/JOB -f"
+            f"fleet {name} is being driven by another process{who_drives(found)}",
+            fix=f"aspot status {name}, aspot logs {name}/JOB -f, or aspot attach {name} --take-over",
         )
     return found
 
 
-async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchive]:
+def who_drives(known: RunInfo) -> str:
+    """Return who drives a run and since when, as the end of a sentence; "" if nobody knows."""
+    client = known.driver
+    return f": {client}, since {client.since.astimezone():%Y-%m-%d %H:%M:%S}" if client else ""
+
+
+async def take_up(known: RunInfo, cloud: Ec2Cloud, *, take_over: bool = False) -> tuple[RunHost, LocalArchive]:
     """Return the host of an earlier run, as its journal tells it, and the run's files. The journal is locked from here.
 
     Raises:
@@ -216,9 +226,10 @@ async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchiv
     from aspot.journal.codec import decode_plan
     from aspot.journal.runs import replay
     from aspot.journal.sqlite import SqliteJournal
+    from aspot.journal.takeover import take_over as taken_over
     from aspot.ssh.keys import RunKeys
 
-    journal = SqliteJournal.open(known.folder)
+    journal = await taken_over(known.folder) if take_over else SqliteJournal.open(known.folder)
     try:
         earlier, results = replay(known.folder), Path(known.options["results"])
         keys, plan = RunKeys.load(known.folder.keys), decode_plan(known.options["plan"])

@@ -12,10 +12,24 @@ from typing import Protocol
 
 import attrs
 
+from aspot.machine.client import Client
 from aspot.machine.events import Event, Launched
 from aspot.machine.haul import Haul
 from aspot.machine.model import Checkpoint, Collected, EndReason, ExitStatus, JobSpec, LaunchSpec, RunSpec, StopWhy
 from aspot.machine.pool import Market, Pool, Refusal
+
+
+class TakenOver(Exception):
+    """Another client drives the run now: nothing more may be done here. Any port may raise it.
+
+    Args:
+        client: Who does.
+    """
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(f"the run was taken over by {client}")
+        self.client = client
+
 
 # --- cloud -----------------------------------------------------------------------------------------------------------
 
@@ -373,7 +387,10 @@ class Journal(Protocol):
         """Make the events durable, in order, in one transaction; raises `AspotError` when the disk refuses."""
 
     async def requests(self) -> Sequence[str]:
-        """Return what other processes asked of this run since the last call (`stop`)."""
+        """Return what other processes asked of this run since the last call (`stop`, `leave WORD`)."""
+
+    def check(self) -> None:
+        """Raise `TakenOver` if another client has taken the run up; costs next to nothing while none has."""
 
     async def finish(self, left: Sequence[str]) -> None:
         """Mark the run as ended."""

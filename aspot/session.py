@@ -15,7 +15,7 @@ from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import new_run_id
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
-from aspot.machine.farewell import farewell_lines, is_settled
+from aspot.machine.farewell import farewell_lines, is_settled, taken_lines
 from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
@@ -77,22 +77,23 @@ class Session:
     # --- opening ---
 
     @classmethod
-    async def attach(cls, name: str, *, region: str | None = None) -> Self:
+    async def attach(cls, name: str, *, region: str | None = None, take_over: bool = False) -> Self:
         """Take up the newest run of this name again; `start` goes on with it.
 
         Args:
             name: The fleet's name.
             region: None for the run's own; another one is refused.
+            take_over: Whether to take it from the process that drives it, if one does.
 
         Raises:
             AspotError: If there is none, it has ended, or another process drives it; nothing is changed then.
         """
         from aspot.aws.cloud import Ec2Cloud
 
-        known = attachable(name, region)
+        known = attachable(name, region, take_over=take_over)
         cloud = await Ec2Cloud.open(known.region)
         try:
-            host, archive = await take_up(known, cloud)
+            host, archive = await take_up(known, cloud, take_over=take_over)
         except BaseException:
             await cloud.aclose()
             raise
@@ -287,7 +288,9 @@ class Session:
         from aspot.ui.closing import closing_lines
 
         results = Results(found, cost=cost_now(self.run), left=self._host.left)
-        if self._host.is_detached:
+        if self._host.taken is not None:
+            results.summary = "\n".join(taken_lines(self.name, self._host.taken.client))
+        elif self._host.is_detached:
             results.summary = "\n".join(farewell_lines(self.run))
         elif self._host.is_done:
             results.summary = "\n".join(closing_lines(self.run, results, self._host.left))

@@ -9,7 +9,7 @@ import json
 import random
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -45,6 +45,7 @@ class Aws:
         self._is_refused = False  # the credentials are: read them afresh before the next call
         self.region = region
         self.endpoint = ""
+        self.check: Callable[[], None] = lambda: None  # called before each call; what it raises prevents that
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -112,6 +113,7 @@ class Aws:
         Raises:
             Trouble: If it did not succeed.
         """
+        self.check()
         service, _, action = operation.partition(":")
         try:
             with anyio.fail_after(CALL_S):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -50,6 +50,10 @@ class Ec2Cloud(Cloud):
             AuthError: If there are no credentials.
         """
         return cls(await Aws.open(region))
+
+    def fence(self, check: Callable[[], None]) -> None:
+        """Have something called before each call to AWS, those within one of ours too; it raises to prevent it."""
+        self._aws.check = check
 
     @property
     def region(self) -> str:

@@ -170,6 +170,9 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser = commands.add_parser("attach", help="take up a run again that its process left, and see it to its end")
     parser.set_defaults(handler=_command("aspot.cli.attach"))
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--take-over", action="store_true", help="take it from the process that drives it, without asking"
+    )
     _common(parser, as_json="print one JSON object a line on stdout")
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import attrs
 
 from aspot.errors import AspotError, ConfigError
-from aspot.journal import codec, database
+from aspot.journal import codec, database, epochs
 from aspot.journal.folders import RunFolder
+from aspot.machine.client import Client
 from aspot.machine.events import Event
 from aspot.machine.model import Run, RunSpec
 
@@ -33,6 +34,7 @@ class RunInfo:
         left: What was still there when it ended.
         options: What was kept beside the specification.
         is_live: Whether a process drives it now.
+        driver: Who took it up last; None if the journal cannot be read.
         trouble: Why the journal cannot be read, with the fix; "" if it can.
     """
 
@@ -45,6 +47,7 @@ class RunInfo:
     left: tuple[str, ...] = ()
     options: Mapping[str, Any] = attrs.field(factory=dict)
     is_live: bool = False
+    driver: Client | None = None
     trouble: str = ""
 
 
@@ -88,6 +91,7 @@ def _described(known: RunInfo, connection: sqlite3.Connection) -> RunInfo:
         ended=datetime.fromisoformat(ended) if ended else None,
         left=tuple(json.loads(left)),
         options=json.loads(options),
+        driver=epochs.newest(connection),
     )
 
 
@@ -135,8 +139,11 @@ def replay(folder: RunFolder) -> Run:
     return run
 
 
-def ask(folder: RunFolder, text: str) -> None:
+def ask(folder: RunFolder, text: str) -> int:
     """Leave a request for the process that drives the run, such as `stop`; it is taken within a poll.
+
+    Returns:
+        Its number, for `is_heard`.
 
     Raises:
         AspotError: If no process drives the run, or the journal cannot be written to.
@@ -147,5 +154,17 @@ def ask(folder: RunFolder, text: str) -> None:
         database.explained(folder.journal),
         contextlib.closing(database.open_for_writing(folder.journal)) as connection,
     ):
-        connection.execute("INSERT INTO request (text) VALUES (?)", (text,))
+        number = connection.execute("INSERT INTO request (text) VALUES (?)", (text,)).lastrowid
         folder.ring()
+    assert number is not None
+    return number
+
+
+def is_heard(folder: RunFolder, request: int) -> bool:
+    """Tell whether the process that drives the run has taken a request.
+
+    Raises:
+        AspotError: If the journal cannot be read.
+    """
+    with database.reading(folder.journal) as connection:
+        return bool(connection.execute("SELECT taken FROM request WHERE id = ?", (request,)).fetchone()[0])

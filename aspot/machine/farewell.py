@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from aspot.machine.client import Client
 from aspot.machine.model import AttemptState, InstanceRecord, Run
 from aspot.machine.money import cost_now, instance_rate
 from aspot.machine.quantities import price, short_duration
@@ -68,6 +69,18 @@ def farewell_lines(run: Run) -> Iterator[str]:
         jobs = f"{seen.waiting} {'job waits' if seen.waiting == 1 else 'jobs wait'}"
         yield f"{jobs} for a free machine, and for somebody to come back: no new one starts until then."
     yield f"Take it up again: aspot attach {name}    End it: aspot down {name}"
+
+
+def taken_lines(name: str, client: Client) -> Iterator[str]:
+    """Yield what a user reads whose run another client has taken over.
+
+    Args:
+        name: The fleet's name.
+        client: Who has.
+    """
+    since = f"{client.since.astimezone():%Y-%m-%d %H:%M:%S}"
+    yield f"{name} was taken over by {client} at {since}: nothing more is done here."
+    yield f"See how it goes: aspot status {name}    Take it back: aspot attach {name} --take-over"
 
 
 def is_settled(run: Run) -> bool:

@@ -153,5 +153,13 @@ class FleetDetached(News):
 
 
 @attrs.frozen(kw_only=True)
+class FleetTakenOver(News):
+    """Another client drives the run now; nothing more is done here."""
+
+    by: str
+    since: datetime
+
+
+@attrs.frozen(kw_only=True)
 class Warned(News):
     """Something the user should know: a hook that raised, a skipped file, credentials that expired."""

@@ -17,7 +17,7 @@ from aspot.errors import AspotError, ConfigError
 from aspot.jobs import Job
 from aspot.machine.events import JobsCancelled, JobsSubmitted, LimitChanged, RunStopped, SubmissionClosed
 from aspot.machine.model import JobSpec, Run, RunPhase, RunSpec
-from aspot.ports import Archive, Clock, Cloud, CloudPlan, Journal, Lease, Remote
+from aspot.ports import Archive, Clock, Cloud, CloudPlan, Journal, Lease, Remote, TakenOver
 from aspot.results import Result
 from aspot.runtime.hub import Subscription
 from aspot.runtime.supervisor import Supervisor
@@ -107,6 +107,11 @@ class RunHost:
     def is_detached(self) -> bool:
         """Tell whether the run was left to its machines on purpose."""
         return self._supervisor.is_detached
+
+    @property
+    def taken(self) -> TakenOver | None:
+        """Return who has taken the run over, if somebody has."""
+        return self._wiring.taken
 
     @property
     def is_done(self) -> bool:

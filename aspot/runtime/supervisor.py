@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import attrs
 
 from aspot.errors import AspotError
+from aspot.machine.client import Client
 from aspot.machine.events import PrepareFailed, RunAttached, RunPrepared
-from aspot.machine.farewell import farewell, farewell_lines
+from aspot.machine.farewell import farewell, farewell_lines, taken_lines
 from aspot.machine.model import Run
 from aspot.machine.money import cost_now
-from aspot.machine.news import FleetDetached, FleetFinished
+from aspot.machine.news import FleetDetached, FleetFinished, FleetTakenOver
 from aspot.machine.outstanding import outstanding
-from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired
+from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired, TakenOver
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
 from aspot.runtime.driver import MainLoop
@@ -72,6 +74,7 @@ class Supervisor:
     def __attrs_post_init__(self) -> None:
         self.desk = Desk(self.wiring)
         self._loop = MainLoop(self.wiring, self.teardown_s)
+        self.wiring.give_way = self._give_way
 
     @property
     def run(self) -> Run:
@@ -100,6 +103,16 @@ class Supervisor:
         self._is_abandoned = self.is_detached = True
         self._scope.cancel()
         self._ending.cancel()
+
+    def leave_to(self, client: Client) -> None:
+        """Leave the run to another client, which asks for it; what is being asked of the cloud is finished first."""
+        self.wiring.taken = self.wiring.taken or TakenOver(client)
+        self.detach()
+
+    def _give_way(self) -> None:
+        """Leave the run to the client that has taken it over, without another word to the cloud."""
+        self.is_detached, self.left = True, ()
+        self.abandon()
 
     async def host(self) -> None:
         """Carry the run through; the body of the host task."""
@@ -135,7 +148,7 @@ class Supervisor:
 
     async def _live(self) -> None:
         async with anyio.create_task_group() as group:
-            poller, reaper = Poller(self.wiring), Reaper(self.wiring)
+            poller, reaper = Poller(self.wiring, self.leave_to), Reaper(self.wiring)
             dispatch = Dispatch(self.wiring, self.desk, reaper, group)
             if self.wiring.earlier is None:
                 group.start_soon(dispatch.guarded, self._prepare)
@@ -199,23 +212,31 @@ class Supervisor:
     async def _leave_closing_loop(self) -> None:
         """The loop cancels every task: end the machines, unless that is on its way already, and write it down."""
         if self.run.live and not (self._is_abandoned or self.run.stop is not None):
-            with anyio.CancelScope(shield=True):
+            with anyio.CancelScope(shield=True), suppress(TakenOver):
                 await end_all(self.wiring, self.run.live, limit_s=LEAVE_S)
         self.left = machines_left(self.run, {})
         await self._close()
 
     async def _wind_up(self) -> None:
+        try:
+            await self._end()
+        except TakenOver as taken:
+            self.wiring.resign(taken)
+        if self.is_detached:
+            self.left = ()  # on purpose: `_close` tells of it
+        elif not self.left and self._is_abandoned:
+            self.left = (*machines_left(self.run, {}), UNCHECKED)
+        await self._close()
+
+    async def _end(self) -> None:
+        if self.wiring.taken is not None:
+            return
         with self._ending:
             shown = await self._end_rest()
             left = machines_left(self.run, shown)
             self.left = (*left, UNCHECKED)
             rest = await self._clean_up()
             self.left = (*left, *(item for item in rest if not any(name in item for name in self.run.live)))
-        if self.is_detached:
-            self.left = ()  # on purpose: `_close` tells of it
-        elif not self.left and self._is_abandoned:
-            self.left = (*machines_left(self.run, {}), UNCHECKED)
-        await self._close()
 
     async def _end_rest(self) -> dict[str, str]:
         """End what the run, had it ended in order, would not have left."""
@@ -244,6 +265,11 @@ class Supervisor:
             await self._bounded(act)
 
     def _tell_the_end(self) -> None:
+        if self.wiring.taken is not None:
+            client = self.wiring.taken.client
+            message = " ".join(taken_lines(self.run.spec.name, client))
+            self.wiring.tell(FleetTakenOver, by=str(client), since=client.since, message=message)
+            return
         if self.is_detached:
             seen = farewell(self.run)
             message = " ".join(farewell_lines(self.run))
@@ -266,6 +292,8 @@ class Supervisor:
         with anyio.move_on_after(CLOSE_S, shield=True):
             try:
                 await act()
+            except TakenOver as taken:
+                self.wiring.resign(taken)
             except (AspotError, OSError, CloudUnavailable, CredentialsExpired) as error:
                 self.wiring.error = self.wiring.error or (error if isinstance(error, AspotError) else None)
                 logger.warning("could not finish in order", exc_info=True)

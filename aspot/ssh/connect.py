@@ -13,7 +13,9 @@ from typing import Any, cast
 import anyio
 import asyncssh
 
+from aspot.machine.client import Client
 from aspot.ports import HostKeyMismatch, Link, NobodyListens, NotReady, Remote, Target
+from aspot.ssh.badge import Badge
 from aspot.ssh.cork import Cork
 from aspot.ssh.dial import dial
 from aspot.ssh.keys import TYPE, RunKeys
@@ -51,11 +53,13 @@ class SshRemote(Remote):
     Args:
         keys: The run's keys; pinned host keys are written there.
         run: The run's id: the folder on the instances.
+        client: Who drives the run from here.
         skip: Local folders that are never uploaded (the results folder).
     """
 
-    def __init__(self, keys: RunKeys, run: str, *, skip: tuple[Path, ...] = ()) -> None:
+    def __init__(self, keys: RunKeys, run: str, *, client: Client, skip: tuple[Path, ...] = ()) -> None:
         self._keys = keys
+        self._badge = Badge(client, keys.client)
         self._run = run
         self._uploads = Uploads(skip=skip)
         self._handshakes = anyio.Semaphore(HANDSHAKES)
@@ -76,7 +80,15 @@ class SshRemote(Remote):
                 raise
             connection = await self._open(target, candidate)
             self._keys.pin(target.instance)
-        link = SshLink(connection, target, run=self._run, keys=self._keys, uploads=self._uploads, probe=self._probe)
+        link = SshLink(
+            connection,
+            target,
+            run=self._run,
+            keys=self._keys,
+            uploads=self._uploads,
+            probe=self._probe,
+            badge=self._badge,
+        )
         self._links.add(link)
         link.on_close = functools.partial(self._links.discard, link)
         return link

@@ -31,6 +31,7 @@ from aspot.ports import (
     Target,
     Undeliverable,
 )
+from aspot.ssh.badge import Badge
 from aspot.ssh.collect import ask, bring_files, bring_logs
 from aspot.ssh.commands import answers, command, honest, install_command, runner_text
 from aspot.ssh.evacuate import Carrier, TooSlow, clean
@@ -66,6 +67,7 @@ class SshLink(Link):
         keys: The run's keys.
         uploads: What the run uploads, and what its machines have.
         probe: Returns the host key that the machine serves now.
+        badge: Says to the machine who we are.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class SshLink(Link):
         keys: RunKeys,
         uploads: Uploads,
         probe: Probe,
+        badge: Badge,
     ) -> None:
         self.on_close: Callable[[], None] = lambda: None
         self._connection = connection
@@ -85,6 +88,7 @@ class SshLink(Link):
         self._keys = keys
         self._uploads = uploads
         self._probe = probe
+        self._badge = badge
         self._channels = anyio.Semaphore(CHANNELS)
         self._events: Exchange | None = None  # armed, and about to be watched
         self._ready: dict[tuple[str, int], Exchange] = {}  # delivered, waiting for the order
@@ -96,10 +100,9 @@ class SshLink(Link):
     async def arm(self, lease: Lease) -> Armed:
         """Install the runner, give the machine a host key of its own, arm the lease and check it. Re-entrant."""
         durations = (lease.term_s, lease.idle_s, lease.hold_s, lease.max_life_s)
+        words = (self._badge.word, "arm", *(str(hundredths(seconds)) for seconds in durations))
         said: dict[str, str] = {}
-        there = await begin(
-            self._connection, install_command(" ".join(str(hundredths(seconds)) for seconds in durations))
-        )
+        there = await self._begin(install_command(" ".join(words)))
         with answers():
             await there.send(runner_text())
             await there.greeted()
@@ -126,7 +129,7 @@ class SshLink(Link):
         """
         digest = hashlib.sha256(script.encode("utf-8", "surrogateescape")).hexdigest()
         try:
-            async with self._command(command("setup", digest)) as there:
+            async with self._command(self._line("setup", digest)) as there:
                 there.patience_s = SETUP_S
                 await there.send(setup_text(script))
                 there.end_input()
@@ -149,7 +152,7 @@ class SshLink(Link):
         there, self._events = self._events, None
         with answers():
             if there is None:
-                there = await begin(self._connection, command("watch"))
+                there = await self._begin(self._line("watch"))
                 await there.greeted()
             there.patience_s = None
             try:
@@ -185,8 +188,8 @@ class SshLink(Link):
             Undeliverable: If they cannot be read here or taken there.
         """
         delivery = Delivery(
-            connection=self._connection,
-            command=command("deliver", self._run, order.spec.name, order.attempt),
+            begin=self._begin,
+            command=self._line("deliver", self._run, order.spec.name, order.attempt),
             instance=self._target.instance,
             label=self._target.label,
             uploads=self._uploads,
@@ -205,7 +208,7 @@ class SshLink(Link):
         text = order_text(order, self._run)
         there = self._ready.pop(_key(order), None)
         is_fresh = there is None
-        there = there or await begin(self._connection, command("start", self._run, order.spec.name, order.attempt))
+        there = there or await self._begin(self._line("start", self._run, order.spec.name, order.attempt))
         try:
             there.patience_s = ANSWER_S
             await there.send(text)
@@ -252,7 +255,7 @@ class SshLink(Link):
                 there.close()
                 there = None
             if there is None:
-                there = await begin(self._connection, command("follow", self._run, job, attempt, *sink.offsets()))
+                there = await self._begin(self._line("follow", self._run, job, attempt, *sink.offsets()))
             there.patience_s = None
             there.divert(Following(sink))
             try:
@@ -270,7 +273,7 @@ class SshLink(Link):
         """
         wanted, bad = patterns.parse(spec.download)
         out, err = sink.offsets()
-        line = command("collect", self._run, spec.name, attempt, "result", out, err)
+        line = self._line("collect", self._run, spec.name, attempt, "result", out, err)
         with honest(self._target.label):
             async with self._command(line) as there:
                 await ask(there, wanted)
@@ -287,7 +290,7 @@ class SshLink(Link):
         """
         wanted, _ = patterns.parse(spec.checkpoint)
         with honest(self._target.label):
-            async with self._command(command("collect", self._run, spec.name, attempt, "checkpoint", 0, 0)) as there:
+            async with self._command(self._line("collect", self._run, spec.name, attempt, "checkpoint", 0, 0)) as there:
                 await ask(there, wanted)
                 brought = await bring_files(there, wanted, into)
         return len(brought.files), brought.size
@@ -301,7 +304,7 @@ class SshLink(Link):
         wanted, _ = patterns.parse(spec.evacuate)
         carrier = Carrier(wanted, into, haul)
         try:
-            while await self._carried(carrier, command("evacuate", self._run, spec.name, attempt)):
+            while await self._carried(carrier, self._line("evacuate", self._run, spec.name, attempt)):
                 continue
         finally:
             clean(into)
@@ -318,15 +321,21 @@ class SshLink(Link):
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
+    def _line(self, *words: str | float) -> str:
+        return command(self._badge.word, *words)
+
+    async def _begin(self, line: str) -> Exchange:
+        return await begin(self._connection, line, refusal=self._badge.refusal)
+
     @asynccontextmanager
     async def _command(self, line: str) -> AsyncIterator[Exchange]:
-        async with self._channels, exchange(self._connection, line) as there:
+        async with self._channels, exchange(self._connection, line, refusal=self._badge.refusal) as there:
             yield there
 
     async def _say(self, *words: str | float, more_s: float = 0.0) -> str:
         """Return the first line of the runner's answer to a command that takes no input."""
         with answers():
-            async with self._command(command(*words)) as there:
+            async with self._command(self._line(*words)) as there:
                 there.patience_s = ANSWER_S + more_s
                 there.end_input()
                 await there.greeted()

@@ -3,6 +3,7 @@
 # Layout: $HOME/.aspot/{run,events,notice,.machine/} and one folder an attempt, $HOME/.aspot/RUN/JOB/aN/
 #   {work/,stdout,stderr,status,pid,lock/,ready,released}. Words on the command line are safe names and numbers only;
 #   everything else comes on stdin. Replies begin after a line "@aspot", so that a noisy .bashrc does no harm.
+#   A first word "@EPOCH..." says which client speaks: one of a lower epoch than the machine was armed by changes nothing.
 # Rules: a special builtin (":", ".") never gets a redirection that may fail, for dash would exit;
 #   a group is signalled as `kill -TERM -PG`, the only form that all three shells take.
 set -uf
@@ -58,6 +59,19 @@ valid() { # valid FOLDER: it has a whole status (STATUS)
   IFS= read -r STATUS 2>/dev/null <"$1/status" || return 1
   case $STATUS in 'v1 '*' ok') return 0 ;; esac
   return 1; }
+
+heeded() { # whoever speaks still drives the run: no client of a higher epoch has armed this machine; takes no process
+  set +f
+  set -- "$M"/@*
+  set -f
+  newest=
+  for c; do
+    e=${c##*/@}
+    [ "${e%%.*}" -le "$EPOCH" ] 2>/dev/null || [ ! -f "$c" ] || newest=${c##*/}
+  done
+  [ -z "$newest" ]; }
+
+fence() { heeded || die 119 "taken over by $newest"; }
 
 say() { printf '%s\n' "$1" 2>/dev/null >>"$A/events"; }
 
@@ -149,6 +163,7 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   attempt "$1" "$2" "$3"
   set_id=$4 how=$5 base=$6 sets=$A/$1/.sets
   is_name "$set_id" && is_name "$base" || die 120 "bad name"
+  fence
   [ ! -d "$D/lock" ] || { reply started; exit 0; }
   case $how in
     known) [ -d "$sets/$set_id/t" ] || { reply need; exit 0; } ;;
@@ -159,7 +174,7 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   [ ! -e "$D/work" ] || rm -rf "$D/work" "$D/ready"
   mkdir -p "$D/work/out" "$sets/$set_id" "$new/t" "$new/c" && cd "$new" || die 125 "no room"
   [ "$how" != delta ] || copy "$sets/$base/t/." t/ || die 125 "no room"
-  [ "$7" = 0 ] || receive "$7"
+  [ "$7" = 0 ] || { receive "$7"; fence; } # it may have slept half-way, and another have started it since
   [ "$how" = known ] || keep_set
   copy "$sets/$set_id/t/." "$D/work/" || die 125 "no room"
   is_empty c || copy c/. "$D/work/" || die 125 "no room"
@@ -186,6 +201,7 @@ keep_set() { # later attempts here need not be sent what this one was
 
 cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
   attempt "$1" "$2" "$3"
+  fence
   begin && follow 0 0 "@aspot${LF}started"; }
 
 begin() { # start what is ready in D; the order comes on stdin
@@ -194,6 +210,7 @@ begin() { # start what is ready in D; the order comes on stdin
   order=.order.$$
   cat >$order && [ "$(tail -n 1 $order)" = '#whole' ] || { rm -f $order; die 122 "the order was cut short"; }
   mkdir lock 2>/dev/null || { rm -f $order; begun; return; }
+  heeded || { rmdir lock; rm -f $order; fence; } # the client may have slept since it delivered
   printf '%65536s' '' 2>/dev/null >.reserve && true >>stdout && true >>stderr || { rm -f .reserve $order; rmdir lock; die 125 "no room"; }
   mv $order env
   launch
@@ -243,6 +260,7 @@ epitaph() {
 cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start that comes later does nothing
   attempt "$1" "$2" "$3"
   is_name "$4" || die 120 "bad name"
+  fence
   valid "$D" && { reply stopped; exit 0; }
   mkdir -p "$D"
   because "$4"
@@ -260,6 +278,7 @@ cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start tha
 
 cmd_release() { # RUN JOB N: its results are home
   attempt "$1" "$2" "$3"
+  fence
   [ ! -d "$D" ] || put "$D/released" yes
   reply released; }
 
@@ -495,10 +514,11 @@ snapshot() { # copy the roots and go there; a copy during which nothing changed 
 look() { find "$@" -exec stat -c '%s %y %z %i %n' {} + 2>/dev/null | cksum; }
 
 cmd_watch() { # what this machine says by itself, from the beginning on
+  fence
   reply watching
   watch; }
 
-watch() { # one watcher at a time: one whose connection is gone may not know it yet
+watch() { # one watcher at a time: one whose connection is gone, or whose client was taken over, may not know it yet
   ! alive "$M/watcher" || kill "$P" 2>/dev/null
   me "$M/watcher"
   exec tail -n +1 -f "$A/events" 2>/dev/null; }
@@ -507,6 +527,9 @@ watch() { # one watcher at a time: one whose connection is gone may not know it 
 
 cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; stdin: one word, once the key is written down; goes on as `watch`
   { [ -d "$M" ] || mkdir -p "$M"; } && true >>"$A/events" || die 125 "no room"
+  [ -z "$CLIENT" ] || { is_name "${CLIENT#@}" && true >"$M/$CLIENT"; } || die 125 "no room" # first: older ones end here
+  heeded || { drop_fresh; fence; }
+  case $0 in */.run.*) mv -f "$0" "$A/run" && SELF=$A/run || die 125 "no room" ;; esac
   [ -f "$M/known" ] || know_tools
   { [ -f "$M/born" ] && read -r _ b <"$M/born" && [ "$b" = "$BOOT" ]; } || birth
   note "$M/lease" "$1 $2 $3 $4" && cmd_lease >/dev/null || die 125 "no room"
@@ -517,9 +540,12 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; stdin: one word, once the key 
   IFS= read -r key 2>/dev/null <"$M/host.pub" || key=
   reply "boot=$BOOT${LF}off=$off${LF}watch=$watch${LF}key=$key${LF}end"
   IFS= read -r word || exit 0 # whoever asked is gone: what nobody has written down is not served
+  fence # it may have slept
   [ "$word" != serve ] || serve_host_key
   if [ -f "$M/host.pub" ]; then echo served; else echo kept; fi
   watch; }
+
+drop_fresh() { case $0 in */.run.*) rm -f "$0" ;; esac; } # the runner that came with the command
 
 know_tools() { # what differs between GNU and busybox, asked once
   find / -prune -printf '' 2>/dev/null && note "$M/gnu_find" yes
@@ -573,6 +599,7 @@ reload_sshd() {
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] && IFS= read -r pid 2>/dev/null </run/sshd.pid && as_root kill -HUP "$pid"; }
 
 cmd_lease() { # renew; the first time nobody reads it yet
+  fence
   uptime_cs
   if [ -f "$M/renewed" ]; then put "$M/renewed" "$UP $BOOT"; else note "$M/renewed" "$UP $BOOT"; fi || die 125 "no room"
   reply renewed; }
@@ -625,6 +652,7 @@ end_machine() {
 
 cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it has ended: its status and last output
   is_name "$1" || die 120 "bad name"
+  fence
   JOB=setup N=1 D=$A/.setup/$1 COOKIE="ASPOT_COOKIE=$A/.setup/$1;"
   mkdir -p "$D/work" && put "$D/ready" yes || die 125 "no room"
   ! is_ec2 || await_boot
@@ -751,6 +779,8 @@ notice() { # BODY: {"action": ..., "time": ...}
 
 rebalance() { [ -f "$M/rebalance" ] || { put "$M/rebalance" "$BOOT"; say rebalance; }; }
 
+CLIENT='' EPOCH=0
+case $1 in @*) CLIENT=$1 EPOCH=${1#@} EPOCH=${EPOCH%%.*} && shift ;; esac
 cmd=$1
 shift
 case $cmd in

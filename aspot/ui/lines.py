@@ -12,6 +12,7 @@ from aspot.machine.news import (
     FilesSent,
     FleetDetached,
     FleetFinished,
+    FleetTakenOver,
     InstanceEnded,
     InstanceLaunched,
     InstanceReady,
@@ -25,7 +26,7 @@ from aspot.machine.news import (
 from aspot.ui.safe import log_line, one_line
 
 _NAMED = 3
-_SILENT = (InstanceReady, FilesSent, FilesReceived, FleetDetached)
+_SILENT = (InstanceReady, FilesSent, FilesReceived, FleetDetached, FleetTakenOver)
 
 
 def sentence(news: News) -> str:

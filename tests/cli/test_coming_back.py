@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,8 @@ def test_a_second_client_is_told(cloud, start, script, aspot):
     run.says("started")
     code, _, err = aspot("attach", "mine")
     assert code == 2
-    assert "fleet mine is being driven by another process" in err
+    assert f"fleet mine is being driven by another process: process {run.pid} on {socket.gethostname()}, since" in err
+    assert "aspot attach mine --take-over" in err
     assert run.end() == 0
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -128,6 +129,19 @@ class Machine:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return number
+
+    def begin_held(self, *words: object) -> tuple[int, BinaryIO]:
+        """Begin a command whose input the test writes when it likes; return its number and where to write."""
+        pipe = self.folder / f"pipe{next(self._numbers)}"
+        os.mkfifo(pipe)
+        held = os.fdopen(os.open(pipe, os.O_RDWR), "wb")
+        number = next(self._numbers)
+        argv = ["/bin/sh", "-c", 'from=$1; shift; exec "$@" <"$from"', "sh", str(pipe)]
+        argv += [*SHELLS[self.shell].split(), str(self.runner), *map(str, words)]
+        request = {"id": number, "argv": argv, "env": self.env, "cwd": str(self.home), "stdin": ""}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return number, held
 
     def wait(self, number: int, *, within_s: float = 30.0) -> Answer:
         with self._arrived:

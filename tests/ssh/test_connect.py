@@ -15,7 +15,7 @@ from aspot.ports import HostKeyMismatch, LinkDropped, NotReady, Target
 from aspot.ssh import link as link_module
 from aspot.ssh import rotation
 from aspot.ssh.keys import RunKeys
-from tests.ssh.guest import LEASE, guest_at, order_for, remote_of
+from tests.ssh.guest import CLIENT, LEASE, guest_at, order_for, remote_of
 
 pytestmark = pytest.mark.anyio
 
@@ -106,7 +106,7 @@ async def test_a_machine_that_does_not_know_our_key_is_not_ready(guest):
         stranger.injected = guest_keys.injected
         from aspot.ssh.connect import SshRemote
 
-        strange = SshRemote(stranger, "RUN")
+        strange = SshRemote(stranger, "RUN", client=CLIENT)
         with pytest.raises(NotReady, match="'tester'"):
             await strange.connect(guest.target())
         await (await remote.connect(guest.target())).aclose()

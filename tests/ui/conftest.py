@@ -222,6 +222,7 @@ class Scenes:
             nw.LogLine: {"attempt": 1, "stream": "stdout", "line": "epoch 1"},
             nw.BudgetReached: {"cost_usd": 5.0},
             nw.FleetDetached: {"machines": 2, "until": None, "most_usd": 0.5},
+            nw.FleetTakenOver: {"by": "process 1 on b", "since": START},
             nw.FleetFinished: {"cost_usd": 0.01, "left": ()},
             nw.Warned: {},
         }

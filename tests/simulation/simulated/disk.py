@@ -21,18 +21,22 @@ if TYPE_CHECKING:
 
 @attrs.define
 class SimJournal:
-    """Implements `aspot.ports.Journal`; keeps a replayed shadow of the run, one step behind nothing."""
+    """What the clients' journals write to; keeps a replayed shadow of the run, one step behind nothing."""
 
     world: World
     events: list[Event] = attrs.Factory(list)
     asked: list[str] = attrs.Factory(list)
     fails_after: int | None = None
     left: tuple[str, ...] | None = None
+    epoch: int = 1  # of the newest client
     is_closed: bool = False
     _shadow: Run | None = None
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def reach_disk(self) -> None:
         await anyio.sleep(self.world.chance.uniform(0.001, 0.02))
+
+    def keep(self, events: Sequence[Event]) -> None:
+        """Make events durable, all of them or none."""
         if self.fails_after is not None and len(self.events) >= self.fails_after:
             raise AspotError("the disk is full", fix="make room")
         self.events.extend(events)

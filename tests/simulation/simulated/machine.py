@@ -79,6 +79,7 @@ class Machine:
     facts: list[RunnerFact] = attrs.Factory(list)
     changed: anyio.Event = attrs.Factory(anyio.Event)
     lease: Lease | None = None
+    epoch: int = 0  # of the newest client that armed it
     renewed: float = 0.0
     history: list[tuple[float, str]] = attrs.Factory(list)
 

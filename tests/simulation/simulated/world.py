@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import attrs
@@ -16,6 +17,7 @@ from aspot.machine.model import EndReason, JobSpec, Run, RunSpec
 from aspot.machine.news import News
 from aspot.ports import CloudPlan, Lease
 from aspot.runtime.host import RunHost
+from simulated.clients import ClientJournal, SimClient, Sleepy, Witnessed
 from simulated.cloud import SimCloud
 from simulated.disk import SimArchive, SimJournal
 from simulated.machine import Machine
@@ -122,7 +124,8 @@ class World:
         self.news: list[News] = []
         self.oracle = Oracle(self)
         self.cloud = SimCloud(self)
-        self.remote = SimRemote(self)
+        self.client = SimClient(self, epoch=1)
+        self.remote = SimRemote(self, self.client)
         self.journal = SimJournal(self)
         self.archive = SimArchive(self)
         self.setup = ""
@@ -138,10 +141,10 @@ class World:
         if self._host is None:
             self._host = RunHost(
                 self.spec,
-                cloud=self.cloud,
+                cloud=Witnessed(self.cloud, self.client),  # type: ignore[arg-type]
                 remote=self.remote,
-                journal=self.journal,
-                archive=self.archive,
+                journal=ClientJournal(self.journal, self.client),
+                archive=Witnessed(self.archive, self.client),  # type: ignore[arg-type]
                 clock=self.clock,
                 plan=CloudPlan(run=self.spec, types=("c7i.large",)),
                 lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=self.spec.max_life_s),
@@ -149,6 +152,9 @@ class World:
                 chance=random.Random(f"jitter {self.seed} {self.came_back}"),
                 earlier=self._earlier,
             )
+            wiring: Any = self._host._wiring
+            for port in ("cloud", "archive"):
+                setattr(wiring, port, Sleepy(getattr(wiring, port), self.client))
             self._host.listen(self._hear)
         return self._host
 
@@ -180,6 +186,14 @@ class World:
         except AspotError:
             self.is_away = True
             raise
+
+    async def take_over(self) -> None:
+        """Take the run from the client that drives it, which may be asleep, or not know yet."""
+        self.client = SimClient(self, epoch=self.client.epoch + 1)
+        self.remote = SimRemote(self, self.client)
+        self.journal.epoch = self.client.epoch
+        self.happened["take-over"] += 1
+        await self.come_back()
 
     async def finished(self) -> None:
         """Wait for the end of the run, whoever drives it then."""
