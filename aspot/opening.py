@@ -220,7 +220,7 @@ async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchiv
     journal = SqliteJournal.open(known.folder)
     try:
         earlier, results = replay(known.folder), Path(known.options["results"])
-        keys, plan = RunKeys.load(known.folder.keys), decode_plan(known.options["plan"])
+        keys, plan = RunKeys.load(known.folder.keys), attrs.evolve(decode_plan(known.options["plan"]), is_again=True)
         archive = LocalArchive(results, known.name, run=known.id)
         setup = str(known.options["setup"])
         host = _wired(

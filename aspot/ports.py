@@ -48,6 +48,7 @@ class CloudPlan:
         count: Instances wanted at first, for the quota check.
         owner: Who runs this, for the tag `aspot:owner`.
         expires: Epoch seconds for the tag `aspot:expires`.
+        is_again: Whether an earlier client of the run may have made things already.
     """
 
     run: RunSpec
@@ -63,6 +64,7 @@ class CloudPlan:
     count: int = 1
     owner: str = ""
     expires: int = 0
+    is_again: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -119,6 +121,32 @@ class Sighting:
     notice: datetime | None = None
 
 
+@attrs.frozen(kw_only=True)
+class CloudNotice:
+    """EC2 says by itself that it takes an instance back at `deadline`."""
+
+    instance: str
+    deadline: datetime
+
+
+@attrs.frozen(kw_only=True)
+class CloudRebalance:
+    """EC2 recommends by itself to move an instance's work elsewhere."""
+
+    instance: str
+
+
+@attrs.frozen(kw_only=True)
+class CloudChange:
+    """EC2 says by itself that an instance changed its state (EC2's word)."""
+
+    instance: str
+    state: str
+
+
+CloudFact = CloudNotice | CloudRebalance | CloudChange
+
+
 class Cloud(Protocol):
     """EC2, for one run. Every call is bounded in time by the adapter."""
 
@@ -130,6 +158,13 @@ class Cloud(Protocol):
 
     async def sightings(self) -> Sequence[Sighting]:
         """Return every instance of the run that EC2 still shows. Raises `CloudUnavailable`, `CredentialsExpired`."""
+
+    async def hear(self) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself, of any instance; None: it will say nothing.
+
+        Repeats, and facts of other runs' instances, may be among it. Raises as `sightings`: ask again later;
+        `AspotError`: EC2 cannot be heard, now and later.
+        """
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
