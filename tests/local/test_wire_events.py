@@ -18,9 +18,9 @@ ACCOUNT = "123456789012"
 class Ear:
     """A rule with a queue behind it."""
 
-    def __init__(self, aws, name="ear", *, kinds=tuple(KINDS.values())):
+    def __init__(self, aws, name="ear", *, kinds=None):
         self.events, self.sqs, self.name = aws.client("events"), aws.client("sqs"), name
-        pattern = {"source": ["aws.ec2"], "detail-type": list(kinds)}
+        pattern = {"source": ["aws.ec2"], "detail-type": kinds or list(KINDS.values())}
         self.rule = self.events.put_rule(Name=name, EventPattern=json.dumps(pattern))["RuleArn"]
         self.url = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = f"arn:aws:sqs:{aws.region}:{ACCOUNT}:{name}"

@@ -12,7 +12,7 @@ import attrs
 
 from aspot.machine.model import EndReason, ExitStatus
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Lease, RunnerExited, RunnerFact, RunnerNotice
+from aspot.ports import CloudChange, CloudNotice, Lease, RunnerExited, RunnerFact, RunnerNotice
 from simulated.scripts import Script, seconds
 
 UNCLAIMED_S = 1800.0
@@ -137,6 +137,7 @@ class Machine:
         self.notice = self.world.clock.now() + seconds(notice_s)
         if "runner" not in self.world.cloud.mute_channels:
             self.facts.append(RunnerNotice(deadline=self.notice))
+        self.world.cloud.tell(CloudNotice(instance=self.id, deadline=self.notice))
         self.at(self.now + notice_s, self.interrupt)
         self.touch()
 
@@ -162,6 +163,7 @@ class Machine:
     def _set(self, state: str) -> None:
         self.state = state
         self.history.append((self.now, state))
+        self.world.cloud.tell(CloudChange(instance=self.id, state=state))
 
     def state_at(self, when: float) -> str:
         """Return the state EC2 shows if its view is that old."""
