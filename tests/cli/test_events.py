@@ -1,8 +1,16 @@
 """`aspot events`: what it makes, says, puts right and removes; nothing that is not aspot's is touched."""
 
+import asyncio
 import json
 
 import pytest
+from local_world import write
+from processes import Piped
+
+from aspot.aws import channel
+from aspot.aws.clients import Aws
+from aspot.intake.names import owner
+from aspot.journal import runs as journals
 
 RULE, QUEUE = "aspot", "aspot"
 
@@ -190,11 +198,43 @@ def test_doctor_says_whether_they_are_set_up(aspot, cloud, aws):
     def said():
         return {item["name"]: item for item in json.loads(aspot("doctor", "--json")[1])}["events"]
 
-    assert (said()["verdict"], "aspot events setup" in said()["detail"]) == ("skipped", True)
+    assert (said()["verdict"], "aspot events setup" in said()["detail"]) == ("ok", True)
     aspot("events", "setup")
     assert said()["verdict"] == "ok"
     cloud.fault("deny", action="GetQueueUrl")
-    assert "sqs:GetQueueUrl" in said()["detail"]
+    assert (said()["verdict"], "sqs:GetQueueUrl" in said()["detail"]) == ("skipped", True)
+
+
+def test_the_queue_of_a_run_that_was_left_goes_with_it(aspot, cloud, aws, start, monkeypatch):
+    """By `clean`, by `down`, and by `attach` at the end of the run, though nobody listens any more."""
+    script = write("long.sh", "echo begun; sleep 4\n")
+    aspot("events", "setup")
+    for name, words in {
+        "swept": ("clean", "--yes", "--all"),
+        "ended": ("down", "ended"),
+        "taken": ("attach", "taken"),
+    }.items():
+        run = start(Piped, "run", script, "-n", name)
+        run.says("started")
+        run.kill()
+        info = next(item for item in journals.runs() if item.name == name)
+        asyncio.run(make_channel(info))
+        assert f"aspot-{info.id}" in aws.names()[0]
+        if name == "swept":
+            code, out, _ = aspot("clean", "--all")
+            assert "event queue" in out
+        code, out, err = aspot(*words)
+        assert code == 0, err
+        assert aws.names() == (["aspot"], ["aspot"])
+    assert aspot("events", "teardown")[0] == 0
+
+
+async def make_channel(info):
+    """Make what a run that listens makes."""
+    aws = await Aws.open(info.region)
+    labels = {"Name": info.name, "aspot:run": info.id, "aspot:name": info.name, "aspot:owner": owner(), "aspot:v": "1"}
+    await channel.make(aws, channel.name_of(info.id), await channel.here(aws), labels)
+    await aws.aclose()
 
 
 def test_another_region(aspot, aws):

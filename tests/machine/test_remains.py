@@ -22,10 +22,11 @@ GROUP = attrs.evolve(
     MACHINE, kind=Kind.GROUP, id="sg-1", request="", title=f"aspot-{RUN}", state="", pool=None, launched=None
 )
 TEMPLATE = attrs.evolve(GROUP, kind=Kind.TEMPLATE, id="lt-1")
+CHANNEL = attrs.evolve(GROUP, kind=Kind.CHANNEL, id=f"aspot-{RUN}")
 INTERFACE = attrs.evolve(GROUP, kind=Kind.INTERFACE, id="eni-1", state="available")
 VOLUME = attrs.evolve(MACHINE, kind=Kind.VOLUME, id="vol-1", state="available", pool=None, launched=None)
 REQUEST = attrs.evolve(VOLUME, kind=Kind.REQUEST, id="sir-1", state="open", request="")
-OURS = [MACHINE, GROUP, TEMPLATE, INTERFACE, VOLUME, REQUEST]
+OURS = [MACHINE, GROUP, TEMPLATE, CHANNEL, INTERFACE, VOLUME, REQUEST]
 
 
 def terms(**changes):
