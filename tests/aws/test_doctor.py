@@ -95,7 +95,7 @@ def test_policy_allows_all_that_the_adapter_calls():
     }
     source = "".join(path.read_text() for path in POLICY.parent.glob("*.py"))
     called = set(re.findall(r'"((?:ec2|events|iam|pricing|servicequotas|sqs|ssm|sts):[A-Z][A-Za-z]+)"', source))
-    assert called <= allowed
+    assert called - {"sqs:SendMessage"} <= allowed  # that is what a queue of ours allows its rule
     assert {"ec2:DescribeVolumes", "ec2:DeleteSecurityGroup", "ec2:CreateTags", "iam:PassRole"} <= allowed
 
 
