@@ -186,3 +186,11 @@ def test_findings_of_two_regions_are_one():
 @pytest.mark.parametrize("text", ["", "x" * 26, "r-7f3a", "80000000000000000000000000", f"{RUN[:-1]}u"])
 def test_malformed_run_ids(text):
     assert run_began(text) is None
+
+
+def test_kinds_are_said_as_people_say_them():
+    assert [kind.words for kind in (Kind.REQUEST, Kind.CHANNEL, Kind.GROUP)] == [
+        "spot request",
+        "event queue",
+        "security group",
+    ]
