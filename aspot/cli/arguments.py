@@ -28,7 +28,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """
     before, after = _split(list(words))
     parser = build()
-    args = parser.parse_args(before)
+    args, others = parser.parse_known_args(before)
+    if args.command == "run" and not any(word.startswith("-") for word in others):
+        args.scripts += others  # argparse takes scripts in one place only: before, between or after the options
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.after = after
     if after is not None and args.command != "run":
         raise ConfigError(f"'--' means nothing to aspot {args.command}", fix=f"aspot {args.command} --help")
@@ -105,6 +109,8 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
     group.add_argument("--market", choices=("spot", "on-demand", "spot-first"), help="how instances are bought")
+    group.add_argument("--on-demand-base", type=int, metavar="N", help="so many of the machines are bought on demand")
+    group.add_argument("--allocation", help="how EC2 chooses spot pools (default: price-capacity-optimized)")
     group.add_argument("--max-price", "--price", metavar="USD", help="most US dollars an hour per instance")
     group.add_argument("--image", help="al2023, ubuntu-24.04, debian-12, an SSM parameter or ami-...")
     group.add_argument("--user", help="login user (default: the image's)")
@@ -114,6 +120,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")
     group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
+    group.add_argument(
+        "--rebalance", choices=("save", "move"), help="on EC2's recommendation to leave a machine (default: save)"
+    )
     group.add_argument("--yes", action="store_true", help="do not ask before more than 50 instances")
     group.add_argument(
         "--detach", action="store_true", help="leave once the jobs run; `aspot attach` takes it up again"
@@ -137,6 +146,9 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--on-notice", metavar="CMD", help="shell command run on the instance on an interruption notice")
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
     group.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5")
+    group.add_argument("--params", metavar="FILE", help="a job per row of this table: .csv, .tsv, .json or .jsonl")
+    group.add_argument("--table", metavar="FILE", help="write one row a job there at the end: .csv or .json")
+    group.add_argument("--collect", metavar="FILE", help="what this JSON file of each job holds goes into its row, too")
     group.add_argument("--results", default="aspot-results", metavar="FOLDER", help="where results go")
     again = group.add_mutually_exclusive_group()
     again.add_argument("--replace", action="store_true", help="move an existing results folder aside")
