@@ -131,8 +131,13 @@ async def test_a_queue_that_vanishes_is_said_and_the_other_channels_go_on(cloud,
     def vanish():
         listens(cloud)
         sqs = cloud.client("sqs")
-        for url in sqs.list_queues(QueueNamePrefix="aspot-")["QueueUrls"]:
-            sqs.delete_queue(QueueUrl=url)
+        (url,) = sqs.list_queues(QueueNamePrefix="aspot-")["QueueUrls"]
+        asked = cloud.calls()["ReceiveMessage"]
+        sqs.send_message(QueueUrl=url, MessageBody="nonsense")
+        until(
+            lambda: cloud.calls()["ReceiveMessage"] > asked
+        )  # it has read: from now on no queue is a queue that is gone
+        sqs.delete_queue(QueueUrl=url)
 
     async with Fleet("vanished", show=False, on_event=ear) as fleet:
         handle = fleet.submit("long.sh")
