@@ -134,9 +134,7 @@ async def test_a_queue_that_vanishes_is_said_and_the_other_channels_go_on(cloud,
         (url,) = sqs.list_queues(QueueNamePrefix="aspot-")["QueueUrls"]
         asked = cloud.calls()["ReceiveMessage"]
         sqs.send_message(QueueUrl=url, MessageBody="nonsense")
-        until(
-            lambda: cloud.calls()["ReceiveMessage"] > asked
-        )  # it has read: a queue not found is gone now
+        until(lambda: cloud.calls()["ReceiveMessage"] > asked)  # it has read: a queue not found is gone now
         sqs.delete_queue(QueueUrl=url)
 
     async with Fleet("vanished", show=False, on_event=ear) as fleet:
