@@ -232,7 +232,7 @@ async def take_up(known: RunInfo, cloud: Ec2Cloud, *, take_over: bool = False) -
     journal = await taken_over(known.folder) if take_over else SqliteJournal.open(known.folder)
     try:
         earlier, results = replay(known.folder), Path(known.options["results"])
-        keys, plan = RunKeys.load(known.folder.keys), decode_plan(known.options["plan"])
+        keys, plan = RunKeys.load(known.folder.keys), attrs.evolve(decode_plan(known.options["plan"]), is_again=True)
         archive = LocalArchive(results, known.name, run=known.id)
         setup = str(known.options["setup"])
         host = _wired(

@@ -63,6 +63,7 @@ class CloudPlan:
         owner: Who runs this, for the tag `aspot:owner`.
         expires: Epoch seconds for the tag `aspot:expires`.
         allocation: How CreateFleet chooses among spot pools, in AWS's word.
+        is_again: Whether an earlier client of the run may have made things already.
     """
 
     run: RunSpec
@@ -79,6 +80,7 @@ class CloudPlan:
     owner: str = ""
     expires: int = 0
     allocation: str = "price-capacity-optimized"
+    is_again: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -135,6 +137,32 @@ class Sighting:
     notice: datetime | None = None
 
 
+@attrs.frozen(kw_only=True)
+class CloudNotice:
+    """EC2 says by itself that it takes an instance back at `deadline`."""
+
+    instance: str
+    deadline: datetime
+
+
+@attrs.frozen(kw_only=True)
+class CloudRebalance:
+    """EC2 recommends by itself to move an instance's work elsewhere."""
+
+    instance: str
+
+
+@attrs.frozen(kw_only=True)
+class CloudChange:
+    """EC2 says by itself that an instance changed its state (EC2's word)."""
+
+    instance: str
+    state: str
+
+
+CloudFact = CloudNotice | CloudRebalance | CloudChange
+
+
 class Cloud(Protocol):
     """EC2, for one run. Every call is bounded in time by the adapter."""
 
@@ -146,6 +174,13 @@ class Cloud(Protocol):
 
     async def sightings(self) -> Sequence[Sighting]:
         """Return every instance of the run that EC2 still shows. Raises `CloudUnavailable`, `CredentialsExpired`."""
+
+    async def hear(self) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself, of any instance; None: it will say nothing.
+
+        Repeats, and facts of other runs' instances, may be among it. Raises as `sightings`: ask again later;
+        `AspotError`: EC2 cannot be heard, now and later.
+        """
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""

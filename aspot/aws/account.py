@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import attrs
 
-from aspot.aws import cleanup, pools, sweep, tags
+from aspot.aws import channel, cleanup, pools, sweep, tags
 from aspot.aws.clients import Aws, named
 from aspot.aws.errors import Trouble, to_error
 from aspot.aws.sightings import address_of, port_of
@@ -118,10 +118,15 @@ class Account:
         Raises:
             CloudError: If EC2 could not be asked.
         """
-        return await self._explained(cleanup.left_of(self._aws, run))
+        return await self._explained(self._left_of(run))
+
+    async def _left_of(self, run: str) -> list[str]:
+        left: list[str] = await cleanup.left_of(self._aws, run)
+        name = channel.name_of(run)
+        return [*left, f"event queue {name}"] if await channel.has(self._aws, name) else left
 
     async def remove_run(self, run: str, *, seconds: float = GONE_S) -> list[str]:
-        """End a run's instances and delete its templates and groups; return what is left, as text for people.
+        """End a run's instances, delete its templates, groups and event queue; return what is left, as text for people.
 
         Args:
             run: Run id.
@@ -139,12 +144,14 @@ class Account:
         made = cleanup.Made(run=run)
         made.templates |= {one for one, kind in listed if kind == "launch-template"}
         made.groups |= {one for one, kind in listed if kind == "security-group"}
+        name = channel.name_of(run)
+        stays = await channel.remove(self._aws, name) if await channel.has(self._aws, name) else []
         while True:
             is_ending = await self._are_ending(run, refused)
             left = await cleanup.remove(self._aws, made)
             is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
             if not is_going or time.monotonic() > until:
-                return left
+                return left + stays
             await anyio.sleep(EVERY_S)
 
     async def _are_ending(self, run: str, refused: Collection[str]) -> bool:

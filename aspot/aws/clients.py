@@ -16,7 +16,7 @@ from typing import Any, Self
 import anyio
 
 from aspot.aws import chain
-from aspot.aws.codes import TRANSIENT, Cause
+from aspot.aws.codes import PERMISSION, TRANSIENT, Cause
 from aspot.aws.errors import Trouble, examine
 from aspot.aws.lean import Reader
 from aspot.errors import AspotError, ConfigError
@@ -46,6 +46,7 @@ class Aws:
         self.region = region
         self.endpoint = ""
         self.check: Callable[[], None] = lambda: None  # called before each call; what it raises prevents that
+        self.partition = "aws"
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -61,7 +62,8 @@ class Aws:
         session = await chain.session()
         aws = cls(session, await chain.region_of(session, region))
         try:
-            aws.endpoint = str((await aws._client("ec2")).meta.endpoint_url)
+            ec2 = await aws._client("ec2")
+            aws.endpoint, aws.partition = str(ec2.meta.endpoint_url), str(ec2.meta.partition)
         except ValueError as error:
             raise ConfigError(str(error), fix="look at AWS_ENDPOINT_URL and endpoint_url in ~/.aws/config") from error
         return aws
@@ -125,7 +127,7 @@ class Aws:
             trouble = examine(error, operation)
             if trouble is None:
                 raise
-            self._is_refused |= trouble.cause in (Cause.EXPIRED, Cause.AUTH)
+            self._is_refused |= trouble.cause in (Cause.EXPIRED, Cause.AUTH) and trouble.code not in PERMISSION
             raise trouble from error
         return answer
 

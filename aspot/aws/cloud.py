@@ -9,16 +9,17 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from aspot.aws import belongings, cleanup, images, network, pools, sightings, template
+from aspot.aws import belongings, channel, cleanup, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
+from aspot.aws.ears import Ears
 from aspot.aws.errors import Trouble, to_error, to_pause
 from aspot.aws.launch import Ground, Launcher
 from aspot.aws.together import together
 from aspot.errors import InternalError
 from aspot.machine.model import LaunchSpec
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Cloud, CloudPlan, LaunchAnswer, Prepared, Sighting
+from aspot.ports import Cloud, CloudFact, CloudPlan, LaunchAnswer, Prepared, Sighting
 
 T = TypeVar("T")
 UNDO_S = 20.0
@@ -37,6 +38,7 @@ class Ec2Cloud(Cloud):
         self._made = cleanup.Made(run="")
         self._has_begun = False  # to make things in AWS
         self._eyes = sightings.Eyes(run="", is_local=aws.is_loopback)
+        self._ears: Ears | None = None
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -109,6 +111,8 @@ class Ec2Cloud(Cloud):
         await self._make_templates(ground)
         self._launcher = Launcher(aws, ground, self._templates)
         self._eyes = sightings.Eyes(run=plan.run.id, is_local=aws.is_loopback, is_public=place.is_public)
+        earlier = channel.name_of(plan.run.id) if plan.is_again else ""
+        self._ears = Ears(plan=plan, name=earlier)
         return Prepared(
             pools=self._pools,
             spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
@@ -182,6 +186,14 @@ class Ec2Cloud(Cloud):
         """
         return await self._patiently(sightings.look(self._aws, self._eyes)) if self._eyes.run else []
 
+    async def hear(self) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself; None if events are not set up.
+
+        Raises:
+            AspotError: If it cannot be heard, now and later. Otherwise as `sightings`.
+        """
+        return None if self._ears is None else await self._patiently(self._ears.hear(self._aws))
+
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
         self._eyes.ended |= set(instances)
@@ -193,14 +205,17 @@ class Ec2Cloud(Cloud):
         return {pool: seen[pool] for pool in self._pools if pool in seen}
 
     async def clean_up(self) -> Sequence[str]:
-        """Delete the run's launch template and own group; return what is left of the run, as text for people.
+        """Delete the run's launch template, own group and event queue; return what is left of it, as text for people.
 
         A group cannot be deleted before its instances are gone: then it is in the answer, and the caller asks again.
         Raises as `sightings`.
         """
         if self._plan is None:
             return []
-        return await self._patiently(cleanup.remove(self._aws, self._made))
+        removals = [partial(cleanup.remove, self._aws, self._made)]
+        removals += [partial(self._ears.remove, self._aws)] if self._ears is not None else []
+        left: list[list[str]] = await self._patiently(together(*removals))
+        return [item for part in left for item in part]
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, WHOLE_REQUEST, Cause
+from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, PERMISSION, WHOLE_REQUEST, Cause
 from aspot.errors import AuthError, CapacityError, CloudError, ConfigError, QuotaError, ThrottledError
 from aspot.machine.pool import Pool, Refusal
 from aspot.ports import CloudUnavailable, CredentialsExpired
@@ -140,11 +140,7 @@ def fix_for(trouble: Trouble) -> str:
         return LOGIN_FIX
     if trouble.cause is Cause.UNREACHABLE:
         return "check the network, the region's name, proxies, and AWS_ENDPOINT_URL if it is set"
-    if trouble.cause is Cause.AUTH and trouble.code in (
-        "UnauthorizedOperation",
-        "AccessDenied",
-        "AccessDeniedException",
-    ):
+    if trouble.code in PERMISSION:
         return f"ask for the permission {trouble.operation}; {FIXES[trouble.code]}"
     if trouble.cause is Cause.QUOTA:
         return "end other instances, or ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"

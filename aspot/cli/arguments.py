@@ -72,6 +72,7 @@ def build() -> argparse.ArgumentParser:
     _down(commands)
     _clean(commands)
     _doctor(commands)
+    _events(commands)
     _demo(commands)
     _local(commands)
     return parser
@@ -231,6 +232,25 @@ def _doctor(commands: Commands[_Parser]) -> None:
     parser = commands.add_parser("doctor", help="check credentials, permissions, quota, clock and address")
     parser.set_defaults(handler=_command("aspot.cli.doctor"))
     _common(parser)
+
+
+def _events(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "events",
+        help="hear of interruptions by EC2's own events, too",
+        description="Let runs in a region hear EC2's own events (EventBridge, through queues of SQS): a third way in "
+        "which notices come. Set up once a region and account; runs there of more than a minute use it by themselves.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    words = {
+        "setup": "make the shared rule and queue, or put them right",
+        "status": "say whether they are there and whole",
+        "teardown": "remove them",
+    }
+    for action, text in words.items():
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        one.set_defaults(handler=_command("aspot.cli.events", action))
+        _common(one)
 
 
 def _demo(commands: Commands[_Parser]) -> None:

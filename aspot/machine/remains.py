@@ -24,7 +24,7 @@ SKEW = timedelta(minutes=15)
 
 
 class Kind(enum.Enum):
-    """A kind of thing, by EC2's word for its type in tags."""
+    """A kind of thing, by EC2's word for its type in tags; a queue for EC2's events comes with its rule."""
 
     INSTANCE = "instance"
     REQUEST = "spot-instances-request"
@@ -32,6 +32,7 @@ class Kind(enum.Enum):
     INTERFACE = "network-interface"
     GROUP = "security-group"
     TEMPLATE = "launch-template"
+    CHANNEL = "event-queue"
 
     @property
     def words(self) -> str:
@@ -56,7 +57,7 @@ class Thing:
         id: EC2's id.
         run, name, owner, version, request: What its tags say; "" where there is none.
         expires: When its run meant to be over, as its tag says; None if that cannot be read.
-        title: EC2's name of a template or group; an interface's is that of its group.
+        title: AWS's name of a template, group or queue; an interface's is that of its group.
         state: EC2's word; "" where it has none.
         pool: An instance's type and zone.
         is_spot: Whether an instance is spot.
@@ -95,13 +96,14 @@ def objection(thing: Thing, owner: str) -> str:
     return f"its {_TITLED[thing.kind]} is not called {wanted[0]}" if wanted and thing.title not in wanted else ""
 
 
-_TITLED = {Kind.GROUP: "group", Kind.TEMPLATE: "template", Kind.INTERFACE: "group"}
+_TITLED = {Kind.GROUP: "group", Kind.TEMPLATE: "template", Kind.INTERFACE: "group", Kind.CHANNEL: "queue"}
 
 
 def _titles(thing: Thing) -> tuple[str, ...]:
     """Return what EC2 calls a thing of this kind and run, or its group; () where that proves nothing."""
     own = f"aspot-{thing.run}"
-    return {Kind.GROUP: (own,), Kind.INTERFACE: (own,), Kind.TEMPLATE: (own, f"{own}-od")}.get(thing.kind, ())
+    titles = dict.fromkeys((Kind.GROUP, Kind.INTERFACE, Kind.CHANNEL), (own,))
+    return (titles | {Kind.TEMPLATE: (own, f"{own}-od")}).get(thing.kind, ())
 
 
 @attrs.frozen(kw_only=True)

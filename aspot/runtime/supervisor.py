@@ -23,6 +23,7 @@ from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired, TakenOv
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
 from aspot.runtime.driver import MainLoop
+from aspot.runtime.listening import Listening
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.poller import Poller
 from aspot.runtime.reaper import Reaper
@@ -156,6 +157,7 @@ class Supervisor:
                 return
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
+            group.start_soon(dispatch.guarded, Listening(self.wiring, poller.hurry).run)
             await self._loop.until_over(dispatch, poller)
             group.cancel_scope.cancel()
 

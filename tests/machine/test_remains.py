@@ -22,10 +22,11 @@ GROUP = attrs.evolve(
     MACHINE, kind=Kind.GROUP, id="sg-1", request="", title=f"aspot-{RUN}", state="", pool=None, launched=None
 )
 TEMPLATE = attrs.evolve(GROUP, kind=Kind.TEMPLATE, id="lt-1")
+CHANNEL = attrs.evolve(GROUP, kind=Kind.CHANNEL, id=f"aspot-{RUN}")
 INTERFACE = attrs.evolve(GROUP, kind=Kind.INTERFACE, id="eni-1", state="available")
 VOLUME = attrs.evolve(MACHINE, kind=Kind.VOLUME, id="vol-1", state="available", pool=None, launched=None)
 REQUEST = attrs.evolve(VOLUME, kind=Kind.REQUEST, id="sir-1", state="open", request="")
-OURS = [MACHINE, GROUP, TEMPLATE, INTERFACE, VOLUME, REQUEST]
+OURS = [MACHINE, GROUP, TEMPLATE, CHANNEL, INTERFACE, VOLUME, REQUEST]
 
 
 def terms(**changes):
@@ -185,3 +186,11 @@ def test_findings_of_two_regions_are_one():
 @pytest.mark.parametrize("text", ["", "x" * 26, "r-7f3a", "80000000000000000000000000", f"{RUN[:-1]}u"])
 def test_malformed_run_ids(text):
     assert run_began(text) is None
+
+
+def test_kinds_are_said_as_people_say_them():
+    assert [kind.words for kind in (Kind.REQUEST, Kind.CHANNEL, Kind.GROUP)] == [
+        "spot request",
+        "event queue",
+        "security group",
+    ]

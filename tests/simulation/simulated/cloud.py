@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from aspot.machine.events import Launched
 from aspot.machine.model import EndReason, LaunchSpec
 from aspot.machine.pool import Pool, Refusal, RefusalKind
 from aspot.ports import (
+    CloudFact,
     CloudPlan,
     CloudUnavailable,
     CredentialsExpired,
@@ -57,6 +59,10 @@ class SimCloud:
     denied: set[str] = attrs.Factory(set)  # calls that the account may not make
     drift: float = 0.02  # most that a price moves from one look to the next
     preference: Callable[[Pool], float] | None = None  # which pool a launch takes first; a random one if None
+    mail: list[CloudFact] | None = None  # what EC2 says by itself and nobody has read; None: events are not set up
+    posted: anyio.Event = attrs.Factory(anyio.Event)
+    hear_error: Exception | None = None
+    hear_s: float = 20.0
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
     async def _call(self, name: str) -> None:
@@ -167,6 +173,36 @@ class SimCloud:
             end_reason=machine.end_reason if is_ending else None,
             notice=None if "spot-request" in self.mute_channels else machine.notice,
         )
+
+    async def hear(self) -> Sequence[CloudFact] | None:
+        self.calls["hear"] += 1
+        await anyio.sleep(0.1)
+        if self.hear_error is not None:
+            raise self.hear_error
+        if self.mail is None:
+            return None
+        if self.world.loop.time() < max(self.down_until, self.locked_until):
+            raise CloudUnavailable("hear: 503")
+        with anyio.move_on_after(self.hear_s):
+            while not self.mail:
+                await self.posted.wait()
+        batch, self.mail = self.mail[:10], self.mail[10:]
+        return batch
+
+    def tell(self, fact: CloudFact) -> None:
+        """Put an event into the queue a little later: at times twice, among those of machines of other people."""
+        if self.mail is None or "sqs" in self.mute_channels:
+            return
+        chance = random.Random(f"{self.world.seed} {fact}")  # of its own: worlds without events stay what they were
+        stranger = attrs.evolve(fact, instance=f"i-foreign{chance.randrange(100)}")
+        for one in (stranger, *[fact] * chance.choice((1, 1, 2))):
+            self.world.loop.call_later(chance.uniform(0.2, 3.0), self._post, one)
+
+    def _post(self, fact: CloudFact) -> None:
+        assert self.mail is not None
+        self.mail.append(fact)
+        old, self.posted = self.posted, anyio.Event()
+        old.set()
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         await self._call("terminate")

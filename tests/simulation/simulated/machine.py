@@ -12,7 +12,16 @@ import attrs
 
 from aspot.machine.model import EndReason, ExitStatus
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Lease, RunnerExited, RunnerFact, RunnerNotice, RunnerRebalance
+from aspot.ports import (
+    CloudChange,
+    CloudNotice,
+    CloudRebalance,
+    Lease,
+    RunnerExited,
+    RunnerFact,
+    RunnerNotice,
+    RunnerRebalance,
+)
 from simulated.scripts import Script, seconds
 
 UNCLAIMED_S = 1800.0
@@ -139,6 +148,7 @@ class Machine:
         self.notice = self.world.clock.now() + seconds(notice_s)
         if "runner" not in self.world.cloud.mute_channels:
             self.facts.append(RunnerNotice(deadline=self.notice))
+        self.world.cloud.tell(CloudNotice(instance=self.id, deadline=self.notice))
         self.at(self.now + notice_s, self.interrupt)
         self.touch()
 
@@ -148,6 +158,7 @@ class Machine:
             self.is_advised = True
             self.world.happened["advice"] += 1
             self.facts.append(RunnerRebalance())
+            self.world.cloud.tell(CloudRebalance(instance=self.id))
             self.touch()
 
     def interrupt(self) -> None:
@@ -172,6 +183,7 @@ class Machine:
     def _set(self, state: str) -> None:
         self.state = state
         self.history.append((self.now, state))
+        self.world.cloud.tell(CloudChange(instance=self.id, state=state))
 
     def state_at(self, when: float) -> str:
         """Return the state EC2 shows if its view is that old."""

@@ -214,6 +214,8 @@ def play(seed: int, *, crashes: bool = False, seen: Callable[[World], None] = la
 
     async def story(world: World) -> None:
         seen(world)
+        if random.Random(f"events {seed}").random() < 0.3:
+            world.cloud.mail = []
         await live(world, crashes=crashes)
 
     return simulate(story, seed=seed, faults=Faults.drawn(seed), **run_options(random.Random(f"options {seed}")))
