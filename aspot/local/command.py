@@ -66,6 +66,7 @@ def _register_faults(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_count(_fault(faults, "late-sshd", "let the next machine's SSH port open late", delay_s=float))
     _add_count(_fault(faults, "lag", "hide new machines from reads for a while", delay_s=float))
     _add_duration(_fault(faults, "expire-credentials", "refuse every request as expired"))
+    _add_duration(_fault(faults, "walls", "let SSH ports obey the rules of security groups"))
     _fault(faults, "quota", "set a vCPU quota, such as L-34B43A08", "code", number=float)
     _add_count(_fault(faults, "lose-answer", "carry an action out, but lose its answer", "action"))
 

@@ -25,6 +25,7 @@ KINDS = (
     "quota",
     "lose-answer",
     "lag",
+    "walls",
 )
 _ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "lose-answer"})
 _FOREVER = 2**31
@@ -129,6 +130,10 @@ class Faults:
         """Return for how long a new machine is not seen by reads, in seconds."""
         fault = self._strikes("lag", now)
         return 0.0 if fault is None else float(fault.detail["delay_s"])
+
+    def has_walls(self, *, now: float) -> bool:
+        """Tell whether SSH ports obey security groups."""
+        return any(fault.kind == "walls" for fault in self.active(now))
 
     def refusal_of(self, pool: Pool, *, now: float) -> str | None:
         """Return the error code with which a pool is refused, or None."""

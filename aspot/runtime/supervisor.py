@@ -20,6 +20,7 @@ from aspot.machine.outstanding import outstanding
 from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
+from aspot.runtime.doorkeeper import Doorkeeper
 from aspot.runtime.driver import MainLoop
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.poller import Poller
@@ -143,6 +144,7 @@ class Supervisor:
                 return
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
+            group.start_soon(self._service, Doorkeeper(self.wiring).run)
             await self._loop.until_over(dispatch, poller)
             group.cancel_scope.cancel()
 

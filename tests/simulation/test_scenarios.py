@@ -353,6 +353,7 @@ def test_a_partition_of_ten_minutes_costs_nothing():
     world = simulate(story)
     assert outcomes(world, "a") == [Outcome.SUCCEEDED]
     assert len(world.cloud.machines) == 1
+    assert 5 <= world.cloud.calls["let_caller_in"] <= 11  # our own address is asked for, once a minute
 
 
 def test_a_reboot_loses_the_attempt_but_not_the_job():
