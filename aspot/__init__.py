@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from aspot.fleet import Fleet, JobHandle, run_many
     from aspot.instance import Instance
+    from aspot.items import split
     from aspot.jobs import Job, grid
     from aspot.machine.news import News
     from aspot.profiles import Profile
@@ -56,6 +57,7 @@ _HOMES = {
     "ThrottledError": "aspot.errors",
     "grid": "aspot.jobs",
     "run_many": "aspot.fleet",
+    "split": "aspot.items",
 }
 
 __all__ = [
@@ -81,6 +83,7 @@ __all__ = [
     "ThrottledError",
     "grid",
     "run_many",
+    "split",
 ]
 
 

@@ -248,7 +248,7 @@ class Fleet:
         return self.submit_all(job)[0]
 
     def map(
-        self, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **job_options: Any
+        self, script: str | Path, items: Iterable[object] | Path, *, pass_as: str = "flags", **job_options: Any
     ) -> list[JobHandle]:
         """Hand in one job for each item (`Job.each`) and return at once."""
         return self.submit_all(Job.each(script, items, pass_as=pass_as, **job_options))

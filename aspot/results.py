@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from aspot.errors import ConfigError, JobsFailed
+from aspot.items import table_text
 
 if TYPE_CHECKING:
     import pandas
@@ -230,6 +231,28 @@ class Results(list[Result]):
             raise ConfigError("to_dataframe needs pandas", fix="pip install 'aspot[pandas]'") from error
         return pandas.DataFrame(self.rows(json_file))
 
+    def save(self, path: str | Path, json_file: str | None = None) -> Path:
+        """Write `rows()` as one table, in place of what is there: `.csv`, or `.json` (a list of objects).
+
+        Args:
+            path: Where.
+            json_file: As for `rows`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigError: If the file's name ends otherwise, it cannot be written, or a job's file is not a JSON object.
+        """
+        path = check_table(path)
+        rows = self.rows(json_file)
+        text = table_text(rows) if path.suffix == ".csv" else json.dumps(rows, indent=2) + "\n"
+        try:
+            path.write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}", fix="name a file elsewhere") from error
+        return path
+
     def __str__(self) -> str:
         from aspot.ui.tables import results_text
 
@@ -239,6 +262,20 @@ class Results(list[Result]):
         from aspot.ui.tables import results_html
 
         return results_html(self)
+
+
+def check_table(path: str | Path) -> Path:
+    """Return the path of a table to write.
+
+    Raises:
+        ConfigError: If its name or its folder cannot be.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".json"):
+        raise ConfigError(f"{path} is no table's name", fix="end it in .csv or .json")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent} for {path.name}", fix="make the folder, or name another")
+    return path
 
 
 def _row(result: Result, json_file: str | None) -> dict[str, Any]:

@@ -28,7 +28,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """
     before, after = _split(list(words))
     parser = build()
-    args = parser.parse_args(before)
+    args, others = parser.parse_known_args(before)
+    if args.command == "run" and not any(word.startswith("-") for word in others):
+        args.scripts += others  # argparse takes scripts in one place only: before, between or after the options
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.after = after
     if after is not None and args.command != "run":
         raise ConfigError(f"'--' means nothing to aspot {args.command}", fix=f"aspot {args.command} --help")
@@ -136,6 +140,9 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--on-notice", metavar="CMD", help="shell command run on the instance on an interruption notice")
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
     group.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5")
+    group.add_argument("--params", metavar="FILE", help="a job per row of this table: .csv, .tsv, .json or .jsonl")
+    group.add_argument("--table", metavar="FILE", help="write one row a job there at the end: .csv or .json")
+    group.add_argument("--collect", metavar="FILE", help="what this JSON file of each job holds goes into its row, too")
     group.add_argument("--results", default="aspot-results", metavar="FOLDER", help="where results go")
     again = group.add_mutually_exclusive_group()
     again.add_argument("--replace", action="store_true", help="move an existing results folder aside")

@@ -24,9 +24,12 @@ def command(*words: str | float) -> str:
 
 
 def install_command(numbers: str) -> str:
-    """Return the command line that installs the runner from stdin, whole or not at all, and arms the machine."""
+    """Return the command line that installs the runner from stdin, whole or not at all, and arms the machine.
+
+    The input stays open for the one word that `arm` waits for.
+    """
     steps = (
-        'umask 077; mkdir -p "$HOME/.aspot/.machine" && cd "$HOME/.aspot" && cat >.run.$$ '
+        f'umask 077; mkdir -p "$HOME/.aspot/.machine" && cd "$HOME/.aspot" && head -c {len(runner_text())} >.run.$$ '
         f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && mv -f .run.$$ run '
         f'&& cd && exec /bin/sh "$HOME/.aspot/run" arm {numbers}'
     )

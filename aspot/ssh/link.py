@@ -38,7 +38,7 @@ from aspot.ssh.exchange import CommandRefused, Exchange, begin, exchange
 from aspot.ssh.follow import Following
 from aspot.ssh.keys import RunKeys
 from aspot.ssh.order import fact_of, hundredths, order_text, setup_text, status_in, status_of
-from aspot.ssh.rotation import Probe, rotated
+from aspot.ssh.rotation import Probe, is_seen, noted
 from aspot.ssh.upload import Delivery, Uploads
 
 ANSWER_S = 60.0
@@ -102,17 +102,20 @@ class SshLink(Link):
         )
         with answers():
             await there.send(runner_text())
-            there.end_input()
             await there.greeted()
             while (line := await there.line()) != "end":
                 name, _, value = line.partition("=")
                 said[name] = value
+            is_noted = await noted(self._keys, self._target, said.get("key", ""))
+            await there.send(b"serve\n" if is_noted else b"keep\n")
+            there.end_input()
+            is_served = await there.line() == "served"
         self._events = there
         return Armed(
             boot_id=said.get("boot", ""),
             powers_off=said.get("off") == "yes",
             watches=said.get("watch") == "yes",
-            rotated=await rotated(self._keys, self._target, said.get("key", ""), self._probe),
+            rotated=is_noted and is_served and await is_seen(self._keys, self._target, self._probe),
         )
 
     async def set_up(self, script: str) -> None:

@@ -505,7 +505,7 @@ watch() { # one watcher at a time: one whose connection is gone may not know it 
 
 # --- the machine: arm, lease, set-up --------------------------------------------------------------------------------------
 
-cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; goes on as `watch`
+cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; stdin: one word, once the key is written down; goes on as `watch`
   { [ -d "$M" ] || mkdir -p "$M"; } && true >>"$A/events" || die 125 "no room"
   [ -f "$M/known" ] || know_tools
   { [ -f "$M/born" ] && read -r _ b <"$M/born" && [ "$b" = "$BOOT" ]; } || birth
@@ -516,6 +516,9 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; goes on as `watch`
   [ -f "$M/host.pub" ] || new_host_key
   IFS= read -r key 2>/dev/null <"$M/host.pub" || key=
   reply "boot=$BOOT${LF}off=$off${LF}watch=$watch${LF}key=$key${LF}end"
+  IFS= read -r word || exit 0 # whoever asked is gone: what nobody has written down is not served
+  [ "$word" != serve ] || serve_host_key
+  if [ -f "$M/host.pub" ]; then echo served; else echo kept; fi
   watch; }
 
 know_tools() { # what differs between GNU and busybox, asked once
@@ -551,10 +554,13 @@ power_off() {
   nap 6000
   echo o | as_root tee /proc/sysrq-trigger; }
 
-new_host_key() { # a host key that never was in user data
+new_host_key() { # a host key that never was in user data; until it is served its private half lies beside it
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] || [ -n "${ASPOT_ETC_SSH:-}" ] || return
   [ ! -e "$M/host" ] || rm -f "$M/host" # from a start that was cut off: ssh-keygen would ask
-  ssh-keygen -q -t ed25519 -N '' -C aspot -f "$M/host" </dev/null >/dev/null 2>&1 || return
+  ssh-keygen -q -t ed25519 -N '' -C aspot -f "$M/host" </dev/null >/dev/null 2>&1; }
+
+serve_host_key() { # hand it to the server, whose clients know it by now; one that will not have it keeps its own
+  [ -f "$M/host" ] || return
   IFS= read -r key <"$M/host.pub"
   as_root /bin/sh -c 'cat "$1" >"$2/ssh_host_ed25519_key" && echo "$3" >"$2/ssh_host_ed25519_key.pub"' \
     sh "$M/host" "${ASPOT_ETC_SSH:-/etc/ssh}" "$key" 2>/dev/null && reload_sshd || rm -f "$M/host.pub"

@@ -13,7 +13,7 @@ LONG = 1_000_000
 
 def arm(machine, *, term=LONG, idle=LONG, hold=LONG, life=LONG, env=None):
     """Arm with hundredths of a second; return what the machine said."""
-    machine.begin("arm", term, idle, hold, life, env=env)
+    machine.begin("arm", term, idle, hold, life, stdin=b"serve\n", env=env)
     said = machine.home / ".aspot/.machine/lease"
     until(said.exists)
 
@@ -76,7 +76,7 @@ def test_max_life_ends_it_whatever_runs(machine):
 def test_arming_again_starts_nothing_twice_and_changes_the_terms(machine):
     arm(machine)
     pid = pid_of(machine, "lease.pid")
-    machine.begin("arm", LONG, LONG, LONG, 1)
+    machine.begin("arm", LONG, LONG, LONG, 1, stdin=b"keep\n")
     until(lambda: (machine.home / ".aspot/.machine/lease").read_text().endswith(" 1\n"))
     assert pid_of(machine, "lease.pid") == pid
 
@@ -85,20 +85,22 @@ def test_a_lease_keeper_that_was_killed_is_replaced(machine):
     arm(machine)
     pid = pid_of(machine, "lease.pid")
     os.kill(pid, signal.SIGKILL)
-    machine.begin("arm", LONG, LONG, LONG, LONG)
+    machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"serve\n")
     until(lambda: pid_of(machine, "lease.pid") != pid)
 
 
 def test_without_a_way_to_power_off_it_says_so(machine):
     (machine.bin / "poweroff").unlink()
-    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"serve\n")
     machine.kill(machine.home / ".aspot/.machine/watcher")
     assert "off=no\n" in machine.wait(number).said
 
 
 def test_a_guest_never_takes_the_hosts_own_poweroff(machine):
     (machine.bin / "poweroff").unlink()
-    number = machine.begin("arm", LONG, LONG, LONG, LONG, env={"PATH": f"{machine.bin}:/usr/sbin:/usr/bin:/sbin:/bin"})
+    number = machine.begin(
+        "arm", LONG, LONG, LONG, LONG, stdin=b"serve\n", env={"PATH": f"{machine.bin}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    )
     machine.kill(machine.home / ".aspot/.machine/watcher")
     assert "off=no\n" in machine.wait(number).said
 
@@ -119,13 +121,31 @@ def test_arming_makes_a_host_key_once_and_hands_it_to_the_server(machine):
     until(lambda: public.exists() and served.exists() and served.read_text() == public.read_text())
     until(lambda: not (machine.home / ".aspot/.machine/host").exists())
     before = pid_of(machine, "watcher")
-    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"serve\n")
     machine.kill(machine.home / ".aspot/.machine/watcher", unlike=before)
     assert f"key={public.read_text()}" in machine.wait(number).said
 
 
 def test_a_server_that_does_not_reload_keeps_its_key(machine):
     machine.shim("systemctl", "exit 1")
-    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"serve\n")
     machine.kill(machine.home / ".aspot/.machine/watcher")
-    assert "key=\n" in machine.wait(number).said
+    said = machine.wait(number).said
+    assert said.startswith("boot=")
+    assert "\nend\nkept\n" in said
+    assert not (machine.home / ".aspot/.machine/host.pub").exists()  # the next arm makes another
+
+
+def test_a_key_that_nobody_wrote_down_is_not_served(machine):
+    gone = machine.run("arm", LONG, LONG, LONG, LONG)  # the client was killed: no word comes
+    assert gone.code == 0
+    assert "key=ssh-ed25519 " in gone.said
+    served = machine.folder / "etc/ssh_host_ed25519_key.pub"
+    assert not served.exists()
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"serve\n")
+    until(served.exists)
+    machine.kill(machine.home / ".aspot/.machine/watcher")
+    said = machine.wait(number).said
+    assert f"key={served.read_text()}" in gone.said  # it is the key that was made then
+    assert f"key={served.read_text()}" in said
+    assert "\nend\nserved\n" in said

@@ -79,7 +79,9 @@ def metadata():
 
 
 def watch(machine, metadata):
-    machine.begin("arm", LONG, LONG, LONG, LONG, env={"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url})
+    machine.begin(
+        "arm", LONG, LONG, LONG, LONG, stdin=b"keep\n", env={"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url}
+    )
     until(lambda: metadata.asked)
 
 
@@ -229,7 +231,7 @@ def test_other_tools_do_where_curl_is_missing(machine, metadata, tool):
 
 
 def test_without_a_metadata_service_nothing_is_asked_of_ec2s(machine):
-    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"keep\n")
     machine.kill(machine.home / ".aspot/.machine/watcher")
     assert "watch=no\n" in machine.wait(number).said
 
@@ -243,7 +245,7 @@ def test_a_watch_says_everything_from_the_beginning(machine):
 
 
 def test_a_watch_replaces_an_older_one(machine):
-    number = machine.begin("arm", LONG, LONG, LONG, LONG)
+    number = machine.begin("arm", LONG, LONG, LONG, LONG, stdin=b"keep\n")
     until((machine.home / ".aspot/.machine/watcher").exists)
     machine.begin("watch")
     machine.wait(number)

@@ -15,11 +15,6 @@ from processes import Piped
 JOB = 'echo "$ASPOT_JOB begun"; sleep 1.5; seq 1 5000; echo "$ASPOT_JOB" >out/name\n'
 NUMBERS = "".join(f"{number}\n" for number in range(1, 5001))
 JOBS = ("a", "b", "c")
-HOST_KEY_WINDOW = pytest.mark.xfail(
-    strict=False,
-    reason="a client killed after a machine serves its new host key and before that key is written down here cannot "
-    "know the machine again: it is replaced, and three such end the run (docs/how-it-works.md, Coming back)",
-)
 
 
 @pytest.fixture
@@ -60,8 +55,8 @@ def check(results: list[dict], name: str) -> None:
     "said",
     [
         "instance_launched",
-        pytest.param("instance_ready", marks=HOST_KEY_WINDOW),  # the other two machines may be in it
-        pytest.param("job_started", marks=HOST_KEY_WINDOW),
+        "instance_ready",  # the other two machines may be in it
+        "job_started",
         "job_ended",
     ],
 )
@@ -74,7 +69,6 @@ def test_killed_when_it_has_just_said_something(cloud, start, said):
     assert len(ids(cloud) - before) == 3
 
 
-@HOST_KEY_WINDOW
 @pytest.mark.parametrize("seed", range(5))
 def test_killed_at_any_moment_twice(cloud, start, seed):
     chance = random.Random(seed)
