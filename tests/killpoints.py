@@ -1,8 +1,8 @@
 """`aspot` with numbered moments: before and after each journal write, API call and note of a host key.
 
-`python -m tests.killpoints K FILE WORDS...` is `aspot WORDS...` that kills itself (SIGKILL) at the K-th moment; each
-moment that it passes is a line in FILE. With K = 0 it lives, and FILE tells how many there are. Nothing of this is in
-aspot itself.
+`python -m tests.killpoints K FILE WORDS...` is `aspot WORDS...` that kills itself (SIGKILL) at the K-th moment, or at
+the first that is described by the words K; each moment that it passes is a line in FILE. With K = 0 it lives, and FILE
+tells how many there are. Nothing of this is in aspot itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 class Moments:
     """Counts moments, from whatever thread, and kills the process at one of them."""
 
-    def __init__(self, last: int, path: str) -> None:
+    def __init__(self, last: str, path: str) -> None:
         self._last = last
         self._count = 0
         self._lock = threading.Lock()
@@ -31,8 +31,11 @@ class Moments:
         with self._lock:
             self._count += 1
             os.write(self._file, f"{what}\n".encode())
-            if self._count == self._last:
+            if str(self._count) == self._last or (not self._last.isdigit() and self._is_last(what)):
                 os.kill(os.getpid(), signal.SIGKILL)
+
+    def _is_last(self, what: str) -> bool:
+        return set(self._last.split()) <= set(what.split())
 
     @contextlib.contextmanager
     def around(self, what: str) -> Iterator[None]:
@@ -74,7 +77,7 @@ def instrument(moments: Moments) -> None:
     Aws.once, SqliteJournal.append, SqliteJournal.finish = counted_once, counted_append, counted_finish
     SqliteJournal.create = classmethod(counted_create)
     for name in ("propose", "pin"):
-        setattr(RunKeys, name, _noted(moments, getattr(RunKeys, name), f"host key: {name}"))
+        setattr(RunKeys, name, _noted(moments, getattr(RunKeys, name), f"host-key {name}"))
 
 
 def _noted(moments: Moments, call: Any, what: str) -> Any:
@@ -89,5 +92,5 @@ def _noted(moments: Moments, call: Any, what: str) -> Any:
 if __name__ == "__main__":
     from aspot.cli.main import main
 
-    instrument(Moments(int(sys.argv[1]), sys.argv[2]))
+    instrument(Moments(sys.argv[1], sys.argv[2]))
     sys.exit(main(sys.argv[3:]))

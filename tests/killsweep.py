@@ -12,6 +12,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -41,7 +42,7 @@ class Told:
     """What came of one moment.
 
     Args:
-        point: Its number; 0: an undisturbed run.
+        point: Its number, or words that describe it; 0: an undisturbed run.
         name: The fleet's.
         what: The moment in words; "" if the run was over before.
         outcome: What `attach` found: "taken up", "had ended", "had not begun", "not reached".
@@ -49,7 +50,7 @@ class Told:
         wrong: What is not as it must be.
     """
 
-    point: int
+    point: int | str
     name: str
     what: str = ""
     outcome: str = ""
@@ -97,14 +98,19 @@ def world_in(folder: Path) -> Iterator[World]:
     """Start a local cloud, with a folder to work in that holds the jobs."""
     home = Home(folder / "local")
     control, _ = home.start(Settings(seed=5, boot_s=(0.1, 0.3)))
-    made = World(Cloud(control), folder)
-    made.here.mkdir()
-    for job in JOBS:
-        (made.here / f"{job}.sh").write_text(SCRIPT)
     try:
-        yield made
+        yield world_of(Cloud(control), folder)
     finally:
         home.stop()
+
+
+def world_of(cloud: Cloud, folder: Path) -> World:
+    """Return a world in this cloud, with the jobs in its folder."""
+    made = World(cloud, folder)
+    made.here.mkdir(exist_ok=True)
+    for job in JOBS:
+        (made.here / f"{job}.sh").write_text(SCRIPT)
+    return made
 
 
 def moments_of(world: World) -> list[str]:
@@ -115,9 +121,9 @@ def moments_of(world: World) -> list[str]:
     return (world.here / told.name).with_suffix(".moments").read_text().splitlines()
 
 
-def play(world: World, point: int) -> Told:
+def play(world: World, point: int | str) -> Told:
     """Have a run kill itself at a moment, take it up again, and look at what came of it."""
-    told, began = Told(point, f"kill{point}"), time.monotonic()
+    told, began = Told(point, f"kill-{re.sub('[^a-zA-Z0-9]+', '-', str(point))}"), time.monotonic()
     noted = (world.here / told.name).with_suffix(".moments")
     program = (sys.executable, "-m", "tests.killpoints", str(point), str(noted))
     run = world.start("run", *(f"{job}.sh" for job in JOBS), "-n", told.name, "--json", program=program)
@@ -167,7 +173,7 @@ def look(world: World, told: Told) -> None:
     for job in JOBS if has_jobs else ():
         told.wrong += [f"{job}: {what}" for what in wrong_with(world.here / "aspot-results" / told.name / job, job)]
     told.wrong += [f"left: {item}" for item in world.cloud.left_for_good()]
-    told.wrong += [f"left here: {item}" for item in left_here(world.state)] if has_jobs else []
+    told.wrong += [f"left here: {item}" for item in left_here(world.state)]
 
 
 def wrong_with(folder: Path, job: str) -> Iterator[str]:
@@ -217,7 +223,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="aspot-kills-") as name:
         with world_in(_made(Path(name) / "first")) as world:
             moments = moments_of(world)
-        kinds = Counter(text.split(" ", 1)[1].split(":")[0] for text in moments)
+        kinds = Counter(re.split("[ :]", text)[1] for text in moments)
         told_kinds = ", ".join(f"{kind} {number // 2}" for kind, number in sorted(kinds.items()))
         print(f"an undisturbed run has {len(moments)} moments, before and after: {told_kinds}")
         first, last = _range(asked.points, len(moments))
