@@ -42,6 +42,10 @@ class Fleet:
         existing: What to do when that folder is there: `refuse`, `resume` (skip jobs that succeeded with the same
             inputs) or `replace` (the old folder moves to `<name>.1`).
         capacity_timeout: How long a job waits for capacity before it is `lost`.
+        on_demand_base: So many of the instances are bought on demand, which EC2 does not interrupt; the rest as the
+            profile's `market` says.
+        rebalance: What jobs do when EC2 recommends to leave their machine, which may come before a notice, or without
+            one: `save` their checkpoint, or `move` to another pool as well, if they have one (and no `on_notice`).
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 

@@ -171,6 +171,7 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         firewall=profile.firewall,
         count=options.instances or 1,
         owner=owner(),
+        allocation=profile.allocation,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
     )
 

@@ -48,6 +48,7 @@ class CloudPlan:
         count: Instances wanted at first, for the quota check.
         owner: Who runs this, for the tag `aspot:owner`.
         expires: Epoch seconds for the tag `aspot:expires`.
+        allocation: How CreateFleet chooses among spot pools, in AWS's word.
     """
 
     run: RunSpec
@@ -63,6 +64,7 @@ class CloudPlan:
     count: int = 1
     owner: str = ""
     expires: int = 0
+    allocation: str = "price-capacity-optimized"
 
 
 @attrs.frozen(kw_only=True)

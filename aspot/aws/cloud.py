@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -81,14 +81,13 @@ class Ec2Cloud(Cloud):
 
     async def _prepare(self, plan: CloudPlan) -> Prepared:
         aws = self._aws
-        is_spot = plan.run.market != "on-demand"
         kinds, offers, place, spot, on_demand = await self._market(plan)
         archs = {name: kind.arch for name, kind in kinds.items()}
         self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=plan.zones, region=aws.region)
         image, allowed, *_ = await together(
             partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
             partial(self._rules, plan),
-            partial(pools.check_quota, aws, kinds.values(), count=plan.count, is_spot=is_spot),
+            partial(self._check_quotas, plan, kinds.values()),
             partial(belongings.check_key_pair, aws, plan.key_pair),
             partial(belongings.check_instance_profile, aws, plan.instance_profile),
         )
@@ -131,12 +130,18 @@ class Ec2Cloud(Cloud):
                 await pools.kinds(aws, types)  # says which type there is not, whichever call was refused first
             raise
 
+    async def _check_quotas(self, plan: CloudPlan, kinds: Iterable[pools.Kind]) -> None:
+        """Refuse what the account's limits cannot hold; for `spot-first` that for spot counts, which it hopes for."""
+        on_demand = plan.count if plan.run.market == "on-demand" else min(plan.count, plan.run.on_demand_base)
+        for count, is_spot in ((plan.count - on_demand, True), (on_demand, False)):
+            if count:
+                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot)
+
     async def _rules(self, plan: CloudPlan) -> tuple[network.Rule, ...]:
         return () if plan.security_group else await network.rules(self._aws, plan.firewall)
 
     async def _make_templates(self, ground: Ground) -> None:
-        wanted = {"spot": [Market.SPOT], "on-demand": [Market.ON_DEMAND]}.get(ground.plan.run.market, list(Market))
-        for market in wanted:
+        for market in ground.plan.run.markets:
             data = template.contents(
                 ground.plan, image=ground.image, place=ground.place, group=ground.group, market=market
             )

@@ -108,6 +108,8 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
     group.add_argument("--market", choices=("spot", "on-demand", "spot-first"), help="how instances are bought")
+    group.add_argument("--on-demand-base", type=int, metavar="N", help="so many of the machines are bought on demand")
+    group.add_argument("--allocation", help="how EC2 chooses spot pools (default: price-capacity-optimized)")
     group.add_argument("--max-price", "--price", metavar="USD", help="most US dollars an hour per instance")
     group.add_argument("--image", help="al2023, ubuntu-24.04, debian-12, an SSM parameter or ami-...")
     group.add_argument("--user", help="login user (default: the image's)")
@@ -117,6 +119,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")
     group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
+    group.add_argument(
+        "--rebalance", choices=("save", "move"), help="on EC2's recommendation to leave a machine (default: save)"
+    )
     group.add_argument("--yes", action="store_true", help="do not ask before more than 50 instances")
     group.add_argument(
         "--detach", action="store_true", help="leave once the jobs run; `aspot attach` takes it up again"

@@ -57,6 +57,11 @@ def index_of(instance: InstanceRecord) -> str:
     return _INDEXES.get(instance.state, "")
 
 
+def is_advised(instance: InstanceRecord) -> bool:
+    """Tell whether EC2 recommended to leave the machine, and it is of use still."""
+    return instance.rebalance is not None and instance.state in (InstanceState.SSH_READY, InstanceState.JOB)
+
+
 def counts(instance: InstanceRecord) -> bool:
     """Tell whether the instance counts towards the limit: not if it goes away against our will, or stays so."""
     if instance.state is InstanceState.TERMINATED or instance.notice is not None or instance.kept:
@@ -190,6 +195,11 @@ class Change:
                 self.set(**{now: (*getattr(self.run, now), new.id)})
         if old.state is not new.state and new.state is InstanceState.TERMINATED:
             self._leave("live", new.id)
+        if is_advised(old) != is_advised(new):
+            if is_advised(new):
+                self.set(advised=(*self.run.advised, new.id))
+            else:
+                self._leave("advised", new.id)
         if counts(old) != counts(new):
             self.set(counted=self.run.counted + counts(new) - counts(old))
 

@@ -13,6 +13,7 @@ from aspot.machine.model import (
     JobRecord,
     JobStatus,
     Outcome,
+    StopWhy,
 )
 from aspot.machine.money import attribute
 from aspot.machine.moves import free_instance
@@ -127,6 +128,9 @@ def _decide(change: Change, name: str, outcome: Outcome) -> None:
             job = change.job(name, failures=job.failures + 1)
             is_last = job.failures >= job.spec.attempts or _must_end(change, job)
             _again_or(change, name, JobStatus(outcome.value) if is_last else None, reason)
+        case Outcome.INTERRUPTED if _has_moved(change, job.attempts[-1]):
+            change.job(name, moves=job.moves + 1)
+            _again_or(change, name, None, reason)
         case Outcome.INTERRUPTED:
             job = change.job(name, interruptions=job.interruptions + 1)
             is_last = job.interruptions >= job.spec.interruptions
@@ -137,6 +141,11 @@ def _decide(change: Change, name: str, outcome: Outcome) -> None:
             _again_or(change, name, JobStatus.LOST if is_last else None, reason)
         case _:
             _again_or(change, name, JobStatus.CANCELLED, "cancelled")
+
+
+def _has_moved(change: Change, attempt: AttemptRecord) -> bool:
+    """Tell whether we took it off its machine, which EC2 did not take back: no interruption is charged for that."""
+    return attempt.stop_why is StopWhy.INTERRUPT and not is_taken(change.run.instances[attempt.instance])
 
 
 def _again_or(change: Change, name: str, verdict: JobStatus | None, reason: str) -> None:

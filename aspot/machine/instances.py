@@ -117,6 +117,9 @@ def _advised(change: Change, event: ev.RebalanceAdvised, old: InstanceRecord) ->
         change.instance(event.instance, rebalance=change.now)
         if old.attempt is not None:
             checkpoints.sync(change, old.attempt[0], deadline=None)
+        if change.run.spec.moves_when_advised:
+            remember_interruption(change, old.pool)
+            change.plan()
 
 
 def _link_lost(change: Change, event: ev.LinkLost, old: InstanceRecord) -> None:

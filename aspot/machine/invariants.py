@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from aspot.machine.change import counts, index_of
+from aspot.machine.change import counts, index_of, is_advised
 from aspot.machine.demand import excess, pending
 from aspot.machine.ledger import seconds_of
 from aspot.machine.model import (
@@ -76,8 +76,8 @@ def _budgets(run: Run) -> Iterator[str]:
         exits = [attempt for attempt in job.attempts if attempt.outcome in _OWN_FAILURES and attempt.exit is not None]
         if job.failures != len(exits):
             yield f"{job.spec.name} is charged {job.failures} failures, and had {len(exits)}"
-        if job.interruptions != outcomes.count(Outcome.INTERRUPTED):
-            yield f"{job.spec.name} is charged {job.interruptions} interruptions"
+        if job.interruptions + job.moves != outcomes.count(Outcome.INTERRUPTED):
+            yield f"{job.spec.name} is charged {job.interruptions} interruptions and {job.moves} moves"
         if job.losses != outcomes.count(Outcome.LOST):
             yield f"{job.spec.name} is charged {job.losses} losses"
 
@@ -116,6 +116,8 @@ def _indexes(run: Run) -> Iterator[str]:
         found = {name for name, instance in run.instances.items() if index_of(instance) == index}
         if found != set(getattr(run, index)):
             yield f"{index} is {getattr(run, index)}, not {found}"
+    if set(run.advised) != {name for name, instance in run.instances.items() if is_advised(instance)}:
+        yield f"advised is {run.advised}"
     if run.counted != sum(counts(instance) for instance in run.instances.values()):
         yield "counted is wrong"
     if unfinished != run.unfinished:

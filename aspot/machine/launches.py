@@ -20,7 +20,7 @@ from aspot.machine.model import (
 )
 from aspot.machine.money import budget_left, launch_reserve, price_of
 from aspot.machine.moves import end_instance
-from aspot.machine.placement import choose, is_hopeless, remember_success, tried
+from aspot.machine.placement import choose, is_hopeless, lacks_on_demand, remember_success, tried
 from aspot.machine.pool import Market, Pool, RefusalKind
 from aspot.machine.quantities import price
 from aspot.machine.refusals import announce, learn, lose_queued
@@ -51,7 +51,11 @@ def ask(change: Change, seen: Census) -> None:
     if seen.unmet and not room and not change.run.live:
         exhaust(change)
     elif room > seen.pending and not _is_setup_broken(change, seen) and not is_blocked(change.run):
-        _send(change, market, pools, room - seen.pending)
+        count = room - seen.pending
+        is_base = market is Market.ON_DEMAND and change.run.spec.market != "on-demand" and lacks_on_demand(change.run)
+        _send(change, market, pools, min(count, lacks_on_demand(change.run)) if is_base else count)
+        if is_base and pools:
+            ask(change, census(change.run))  # the rest on the other market
 
 
 def is_blocked(run: Run) -> bool:

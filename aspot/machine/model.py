@@ -107,6 +107,7 @@ class JobRecord:
     attempts: tuple[AttemptRecord, ...] = ()
     failures: int = 0
     interruptions: int = 0
+    moves: int = 0  # attempts that left their machine on EC2's recommendation
     losses: int = 0  # attempts that vanished for a reason that is neither the script's nor an interruption
     checkpoint: Checkpoint | None = None  # newest over all attempts
     checkpoint_serial: int = 0  # newest serial given out
@@ -221,6 +222,7 @@ class Run:
     idle: tuple[str, ...] = ()  # instances that are SSH_READY
     starting: tuple[str, ...] = ()  # instances that are REQUESTED or RUNNING
     leaving: tuple[str, ...] = ()  # instances that are INTERRUPTED, or TERMINATING with an attempt on them
+    advised: tuple[str, ...] = ()  # SSH_READY or JOB, with a rebalance recommendation
     counted: int = 0  # instances that count towards the limit
     # Lower bounds, so that `wakeup` need not look at everything either:
     look_at: datetime | None = None  # no attempt or waiting job falls due before

@@ -182,8 +182,10 @@ class RunSpec:
         hold_s: Uncollected results hold a machine for at most this many seconds.
         capacity_timeout_s: How long a job waits for capacity before it is `lost`.
         market: `spot`, `on-demand` or `spot-first`.
+        on_demand_base: So many of the machines alive are bought on demand, whatever the market.
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
+        moves_when_advised: Whether jobs with a checkpoint leave a machine on EC2's mere rebalance recommendation.
     """
 
     id: str
@@ -197,8 +199,18 @@ class RunSpec:
     hold_s: float = 7200.0
     capacity_timeout_s: float = 3600.0
     market: str = "spot"
+    on_demand_base: int = 0
     max_price_usd: float | None = None
     disk_gb: int = 8
+    moves_when_advised: bool = False
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """Return the markets that the run may buy in."""
+        if self.market == "on-demand":
+            return (Market.ON_DEMAND,)
+        is_spot_only = self.market == "spot" and not self.on_demand_base
+        return (Market.SPOT,) if is_spot_only else (Market.SPOT, Market.ON_DEMAND)
 
 
 @attrs.frozen(kw_only=True)

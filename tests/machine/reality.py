@@ -8,6 +8,7 @@ import attrs
 
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
+from aspot.machine.change import is_advised
 from aspot.machine.model import Checkpoint, Collected, EndReason, Evacuation, ExitStatus, LaunchSpec, StopWhy
 from aspot.machine.money import budget_left
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
@@ -110,8 +111,10 @@ class Reality(World):
         assert len(alive) + possible <= limit, (len(alive), possible, limit, spec)
 
     def goes(self, box: Box) -> bool:
-        """Tell whether the machine is known to go away against our will."""
+        """Tell whether the machine is known to go away against our will, or is left by policy."""
         record = self.run.instances[box.id]
+        if self.run.spec.moves_when_advised and is_advised(record):
+            return True
         is_theirs = record.end_reason is not None and not record.terminate_asked
         return record.notice is not None or is_theirs or bool(record.kept)
 

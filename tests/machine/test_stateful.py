@@ -32,6 +32,8 @@ def world_of(number: int) -> Reality:
         budget_usd=BUDGETS[number // 36 % 6],
         max_price_usd=MOST_USD[number // 216 % 3],
         deadline_s=7200.0 if number // 648 % 4 == 0 else None,
+        on_demand_base=number // 5184 % 2,
+        moves_when_advised=number // 2592 % 2 == 1,
     )
 
 

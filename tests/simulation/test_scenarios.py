@@ -117,6 +117,24 @@ def test_an_interrupted_job_goes_on_elsewhere_from_its_checkpoint(notice_s: floa
     check_where_the_time_went(world.host.results["a"], notice_s)
 
 
+def test_by_policy_an_advised_job_moves_before_ec2_takes_its_machine():
+    async def story(world: World) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: "a" in statuses(world) and world.host.run.jobs["a"].attempts != ())
+            await anyio.sleep(20.0)
+            world.running("a").advise()
+
+    world = simulate(story, limit=1, moves_when_advised=True)
+    assert statuses(world) == {"a": "succeeded"}
+    job = world.host.run.jobs["a"]
+    assert outcomes(world, "a") == [Outcome.INTERRUPTED, Outcome.SUCCEEDED]
+    assert (job.interruptions, job.moves) == (0, 1)
+    assert job.attempts[0].pool != job.attempts[1].pool
+    assert world.host.results["a"].redone < 2.0
+    assert world.host.results["a"].recovery_gap < 5.0
+
+
 def check_where_the_time_went(result: Result, notice_s: float) -> None:
     """With time enough the gap is the handover, not the boot; work and gap are all there was between start and end."""
     first, second = result.attempts

@@ -60,6 +60,9 @@ class Cloud:
     def interrupt(self, instance: str, *, notice_s: float) -> None:
         self.control.call("POST", "interrupt", {"instance": instance, "notice_s": notice_s})
 
+    def rebalance(self, instance: str) -> None:
+        self.control.call("POST", "rebalance", {"instance": instance})
+
     def calls(self) -> dict[str, int]:
         return self.control.call("GET", "calls")
 

@@ -12,7 +12,7 @@ import attrs
 
 from aspot.machine.model import EndReason, ExitStatus
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Lease, RunnerExited, RunnerFact, RunnerNotice
+from aspot.ports import Lease, RunnerExited, RunnerFact, RunnerNotice, RunnerRebalance
 from simulated.scripts import Script, seconds
 
 UNCLAIMED_S = 1800.0
@@ -68,6 +68,7 @@ class Machine:
     gone_at: float | None = None
     end_reason: EndReason | None = None
     notice: datetime | None = None
+    is_advised: bool = False
     is_interrupted: bool = False
     is_stuck: bool = False  # EC2 never gets it running
     is_mute: bool = False  # its sshd never answers
@@ -139,6 +140,14 @@ class Machine:
             self.facts.append(RunnerNotice(deadline=self.notice))
         self.at(self.now + notice_s, self.interrupt)
         self.touch()
+
+    def advise(self) -> None:
+        """Recommend to leave it."""
+        if self.is_alive and self.world.loop.time() < self.world.faults.until_s:
+            self.is_advised = True
+            self.world.happened["advice"] += 1
+            self.facts.append(RunnerRebalance())
+            self.touch()
 
     def interrupt(self) -> None:
         self.is_interrupted = True

@@ -36,9 +36,10 @@ class Oracle:
         self.check(known is not None and known.spec == spec, f"V2: {spec.id} was sent before it was written down")
 
     def made(self, machine: Machine) -> None:
-        """V7: never more machines than the limit, but for successors of those that EC2 takes back."""
+        """V7: never more machines than the limit, but for successors of what EC2 takes back or advises to leave."""
         alive = [other for other in self.world.cloud.machines.values() if other.is_alive]
-        replaced = [other for other in alive if other.notice is not None]
+        moves = self.world.spec.moves_when_advised
+        replaced = [other for other in alive if other.notice is not None or (moves and other.is_advised)]
         limit = self.world.limit_seen
         self.check(len(alive) - len(replaced) <= limit, f"V7: {len(alive)} alive ({len(replaced)} noticed) > {limit}")
         self.check(self.world.host.run.stop is None or self._was_on_its_way(machine), "launched after the stop")

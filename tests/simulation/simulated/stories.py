@@ -45,6 +45,8 @@ def run_options(chance: random.Random) -> dict[str, object]:
         "idle_s": chance.choice((0.0, 60.0)),
         "capacity_timeout_s": chance.choice((120.0, 3600.0)),
         "market": chance.choice(("spot", "spot", "spot-first", "on-demand")),
+        "on_demand_base": chance.choice((0, 0, 1)),
+        "moves_when_advised": chance.choice((False, True)),
     }
 
 

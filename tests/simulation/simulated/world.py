@@ -52,6 +52,7 @@ class Faults:
     stillborn: float = 0.0  # ends while pending: no capacity after all
     powerless: float = 0.0  # cannot power itself off: no lease holds there
     torn: float = 0.0  # a status is read without its end
+    advice: float = 0.0  # EC2 recommends to leave it
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -82,6 +83,7 @@ class Faults:
             stillborn=rate(0.2),
             powerless=rate(0.1),
             torn=rate(0.3),
+            advice=rate(0.5),
         )
 
 
@@ -243,6 +245,9 @@ class World:
             machine.end(EndReason.NO_CAPACITY)
         elif self.strikes("powerless"):
             machine.is_powerless = True
+        own = random.Random(f"advice {self.seed} {machine.id}")  # older seeds play as they did
+        if own.random() < self.faults.advice:
+            self.loop.call_later(own.uniform(1.0, 150.0), machine.advise)
 
     def machine(self, number: int) -> Machine:
         """Return the n-th machine ever made."""
