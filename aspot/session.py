@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOTHING = "Nothing was launched."
+JOBLESS = "{name} has no jobs: its client ended before any was written down, and nothing ran; start them again"
 
 
 @attrs.frozen
@@ -155,6 +156,8 @@ class Session:
         host = self._host
         for watcher in watchers:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
+        if not self._is_new and not self.run.jobs:
+            host.warn(JOBLESS.format(name=self.name))
         fitting = self._bounded(self._wanted)
         try:
             with _nothing_launched() if self._is_new else nullcontext():

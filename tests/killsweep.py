@@ -45,7 +45,8 @@ class Told:
         point: Its number, or words that describe it; 0: an undisturbed run.
         name: The fleet's.
         what: The moment in words; "" if the run was over before.
-        outcome: What `attach` found: "taken up", "had ended", "had not begun", "not reached".
+        outcome: What `attach` found: "taken up", "had ended", "had not begun", "without jobs" (they were not yet
+            written down, and it says so); "not reached" if there was nothing to attach to.
         machines: How many were launched in all.
         wrong: What is not as it must be.
     """
@@ -153,13 +154,14 @@ def take_up(world: World, told: Told) -> None:
         told.outcome = "had not begun"
     elif code == 2 and "has ended" in again.err:
         told.outcome = "had ended"
+    elif code == 1 and "has no jobs" in again.out:
+        told.outcome = "without jobs"
     else:
         told.outcome = "taken up"
         told.wrong += [f"attach: exit {code}: {again.err[-300:]}"] if code else []
         ended = Counter(item["job"] for item in json_lines(again.out) if item.get("event") == "job_ended")
         if ended != Counter(JOBS):
-            told.outcome = "without jobs" if not ended else told.outcome
-            told.wrong += [f"attach told of {dict(ended)}"] if ended else []
+            told.wrong.append(f"attach told of {dict(ended)}")
     if "Traceback" in again.err:
         told.wrong.append(f"a traceback: {again.err[-300:]}")
 

@@ -11,7 +11,7 @@ from aspot.ui.show import viewer
 
 
 def main(args: argparse.Namespace) -> int:
-    """Take the run up; exit codes are those of `aspot run`."""
+    """Take the run up; exit codes are those of `aspot run`, and 1 for a run whose jobs were never written down."""
     attachment = Fleet.attach(args.name, region=args.region, show=viewer(True, json=args.json, quiet=args.quiet))
 
     async def see_through() -> Results:
@@ -19,4 +19,5 @@ def main(args: argparse.Namespace) -> int:
             await fleet.wait()
         return fleet.results
 
-    return drive(attachment.fleet, see_through(), args)
+    code = drive(attachment.fleet, see_through(), args)
+    return code if attachment.fleet.jobs else code or 1
