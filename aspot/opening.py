@@ -14,6 +14,7 @@ import attrs
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, owner
+from aspot.intake.open_files import hold_open
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
 from aspot.machine.model import Run, RunSpec
@@ -232,6 +233,7 @@ async def take_up(known: RunInfo, cloud: Ec2Cloud, *, take_over: bool = False) -
     journal = await taken_over(known.folder) if take_over else SqliteJournal.open(known.folder)
     try:
         earlier, results = replay(known.folder), Path(known.options["results"])
+        hold_open(known.name, len(earlier.live))
         keys, plan = RunKeys.load(known.folder.keys), attrs.evolve(decode_plan(known.options["plan"]), is_again=True)
         archive = LocalArchive(results, known.name, run=known.id)
         setup = str(known.options["setup"])

@@ -188,6 +188,12 @@ class Cloud(Protocol):
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
 
+    async def let_caller_in(self) -> str:
+        """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.
+
+        Raises as `sightings`.
+        """
+
     async def clean_up(self) -> Sequence[str]:
         """Delete what the run made beside instances (template, group); return what is left, as text for people."""
 

@@ -13,6 +13,7 @@ import attrs
 
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import new_run_id
+from aspot.intake.open_files import make_room, too_few
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
 from aspot.machine.farewell import farewell_lines, is_settled, taken_lines
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOTHING = "Nothing was launched."
+JOBLESS = "{name} has no jobs: its client ended before any was written down, and nothing ran; start them again"
 
 
 @attrs.frozen
@@ -73,6 +75,7 @@ class Session:
         self._is_new = is_new
         self._jobs: dict[str, Job] = {}
         self._reused: dict[str, Result] = {}
+        self._wanted = host.run.spec.limit
 
     # --- opening ---
 
@@ -131,11 +134,13 @@ class Session:
             cloud = await Ec2Cloud.open(options.profile.region)
             undo.push_async_callback(cloud.aclose)
             spec = options.run_spec(run_id, archive.name, cloud.region)
+            wanted, spec = spec.limit, attrs.evolve(spec, limit=make_room(spec.limit).instances)
             with one_at_a_time():
                 refuse_live(archive.name)
                 archive.prepare(options.existing)
                 host = make_host(spec, options, cloud, archive, folder)
             session = cls(base, host, archive, folder)
+            session._wanted = wanted
             session.hand_in(resolved)
             undo.pop_all()
         return session
@@ -152,6 +157,9 @@ class Session:
         host = self._host
         for watcher in watchers:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
+        if not self._is_new and not self.run.jobs:
+            host.warn(JOBLESS.format(name=self.name))
+        fitting = self._bounded(self._wanted)
         try:
             with _nothing_launched() if self._is_new else nullcontext():
                 await host.start()
@@ -159,6 +167,15 @@ class Session:
             if self._is_new:
                 self._archive.abandon()
             raise
+        if fitting < self.run.spec.limit:
+            host.scale(fitting)
+
+    def _bounded(self, instances: int) -> int:
+        """Return for how many of these instances there are open files; fewer are warned about."""
+        room = make_room(instances)
+        if room.instances < instances:
+            self._host.warn(too_few(room, instances))
+        return room.instances
 
     # --- work ---
 
@@ -207,7 +224,7 @@ class Session:
         """Change how many instances may be alive."""
         if not 1 <= limit <= 1000:
             raise ConfigError(f"a fleet has 1 to 1000 instances, not {limit}", fix="to end it: await fleet.aclose()")
-        self._host.scale(limit)
+        self._host.scale(self._bounded(limit))
 
     # --- waiting ---
 

@@ -9,17 +9,17 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from aspot.aws import belongings, channel, cleanup, images, network, pools, sightings, template
+from aspot.aws import belongings, channel, cleanup, doorway, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
 from aspot.aws.ears import Ears
 from aspot.aws.errors import Trouble, to_error, to_pause
 from aspot.aws.launch import Ground, Launcher
 from aspot.aws.together import together
-from aspot.errors import InternalError
+from aspot.errors import CloudError, InternalError
 from aspot.machine.model import LaunchSpec
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Cloud, CloudFact, CloudPlan, LaunchAnswer, Prepared, Sighting
+from aspot.ports import Cloud, CloudFact, CloudPlan, CloudUnavailable, LaunchAnswer, Prepared, Sighting
 
 T = TypeVar("T")
 UNDO_S = 20.0
@@ -39,6 +39,7 @@ class Ec2Cloud(Cloud):
         self._has_begun = False  # to make things in AWS
         self._eyes = sightings.Eyes(run="", is_local=aws.is_loopback)
         self._ears: Ears | None = None
+        self._group = ""
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -98,6 +99,7 @@ class Ec2Cloud(Cloud):
         )
         self._has_begun = True
         group = plan.security_group or await network.make_group(aws, plan, place.vpc, allowed)
+        self._group = group
         self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
         self._made.groups |= {group} - {plan.security_group}
         ground = Ground(
@@ -198,6 +200,18 @@ class Ec2Cloud(Cloud):
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
         self._eyes.ended |= set(instances)
         return await self._patiently(cleanup.terminate(self._aws, instances))
+
+    async def let_caller_in(self) -> str:
+        """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.
+
+        Only the run's own group is changed. Raises as `sightings`, and `AspotError` if it may not be done.
+        """
+        if self._plan is None or not self._group:
+            return ""
+        try:
+            return await self._patiently(doorway.follow(self._aws, self._plan, self._group))
+        except CloudError as error:
+            raise CloudUnavailable(error.message) from error
 
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""

@@ -138,6 +138,10 @@ def fix_for(trouble: Trouble) -> str:
         return "set the clock (timedatectl set-ntp true), then repeat"
     if trouble.cause is Cause.EXPIRED:
         return LOGIN_FIX
+    if trouble.code == "SSLError":
+        return (
+            "if a proxy of yours opens TLS, AWS_CA_BUNDLE=FILE names its authority; else somebody listens: do not go on"
+        )
     if trouble.cause is Cause.UNREACHABLE:
         return "check the network, the region's name, proxies, and AWS_ENDPOINT_URL if it is set"
     if trouble.code in PERMISSION:

@@ -15,7 +15,7 @@ from aspot.ui.show import viewer
 
 
 def main(args: argparse.Namespace) -> int:
-    """Take the run up; exit codes are those of `aspot run`."""
+    """Take the run up; exit codes are those of `aspot run`, and 1 for a run whose jobs were never written down."""
     attachment = Fleet.attach(
         args.name,
         region=args.region,
@@ -28,7 +28,8 @@ def main(args: argparse.Namespace) -> int:
             await fleet.wait()
         return fleet.results
 
-    return drive(attachment.fleet, see_through(), args)
+    code = drive(attachment.fleet, see_through(), args)
+    return code if attachment.fleet.jobs else code or 1
 
 
 def _may_take_over(name: str) -> bool:

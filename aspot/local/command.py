@@ -72,6 +72,7 @@ def _register_faults(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_duration(late)
     _add_count(late)
     _add_duration(_fault(faults, "expire-credentials", "refuse every request as expired"))
+    _add_duration(_fault(faults, "walls", "let SSH ports obey the rules of security groups"))
     _fault(faults, "quota", "set a vCPU quota, such as L-34B43A08", "code", number=float)
     _add_count(_fault(faults, "lose-answer", "carry an action out, but lose its answer", "action"))
 

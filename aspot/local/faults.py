@@ -27,6 +27,7 @@ KINDS = (
     "lag",
     "deny",
     "late-notice",
+    "walls",
 )
 _ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "lose-answer"})
 _FOREVER = 2**31
@@ -139,6 +140,10 @@ class Faults:
         """Return how late a notice shows on the machine and in its spot request, in seconds; events come at once."""
         fault = self._strikes("late-notice", now)
         return 0.0 if fault is None else float(fault.detail["delay_s"])
+
+    def has_walls(self, *, now: float) -> bool:
+        """Tell whether SSH ports obey security groups."""
+        return any(fault.kind == "walls" for fault in self.active(now))
 
     def refusal_of(self, pool: Pool, *, now: float) -> str | None:
         """Return the error code with which a pool is refused, or None."""

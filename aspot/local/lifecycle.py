@@ -119,7 +119,14 @@ class Lifecycle:
             key_pair=moto.public_key(launch.key_name) if launch.key_name else None,
             ssh_delay_s=machine.ssh_delay_s,
             boots=machine.boots,
+            admits=partial(self._admits, machine),
         )
+
+    def _admits(self, machine: Machine, address: str) -> bool:
+        """Tell whether a machine's security groups let an address in to SSH; without "walls" they are not asked."""
+        if not self._cloud.faults.has_walls(now=self._cloud.now):
+            return True
+        return self._cloud.regions[machine.region].moto.admits_ssh(machine.launch.groups, address)
 
     def end(self, machine: Machine, reason: Reason) -> None:
         """Terminate a machine: `shutting-down` at once, `terminated` a little later; again is no harm."""

@@ -11,6 +11,7 @@ import base64
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from aspot.local.images import Image, PublicImage, public_images
@@ -129,6 +130,11 @@ class MotoRegion:
         if found is None:
             found = self._backend.get_security_group_from_name(name_or_id, vpc)
         return None if found is None else str(found.id)
+
+    def admits_ssh(self, group_ids: Iterable[str], address: str) -> bool:
+        """Tell whether one of these groups has a rule that lets an IP address in to port 22."""
+        groups = [self._backend.get_security_group_from_id(one) for one in group_ids]
+        return any(_admits_ssh(rule, address) for group in groups if group for rule in list(group.ingress_rules))
 
     def groups_holding(self, group_id: str) -> list[str]:
         """Return what keeps a security group in use: interfaces, and other groups whose rules name it."""
@@ -330,6 +336,14 @@ def _subnet(found: Any) -> Subnet:
 
 def _groups_of_interface(eni: Any) -> set[str]:
     return {group.id for group in eni.group_set}
+
+
+def _admits_ssh(rule: Any, address: str) -> bool:
+    is_ssh = rule.ip_protocol == "-1" or (
+        rule.ip_protocol == "tcp" and int(rule.from_port or 0) <= 22 <= int(rule.to_port or 65535)
+    )
+    cidr = (rule.ip_range or {}).get("CidrIp") or (rule.ip_range or {}).get("CidrIpv6")
+    return is_ssh and cidr is not None and ip_address(address) in ip_network(cidr, strict=False)
 
 
 def _names(group: Any, group_id: str) -> bool:

@@ -13,7 +13,7 @@ import attrs
 
 from aspot.machine.model import Checkpoint, LaunchSpec
 from aspot.machine.pool import Pool
-from aspot.ports import Archive, Cloud, CloudPlan, LaunchAnswer, LogSink, Prepared, Sighting
+from aspot.ports import Archive, Cloud, CloudFact, CloudPlan, LaunchAnswer, LogSink, Prepared, Sighting
 
 Check = Callable[[], None]
 """Raises `TakenOver` if this client was."""
@@ -39,6 +39,16 @@ class FencedCloud(Cloud):
     async def sightings(self) -> Sequence[Sighting]:
         """Return every instance of the run that EC2 still shows."""
         return await self.inner.sightings()
+
+    async def hear(self) -> Sequence[CloudFact] | None:
+        """Wait for what EC2 says by itself; the first time, make what is needed for that."""
+        self.check()
+        return await self.inner.hear()
+
+    async def let_caller_in(self) -> str:
+        """Have SSH let in from where the caller is now."""
+        self.check()
+        return await self.inner.let_caller_in()
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances."""

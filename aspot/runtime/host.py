@@ -173,6 +173,10 @@ class RunHost:
         """Change how many instances may be alive at once."""
         self._wiring.post(LimitChanged(at=self._wiring.now(), limit=limit))
 
+    def warn(self, message: str) -> None:
+        """Tell whoever listens something that the user should know."""
+        self._wiring.warn(message)
+
     def stop(self, reason: str) -> None:
         """Cancel every job and end every machine, bounded in time. Harmless to repeat."""
         self._is_closed = True

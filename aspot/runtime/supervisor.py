@@ -22,6 +22,7 @@ from aspot.machine.outstanding import outstanding
 from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired, TakenOver
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
+from aspot.runtime.doorkeeper import Doorkeeper
 from aspot.runtime.driver import MainLoop
 from aspot.runtime.listening import Listening
 from aspot.runtime.pauses import Pauses
@@ -158,6 +159,7 @@ class Supervisor:
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
             group.start_soon(dispatch.guarded, Listening(self.wiring, poller.hurry).run)
+            group.start_soon(self._service, Doorkeeper(self.wiring).run)
             await self._loop.until_over(dispatch, poller)
             group.cancel_scope.cancel()
 

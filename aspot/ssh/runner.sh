@@ -665,8 +665,8 @@ cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it h
   tail -c 2000 "$D/stderr"; }
 
 await_boot() { # cloud-init holds apt's lock and others until it is done; it may also never be
-  i=0
-  while [ -d /run/cloud-init ] && [ ! -e /var/lib/cloud/instance/boot-finished ] && [ $i -lt 120 ]; do
+  i=0 run=${ASPOT_CLOUD_INIT:-/run/cloud-init} done=${ASPOT_BOOT_FINISHED:-/var/lib/cloud/instance/boot-finished}
+  while [ -d "$run" ] && [ ! -e "$done" ] && [ $i -lt 120 ]; do
     nap 100
     i=$((i + 1))
   done; }

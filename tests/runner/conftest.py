@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
@@ -50,9 +50,9 @@ class Answer:
 
 
 class Machine:
-    """A machine that runs the runner in one shell."""
+    """A machine that runs the runner in one shell; `within` is the start of a command line that everything runs by."""
 
-    def __init__(self, folder: Path, shell: str) -> None:
+    def __init__(self, folder: Path, shell: str, within: Sequence[str] = ()) -> None:
         self.folder, self.shell = folder, shell
         self.home = folder / "ho me"
         self.bin = folder / "bin"
@@ -86,7 +86,7 @@ class Machine:
         self._answers: dict[int, Answer] = {}
         self._arrived = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*within, sys.executable, "-I", str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         threading.Thread(target=self._listen, daemon=True).start()
 

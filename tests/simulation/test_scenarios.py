@@ -145,7 +145,10 @@ def check_where_the_time_went(result: Result, notice_s: float) -> None:
     assert first.gap < second.boot + 5
     worked_s = (second.started - first.started).total_seconds() + second.useful
     assert first.useful + first.gap + second.useful == pytest.approx(worked_s, abs=0.01)
-    assert first.useful + second.useful == pytest.approx(LONG.work_s, abs=LONG.checkpoint_s + 0.5)
+    in_vain_s = (
+        first.useful + second.useful - LONG.work_s
+    )  # done after the last checkpoint was written, before it was here
+    assert -0.5 < in_vain_s < LONG.checkpoint_s + 0.5
 
 
 def test_what_the_user_named_for_a_notice_comes_home_beside_the_handover():
@@ -471,6 +474,7 @@ def test_a_partition_of_ten_minutes_costs_nothing():
     world = simulate(story)
     assert outcomes(world, "a") == [Outcome.SUCCEEDED]
     assert len(world.cloud.machines) == 1
+    assert 5 <= world.cloud.calls["let_caller_in"] <= 11  # our own address is asked for, once a minute
 
 
 def test_a_reboot_loses_the_attempt_but_not_the_job():

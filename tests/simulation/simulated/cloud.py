@@ -220,6 +220,10 @@ class SimCloud:
             self.prices[pool] *= self.world.chance.uniform(1 - self.drift, 1 + self.drift)
         return dict(self.prices)
 
+    async def let_caller_in(self) -> str:
+        await self._call("let_caller_in")
+        return ""
+
     async def clean_up(self) -> Sequence[str]:
         await self._call("clean_up")
         self.sticky -= 1
