@@ -99,6 +99,23 @@ class Notice:
 
 
 @attrs.frozen(kw_only=True)
+class Keep:
+    """A failed job's machine stays for a look.
+
+    Args:
+        job: The job that failed on it.
+        since: Since when; or since when its confirmation is waited for.
+        until: When it ends itself.
+        is_fixed: Whether it has confirmed that it will, whoever is there then.
+    """
+
+    job: str
+    since: datetime
+    until: datetime
+    is_fixed: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class JobSpec:
     """A job after every option was checked and resolved; what the journal keeps.
 
@@ -184,6 +201,7 @@ class RunSpec:
         market: `spot`, `on-demand` or `spot-first`.
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
+        keep_failed_s: A failed job's machine stays this long for a look; None for not.
     """
 
     id: str
@@ -199,6 +217,7 @@ class RunSpec:
     market: str = "spot"
     max_price_usd: float | None = None
     disk_gb: int = 8
+    keep_failed_s: float | None = None
 
 
 @attrs.frozen(kw_only=True)
