@@ -42,6 +42,8 @@ class Fleet:
         existing: What to do when that folder is there: `refuse`, `resume` (skip jobs that succeeded with the same
             inputs) or `replace` (the old folder moves to `<name>.1`).
         capacity_timeout: How long a job waits for capacity before it is `lost`.
+        keep_failed: The instance of a job that failed or timed out for good stays this long for a look, then ends
+            itself; `Results.kept` says how to get in and what it costs. None: it ends with the others.
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 
@@ -232,10 +234,10 @@ class Fleet:
     ) -> None:
         if kind is None:
             await self.aclose()
-        else:
-            await self.stop(
-                "cancelled" if issubclass(kind, asyncio.CancelledError) else f"{kind.__name__} in the caller"
-            )
+        elif issubclass(kind, asyncio.CancelledError):
+            await self.stop("cancelled")
+        elif self._session is not None:  # an exception may well tell of the very failure that is to be looked at
+            await self._session.stop(f"{kind.__name__} in the caller", spares_kept=issubclass(kind, Exception))
 
     # --- work ---
 

@@ -144,6 +144,7 @@ def _thing(kind: Kind, how: _Look, item: Mapping[str, Any]) -> Thing:
         version=seen.get(tags.VERSION, ""),
         request=seen.get(tags.REQUEST, ""),
         expires=tags.moment(seen.get(tags.EXPIRES, "")),
+        kept=tags.moment(seen.get(tags.KEPT, "")),
         title=how.title(item),
         **(_machine(item) if kind is Kind.INSTANCE else {"state": str(item.get("State") or item.get("Status") or "")}),
     )

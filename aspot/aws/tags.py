@@ -1,4 +1,4 @@
-"""The tags of everything that a run makes: written in the call that makes it, never after."""
+"""The tags of everything that a run makes: written in the call that makes it, but for the one of a kept instance."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ REQUEST = "aspot:request"
 OWNER = "aspot:owner"
 EXPIRES = "aspot:expires"
 VERSION = "aspot:v"
+KEPT = "aspot:kept"
+"""Seconds since 1970: until then a failed job's instance stays for a look, and ends itself."""
 LOCAL_PORT = "aspot-local:ssh-port"
 """Put on instances by the local cloud where port 22 is not to be had; honoured on a loopback endpoint only."""
 

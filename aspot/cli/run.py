@@ -89,7 +89,7 @@ def _confirm(args: argparse.Namespace) -> None:
 
 def fleet_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `Fleet` that were given."""
-    names = ("instances", "budget", "deadline", "max_life", "idle", "hold", "capacity_timeout")
+    names = ("instances", "budget", "deadline", "max_life", "idle", "hold", "capacity_timeout", "keep_failed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     existing = "replace" if args.replace else "resume" if args.resume else "refuse"
     return {**given, "profile": profile_of(args), "results": args.results, "existing": existing}

@@ -71,8 +71,9 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "results": ("results", _folder),
     "existing": ("existing", _existing),
     "capacity_timeout": ("capacity_timeout_s", _seconds),
+    "keep_failed": ("keep_failed_s", _some_seconds),
 }
-_MAY_BE_NONE = frozenset({"instances", "budget", "deadline"})
+_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed"})
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +92,7 @@ class FleetOptions:
         results: The folder of all fleets' results, absolute.
         existing: `refuse`, `resume` or `replace`.
         capacity_timeout_s: How long a job waits for capacity.
+        keep_failed_s: How long a failed job's instance stays for a look; None for not.
     """
 
     name: str | None
@@ -104,6 +106,7 @@ class FleetOptions:
     results: Path = attrs.field(factory=lambda: Path("aspot-results").absolute())
     existing: str = "refuse"
     capacity_timeout_s: float = 3600.0
+    keep_failed_s: float | None = None
 
     @classmethod
     def check(cls, name: str | None, profile: str | Profile, options: Mapping[str, Any]) -> Self:
@@ -150,6 +153,7 @@ class FleetOptions:
             market=self.profile.market,
             max_price_usd=self.profile.max_price,
             disk_gb=self.profile.disk,
+            keep_failed_s=self.keep_failed_s,
         )
 
 

@@ -85,15 +85,17 @@ class SqliteJournal(Journal):
         self._rang = rang
         return await self._in_thread(lambda: _take_requests(self._connection))
 
-    async def finish(self, left: Sequence[str]) -> None:
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
         """Mark the run as ended, and delete its SSH keys if nothing is left that they would open (THREATS T14).
 
         Args:
             left: What is still there, as text for people.
+            kept: Machines that stay for a look on purpose, as JSON objects.
         """
-        row = (datetime.now(UTC).isoformat(), json.dumps(list(left)))
-        await self._in_thread(lambda: self._connection.execute("UPDATE meta SET ended = ?, leftover = ?", row))
-        if not left:
+        row = (datetime.now(UTC).isoformat(), json.dumps(list(left)), json.dumps(list(kept)))
+        update = "UPDATE meta SET ended = ?, leftover = ?, kept = ?"
+        await self._in_thread(lambda: self._connection.execute(update, row))
+        if not left and not kept:
             await self._in_thread(lambda: shutil.rmtree(self.folder.keys, ignore_errors=True))
 
     async def aclose(self) -> None:

@@ -78,8 +78,9 @@ def on_demand_cost(run: Run) -> float | None:
 
 
 def reserve(run: Run) -> float:
-    """Return what bringing all home may still cost: each machine `DRAIN_S`, a first minute if it has not
-    begun, and its whole time if it is kept for a look.
+    """Return what bringing all home may still cost.
+
+    That is `DRAIN_S` of each machine, a first minute if it has not begun, and its whole time if it is kept for a look.
     """
     alive = sum(_reserve_of(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
     return alive + sum(_asked_reserve(run, run.requests[name]) for name in run.asked)

@@ -105,7 +105,7 @@ def test_the_run_ends_without_it_once_it_has_confirmed_its_end() -> None:
 
 
 def test_no_job_goes_there_and_none_waits_for_it() -> None:
-    world, (name,), effects = failing(limit=1)
+    world, (name,), _ = failing(limit=1)
     world.submit("b")
     (other,) = world.answer()
     assert world.run.counted == 1
@@ -241,7 +241,7 @@ def test_the_run_may_spend_what_is_not_set_aside_only() -> None:
 
 
 def test_what_does_not_fit_the_budget_is_not_kept_and_that_is_said() -> None:
-    world, (name,), effects = failing(budget_usd=0.01)
+    _, _, effects = failing(budget_usd=0.01)
     (told,) = news(nw.Warned, effects)
     assert told.message.startswith("f_1: not kept for a look at a: it would cost $0.01")
     assert told.message.endswith(", and the budget has no room for it")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
 import attrs
 
+from aspot.errors import ConfigError
 from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
 from aspot.ports import (
@@ -49,6 +50,7 @@ class SimRemote:
     world: World
     is_closed: bool = False
     connects: int = 0
+    has_full_disk: bool = False
 
     async def connect(self, target: Target) -> Link:
         machine = self.world.cloud.machines[target.instance]
@@ -65,6 +67,11 @@ class SimRemote:
         link = SimLink(self.world, machine)
         self.world.links.append(link)
         return link
+
+    async def ways_in(self, targets: Sequence[Target]) -> Sequence[str]:
+        if self.has_full_disk:
+            raise ConfigError("host keys cannot be written: no space left on device")
+        return [f"ssh {target.user}@{target.address}" for target in targets]
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -118,6 +125,12 @@ class SimLink:
     async def renew(self) -> None:
         await self._hop()
         self.machine.renewed = self.world.loop.time()
+
+    async def keep(self, seconds: float) -> None:
+        await self._hop()
+        self.machine.keep(seconds)
+        self.world.happened["keep"] += 1
+        await self._hop()
 
     async def deliver(self, order: AttemptOrder) -> Delivered:
         await self._hop(0.05, 1.0)

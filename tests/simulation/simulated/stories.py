@@ -45,6 +45,7 @@ def run_options(chance: random.Random) -> dict[str, object]:
         "idle_s": chance.choice((0.0, 60.0)),
         "capacity_timeout_s": chance.choice((120.0, 3600.0)),
         "market": chance.choice(("spot", "spot", "spot-first", "on-demand")),
+        "keep_failed_s": chance.choice((None, 20.0, 600.0, 1800.0)),
     }
 
 
