@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any
 
 from aspot.machine import remains
@@ -47,8 +47,12 @@ def read(resource: Mapping[str, Any]) -> dict[str, str]:
 
 
 def moment(text: str) -> datetime | None:
-    """Return the moment that a tag such as `aspot:expires` tells in seconds since 1970; None if it cannot be read."""
+    """Return the moment that a tag such as `aspot:expires` tells in seconds since 1970; None if it cannot be read.
+
+    The last year there is counts as unreadable: it may not be one in the time of this place.
+    """
     try:
-        return datetime.fromtimestamp(float(text), UTC)
+        found = datetime.fromtimestamp(float(text), UTC)
+        return found if found.year < MAXYEAR else None
     except (ValueError, OverflowError, OSError):
         return None

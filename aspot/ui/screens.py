@@ -108,7 +108,7 @@ def _counts(run: Run) -> Iterator[str]:
 
 def _outlook(run: Run) -> Iterator[str]:
     left = left_s(run)
-    alive = len(run.live)
+    alive = len(run.live) - len(run.kept)
     if run.phase is RunPhase.STOPPING:
         yield "stopping"
     elif run.jobs and alive and all(job.status.is_final for job in run.jobs.values()):

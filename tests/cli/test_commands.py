@@ -26,6 +26,7 @@ RESULT = {
 }  # fmt: skip
 INSTANCE = {
     "name", "instance_id", "state", "phase", "type", "zone", "address", "lifecycle", "run", "job", "cost_usd",
+    "kept_until",
 }  # fmt: skip
 
 
