@@ -2,7 +2,9 @@
 
 import json
 import shlex
+import signal
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -154,3 +156,34 @@ def test_wrong_use(aspot, cloud, bad):
     assert code == 2
     assert "keep_failed 'soon' is not a duration" in err
     assert aspot("run", bad, "--keep-failed", "0")[0] == 2
+
+
+PROGRAM = """
+import asyncio, sys
+from aspot import Fleet
+
+async def main():
+    async with Fleet("program", keep_failed="30m", show=False) as fleet:
+        fleet.submit(sys.argv[1])
+        (await fleet.wait()).check()
+
+asyncio.run(main())
+"""
+
+
+def test_an_exception_in_a_program_leaves_it(aspot, cloud, bad, start):
+    program = start(Piped, bad, program=[sys.executable, "-c", PROGRAM])
+    assert program.end() == 1
+    assert "JobsFailed" in program.err
+    assert len(cloud.alive()) == 1
+    assert entered(way_in(aspot("status", "program")[1]), "echo here") == "here\n"
+    assert aspot("down", "program") == (0, "Nothing left (checked).\n", "ending program\n")
+
+
+def test_a_signal_ends_it(cloud, bad, start):
+    run = start(Piped, "run", bad, write("long.sh", "sleep 300\n"), "-n", "ended", "--keep-failed", "30m")
+    run.says("kept for")
+    run.signal(signal.SIGTERM)
+    assert run.end() == 130
+    assert "Nothing left (checked).\n" in run.out
+    assert cloud.alive() == []

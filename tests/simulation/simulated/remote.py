@@ -128,6 +128,8 @@ class SimLink:
 
     async def keep(self, seconds: float) -> None:
         await self._hop()
+        if self.world.strikes("sluggish"):
+            await self._hop(10.0, 20.0)
         self.machine.keep(seconds)
         self.world.happened["keep"] += 1
         await self._hop()

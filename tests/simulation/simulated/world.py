@@ -52,6 +52,7 @@ class Faults:
     stillborn: float = 0.0  # ends while pending: no capacity after all
     powerless: float = 0.0  # cannot power itself off: no lease holds there
     torn: float = 0.0  # a status is read without its end
+    sluggish: float = 0.0  # a message to keep a machine is long on its way
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -82,6 +83,7 @@ class Faults:
             stillborn=rate(0.2),
             powerless=rate(0.1),
             torn=rate(0.3),
+            sluggish=rate(0.5),
         )
 
 
