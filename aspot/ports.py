@@ -366,11 +366,11 @@ class Remote(Protocol):
     async def connect(self, target: Target) -> Link:
         """Connect, verified from the first byte; one try. Raises `NotReady`, `HostKeyMismatch`, `LinkDropped`."""
 
-    async def ways_in(self, targets: Sequence[Target]) -> Sequence[str]:
-        """Return for each machine the command that opens it from a shell, its host key checked.
+    async def way_in(self, target: Target) -> str:
+        """Return the command that opens a machine from a shell, its host key checked; write down what that needs.
 
         Raises:
-            AspotError: If what the commands need cannot be written down.
+            AspotError: If it cannot be written down.
         """
 
     async def aclose(self) -> None:

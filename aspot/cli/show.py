@@ -18,7 +18,9 @@ from aspot.journal.runs import RunInfo
 from aspot.machine.model import Run
 from aspot.machine.money import instance_cost
 from aspot.results import Kept
+from aspot.runtime.outcomes import kept_machines
 from aspot.ui.closing import kept_lines
+from aspot.ui.figures import at_moment
 from aspot.ui.tables import LsRow, ls_row, ls_text, status_text
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ def status(args: argparse.Namespace) -> int:
     if info.trouble:
         raise AspotError(f"{info.name}: {info.trouble}")
     run = journals.replay(info.folder)
-    kept = info.kept_at(datetime.now(UTC))
+    kept = _kept(info, run)
     now = datetime.now(UTC) if info.ended is None or kept else info.ended
     if args.json:
         print(json.dumps(_status_json(info, run), indent=1, default=str))
@@ -147,6 +149,14 @@ def status(args: argparse.Namespace) -> int:
         name = info.name
         print(f"Nobody drives it: aspot attach {name} goes on with it, aspot down {name} ends it.", file=sys.stderr)
     return 0
+
+
+def _kept(info: RunInfo, run: Run) -> tuple[Kept, ...]:
+    """Return the machines that stay for a look now, as far as the journal knows."""
+    now = datetime.now(UTC)
+    if info.ended is not None:
+        return info.kept_at(now)
+    return tuple(item for item in kept_machines(at_moment(run, now)) if item.until > now)
 
 
 def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
@@ -164,7 +174,7 @@ def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
         "ended": ended,
         "jobs": jobs,
         "cost_usd": cost_now(run),
-        "kept": [item.to_json() for item in info.kept_at(datetime.now(UTC))],
+        "kept": [item.to_json() for item in _kept(info, run)],
     }
 
 

@@ -227,7 +227,13 @@ class TerminateFailed(InstanceEvent):
 
 @attrs.frozen(kw_only=True)
 class MachineKept(InstanceEvent):
-    """It confirmed that it ends itself at the time that it is kept until, whoever is there then."""
+    """It confirmed that it ends itself at the time that it is kept until, whoever is there then.
+
+    `way` is the command that opens it from a shell until then, as `user`; "" if that could not be made ready.
+    """
+
+    user: str
+    way: str
 
 
 # --- one attempt -----------------------------------------------------------------------------------------------------

@@ -49,20 +49,23 @@ def confirmed(change: Change, event: ev.MachineKept, old: InstanceRecord) -> Non
     keep = _keep_of(change.run, event.instance)
     if keep.is_fixed:
         return
-    instance = change.instance(event.instance, keep=attrs.evolve(keep, is_fixed=True))
+    keep = attrs.evolve(keep, is_fixed=True, user=event.user, way=event.way)
+    instance = change.instance(event.instance, keep=keep)
     rate, most = instance_rate(change.run, instance), kept_cost(change.run, instance)
     rest = short_duration(max(0.0, (keep.until - change.now).total_seconds()))
+    way = f": {keep.way}" if keep.way else ""
     change.announce(
         nw.InstanceKept(
             time=change.now,
             fleet=change.run.spec.name,
             job=keep.job,
             instance=old.label,
-            message=f"{old.label}: kept for {rest} for a look at {keep.job}, {price(rate)}/h",
+            message=f"{old.label}: kept for {rest} for a look at {keep.job}, {price(rate)}/h{way}",
             instance_id=old.id,
             until=keep.until,
             price_usd_per_hour=rate,
             most_usd=most,
+            ssh=keep.way,
         )
     )
 

@@ -62,12 +62,16 @@ class InstanceEnded(News):
 
 @attrs.frozen(kw_only=True)
 class InstanceKept(News):
-    """A failed job's instance stays for a look until then, and ends itself; it can cost this much more by then."""
+    """A failed job's instance stays for a look until then, and ends itself; it can cost this much more by then.
+
+    `ssh` is the command that opens it; "" if it could not be made ready.
+    """
 
     instance_id: str
     until: datetime
     price_usd_per_hour: float
     most_usd: float
+    ssh: str
 
 
 @attrs.frozen(kw_only=True)

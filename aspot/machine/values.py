@@ -107,12 +107,16 @@ class Keep:
         since: Since when; or since when its confirmation is waited for.
         until: When it ends itself.
         is_fixed: Whether it has confirmed that it will, whoever is there then.
+        user: The login user there.
+        way: The command that opens it from a shell; "" if it could not be made ready.
     """
 
     job: str
     since: datetime
     until: datetime
     is_fixed: bool = False
+    user: str = ""
+    way: str = ""
 
 
 @attrs.frozen(kw_only=True)

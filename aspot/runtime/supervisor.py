@@ -22,7 +22,7 @@ from aspot.results import Kept
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
 from aspot.runtime.driver import MainLoop
-from aspot.runtime.kept import kept_machines
+from aspot.runtime.outcomes import kept_machines
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.poller import Poller
 from aspot.runtime.reaper import Reaper
@@ -204,14 +204,14 @@ class Supervisor:
         if self.run.live and not (self._is_abandoned or self.run.stop is not None):
             with anyio.CancelScope(shield=True):
                 await end_all(self.wiring, self._endable(), limit_s=LEAVE_S, spared=kept_in(self.run))
-                self.kept = await kept_machines(self.wiring)
+        self.kept = kept_machines(self.run)
         self.left = machines_left(self.run, {})
         await self._close()
 
     async def _wind_up(self) -> None:
         with self._ending:
             shown = await self._end_rest()
-            self.kept = await kept_machines(self.wiring)
+            self.kept = kept_machines(self.run)
             left = machines_left(self.run, shown)
             self.left = (*left, UNCHECKED)
             rest = await self._clean_up()

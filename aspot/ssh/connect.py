@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -85,15 +85,15 @@ class SshRemote(Remote):
         link.on_close = functools.partial(self._links.discard, link)
         return link
 
-    async def ways_in(self, targets: Sequence[Target]) -> Sequence[str]:
-        """Return for each machine the `ssh` command that opens it, and write down the host keys that it is to believe.
+    async def way_in(self, target: Target) -> str:
+        """Return the `ssh` command that opens a machine, and write down the host key that it is to believe.
 
         Raises:
-            ConfigError: If they cannot be written down.
+            ConfigError: If that cannot be written down.
         """
-        believed = [line for target in targets for line in self._believed(target)]
-        path = await anyio.to_thread.run_sync(self._keys.write_known_hosts, believed)
-        return [ssh_command(target, key=self._keys.client_key_path, known_hosts=path) for target in targets]
+        write = self._keys.write_known_hosts
+        path = await anyio.to_thread.run_sync(write, target.instance, self._believed(target))
+        return ssh_command(target, key=self._keys.client_key_path, known_hosts=path)
 
     def _believed(self, target: Target) -> list[str]:
         """Return the lines of `known_hosts` for a machine: its key, and the one it said it will serve, if unseen."""

@@ -20,7 +20,6 @@ TYPE = "ssh-ed25519"
 CLIENT_KEY = "client_key"
 HOST_KEY = "injected_host_key"
 PINNED = "host-keys"
-KNOWN_HOSTS = "known_hosts"
 
 
 @attrs.define
@@ -120,16 +119,17 @@ class RunKeys:
         self._path(instance, "next").replace(self._path(instance, "pub"))
         self._pinned[instance] = self._candidates.pop(instance)
 
-    def write_known_hosts(self, lines: Sequence[str]) -> Path:
-        """Write down the host keys that a shell's `ssh` is to believe; return the file. Blocks.
+    def write_known_hosts(self, instance: str, lines: Sequence[str]) -> Path:
+        """Write down the host keys that a shell's `ssh` is to believe of an instance; return the file. Blocks.
 
         Args:
+            instance: EC2 id.
             lines: As `known_hosts` has them.
 
         Raises:
             ConfigError: If it cannot be written.
         """
-        path = self.folder / KNOWN_HOSTS
+        path = self._path(instance, "known_hosts")
         fresh = path.with_suffix(f".{os.getpid()}")
         try:
             fresh.unlink(missing_ok=True)

@@ -10,13 +10,12 @@ from aspot.machine.model import Run
 from aspot.machine.money import cost_per_hour, on_demand_cost
 from aspot.machine.quantities import price, short_duration
 from aspot.results import Kept, Results
-from aspot.ui.safe import one_line
+from aspot.ui.safe import COMMAND_LIMIT, one_line
 
 _ORDER = ("succeeded", "failed", "timed_out", "cancelled", "lost", "budget")
 _WORDS = {"timed_out": "timed out", "budget": "not finished: budget spent"}
 _LEAST_REDONE_S = 0.5
 _LEAST_USD = 1e-9
-_LONGEST_COMMAND = 4000
 
 
 def closing_lines(run: Run, results: Results, left: Sequence[str], kept: Sequence[Kept] = ()) -> tuple[str, ...]:
@@ -94,6 +93,6 @@ def kept_lines(name: str, kept: Sequence[Kept]) -> Iterator[str]:
         cost = f"{price(item.price_per_hour)}/h, at most {price(item.most)} more"
         yield one_line(f"Kept for a look at {item.job}: {item.name}, {cost}; it ends itself at {ends}")
         if item.ssh:
-            yield f"  {one_line(item.ssh, limit=_LONGEST_COMMAND)}"
+            yield f"  {one_line(item.ssh, limit=COMMAND_LIMIT)}"
     if kept:
         yield f"End {'it' if len(kept) == 1 else 'them'} sooner: aspot down {one_line(name)}"

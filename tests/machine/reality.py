@@ -122,7 +122,7 @@ class Reality(World):
         """A machine says that it ends itself in time, or is never heard of."""
         name = self.keeps.pop(index % len(self.keeps))
         if is_good and self.boxes[name].state in ALIVE:
-            self.send(ev.MachineKept, instance=name)
+            self.send(ev.MachineKept, instance=name, user="u", way="")
 
     def goes(self, box: Box) -> bool:
         """Tell whether the machine is known to go away against our will."""

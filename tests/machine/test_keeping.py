@@ -31,7 +31,7 @@ def failing(*jobs: str, code: int = 1, why: str = "exit", job_options=None, **op
 
 
 def confirm(world: World, name: str) -> list[ef.Effect]:
-    return world.send(ev.MachineKept, instance=name)
+    return world.send(ev.MachineKept, instance=name, user="ec2-user", way=f"ssh {name}")
 
 
 @pytest.mark.parametrize(("code", "why"), [(1, "exit"), (143, "timeout"), (1, "disk_full")])
@@ -97,6 +97,8 @@ def test_the_run_ends_without_it_once_it_has_confirmed_its_end() -> None:
     assert world.run.phase is RunPhase.ENDED
     assert (told.job, told.instance, told.instance_id) == ("a", "f_1", name)
     assert told.until == world.now + timedelta(seconds=HALF_HOUR_S)
+    assert told.ssh == f"ssh {name}"
+    assert told.message.endswith(f"/h: ssh {name}")
     assert told.most_usd == pytest.approx(told.price_usd_per_hour / 2)
     assert told.message.startswith("f_1: kept for 30 min 0 s for a look at a, $0.0")
     assert world.run.instances[name].is_kept

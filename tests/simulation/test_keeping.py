@@ -164,4 +164,4 @@ def test_the_way_in_may_not_be_had() -> None:
 
     world = simulate(story, keep_failed_s=SECONDS)
     assert [kept.ssh for kept in world.host.kept] == [""]
-    assert any("cannot be written down" in news.message for news in world.news)
+    assert any("the way in cannot be written down" in news.message for news in world.news)

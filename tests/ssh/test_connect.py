@@ -7,6 +7,7 @@ import os
 import shlex
 import stat
 import subprocess
+from pathlib import Path
 
 import anyio
 import asyncssh
@@ -241,7 +242,7 @@ def in_words_of_ssh(command):
 
 
 @pytest.mark.parametrize("folder", ["keys", "my keys/of 'it'"])
-async def test_the_ways_in_are_commands_that_openssh_takes(tmp_path, folder):
+async def test_the_way_in_is_a_command_that_openssh_takes(tmp_path, folder):
     keys = RunKeys.generate(tmp_path / folder)
     own, next_one = (asyncssh.generate_private_key("ssh-ed25519").convert_to_public() for _ in range(2))
     keys.propose("i-1", own)
@@ -249,34 +250,34 @@ async def test_the_ways_in_are_commands_that_openssh_takes(tmp_path, folder):
     keys.propose("i-2", next_one)
     one = Target(instance="i-1", label="t_1", address="198.51.100.7", port=22, user="ec2-user")
     two = Target(instance="i-2", label="t_2", address="127.0.0.2", port=2022, user="admin")
-    first, second = await SshRemote(keys, RUN).ways_in([one, two])
-    known_hosts = keys.folder / "known_hosts"
+    first, second = [await SshRemote(keys, RUN).way_in(target) for target in (one, two)]
     found = in_words_of_ssh(first)
     assert (found["user"], found["hostname"], found["port"]) == ("ec2-user", "198.51.100.7", "22")
     assert (found["stricthostkeychecking"], found["identitiesonly"]) == ("true", "yes")
     assert found["identityfile"] == str(keys.client_key_path)
-    assert found["userknownhostsfile"].strip('"') == str(known_hosts)
-    assert in_words_of_ssh(second)["port"] == "2022"
-    assert stat.S_IMODE(known_hosts.stat().st_mode) == 0o600
+    other = in_words_of_ssh(second)
+    assert other["port"] == "2022"
 
-    def believed(host):
+    def believed(host, known_hosts):
+        assert stat.S_IMODE(Path(known_hosts).stat().st_mode) == 0o600
         looked = subprocess.run(
             ["ssh-keygen", "-F", host, "-f", known_hosts], capture_output=True, text=True, check=True
         )
         lines = (line for line in looked.stdout.splitlines() if not line.startswith("#"))
         return {asyncssh.import_public_key(line.split(" ", 1)[1]) for line in lines}
 
-    assert believed("198.51.100.7") == {own}
-    assert believed("[127.0.0.2]:2022") == {keys.injected.convert_to_public(), next_one}
-    await SshRemote(keys, RUN).ways_in([one])
-    assert len(known_hosts.read_text().splitlines()) == 1
+    assert believed("198.51.100.7", found["userknownhostsfile"].strip('"')) == {own}
+    both = {keys.injected.convert_to_public(), next_one}
+    assert believed("[127.0.0.2]:2022", other["userknownhostsfile"].strip('"')) == both
+    assert await SshRemote(keys, RUN).way_in(one) == first
 
 
-async def test_ways_in_that_cannot_be_written_down_are_an_error(tmp_path):
+async def test_a_way_in_that_cannot_be_written_down_is_an_error(tmp_path):
     keys = RunKeys.generate(tmp_path / "keys")
-    (keys.folder / "known_hosts").mkdir()
+    (keys.folder / "host-keys/i-0001.known_hosts").mkdir()
+    target = Target(instance="i-0001", label="t_1", address="127.0.0.1", port=22, user="u")
     with pytest.raises(ConfigError, match="host keys cannot be written"):
-        await SshRemote(keys, RUN).ways_in([])
+        await SshRemote(keys, RUN).way_in(target)
 
 
 async def test_keys_are_never_written_over_or_made_up(tmp_path):

@@ -234,6 +234,7 @@ class Scenes:
                 "until": self.at(1800),
                 "price_usd_per_hour": 0.036,
                 "most_usd": 0.018,
+                "ssh": "ssh -i key ec2-user@198.51.100.7",
             },
             nw.LaunchRefused: {"code": "InsufficientInstanceCapacity", "pool": "c7g.large us-east-1a"},
             nw.JobStarted: {"attempt": 1, "instance_id": "i-1"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,10 +68,10 @@ class SimRemote:
         self.world.links.append(link)
         return link
 
-    async def ways_in(self, targets: Sequence[Target]) -> Sequence[str]:
+    async def way_in(self, target: Target) -> str:
         if self.has_full_disk:
             raise ConfigError("host keys cannot be written: no space left on device")
-        return [f"ssh {target.user}@{target.address}" for target in targets]
+        return f"ssh {target.user}@{target.address}"
 
     async def aclose(self) -> None:
         self.is_closed = True
