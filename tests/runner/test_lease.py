@@ -21,8 +21,7 @@ def arm(machine, *, term=LONG, idle=LONG, hold=LONG, life=LONG, env=None):
 
 def pid_of(machine, name):
     path = machine.home / ".aspot/.machine" / name
-    until(path.exists)
-    return int(path.read_text().split()[0])
+    return int(until(lambda: path.exists() and path.read_text().split())[0])  # it is written in place: empty at first
 
 
 def test_a_machine_nobody_cares_for_ends_itself(machine):
