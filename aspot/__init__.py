@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aspot.jobs import Job, grid
     from aspot.machine.news import News
     from aspot.profiles import Profile
-    from aspot.results import Attempt, Result, Results
+    from aspot.results import Attempt, Kept, Result, Results
 
 _HOMES = {
     "AspotError": "aspot.errors",
@@ -48,6 +48,7 @@ _HOMES = {
     "Job": "aspot.jobs",
     "JobHandle": "aspot.fleet",
     "JobsFailed": "aspot.errors",
+    "Kept": "aspot.results",
     "LinkError": "aspot.errors",
     "News": "aspot.machine.news",
     "Profile": "aspot.profiles",
@@ -74,6 +75,7 @@ __all__ = [
     "Job",
     "JobHandle",
     "JobsFailed",
+    "Kept",
     "LinkError",
     "News",
     "Profile",

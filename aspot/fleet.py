@@ -46,6 +46,8 @@ class Fleet:
             profile's `market` says.
         rebalance: What jobs do when EC2 recommends to leave their machine, which may come before a notice, or without
             one: `save` their checkpoint, or `move` to another pool as well, if they have one (and no `on_notice`).
+        keep_failed: The instance of a job that failed or timed out for good stays this long for a look, then ends
+            itself; `Results.kept` says how to get in and what it costs. None: it ends with the others.
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 
@@ -239,10 +241,10 @@ class Fleet:
     ) -> None:
         if kind is None:
             await self.aclose()
-        else:
-            await self.stop(
-                "cancelled" if issubclass(kind, asyncio.CancelledError) else f"{kind.__name__} in the caller"
-            )
+        elif issubclass(kind, asyncio.CancelledError):
+            await self.stop("cancelled")
+        elif self._session is not None:  # an exception may well tell of the very failure that is to be looked at
+            await self._session.stop(f"{kind.__name__} in the caller", spares_kept=issubclass(kind, Exception))
 
     # --- work ---
 

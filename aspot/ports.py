@@ -194,8 +194,14 @@ class Cloud(Protocol):
         Raises as `sightings`.
         """
 
-    async def clean_up(self) -> Sequence[str]:
-        """Delete what the run made beside instances (template, group); return what is left, as text for people."""
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        """Write onto an instance until when it is kept for a look, for other computers. Raises as `sightings`."""
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
+        """Delete what the run made beside instances (template, group); return what is left, as text for people.
+
+        Instances that are kept for a look stay, and so does what they need: neither is left behind.
+        """
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -371,6 +377,9 @@ class Link(Protocol):
     async def renew(self) -> None:
         """Renew the lease."""
 
+    async def keep(self, seconds: float) -> None:
+        """Have the machine end itself after so many seconds, and not before, whoever is there then. May be repeated."""
+
     async def deliver(self, order: AttemptOrder) -> Delivered:
         """Put the job's files and checkpoint into the attempt's fresh folder, verified. Raises `Undeliverable`."""
 
@@ -414,6 +423,13 @@ class Remote(Protocol):
     async def connect(self, target: Target) -> Link:
         """Connect, verified from the first byte; one try. Raises `NotReady`, `HostKeyMismatch`, `LinkDropped`."""
 
+    async def way_in(self, target: Target) -> str:
+        """Return the command that opens a machine from a shell, its host key checked; write down what that needs.
+
+        Raises:
+            AspotError: If it cannot be written down.
+        """
+
     async def aclose(self) -> None:
         """Close everything."""
 
@@ -433,8 +449,8 @@ class Journal(Protocol):
     def check(self) -> None:
         """Raise `TakenOver` if another client has taken the run up; costs next to nothing while none has."""
 
-    async def finish(self, left: Sequence[str]) -> None:
-        """Mark the run as ended."""
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
+        """Mark the run as ended: what is left, as text, and which machines are kept on purpose, as JSON objects."""
 
     async def aclose(self) -> None:
         """Close it."""

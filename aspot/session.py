@@ -304,13 +304,13 @@ class Session:
         from aspot.machine.money import cost_now
         from aspot.ui.closing import closing_lines
 
-        results = Results(found, cost=cost_now(self.run), left=self._host.left)
+        results = Results(found, cost=cost_now(self.run), left=self._host.left, kept=self._host.kept)
         if self._host.taken is not None:
             results.summary = "\n".join(taken_lines(self.name, self._host.taken.client))
         elif self._host.is_detached:
             results.summary = "\n".join(farewell_lines(self.run))
         elif self._host.is_done:
-            results.summary = "\n".join(closing_lines(self.run, results, self._host.left))
+            results.summary = "\n".join(closing_lines(self.run, results, self._host.left, self._host.kept))
         return results
 
     # --- the end ---
@@ -326,9 +326,9 @@ class Session:
         if self._host.error is not None:
             raise self._host.error
 
-    async def stop(self, reason: str) -> None:
-        """Cancel all, end all, wait for that."""
-        self._host.stop(reason)
+    async def stop(self, reason: str, *, spares_kept: bool = False) -> None:
+        """Cancel all, end all, wait for that; machines that are kept for a look may be spared."""
+        self._host.stop(reason, spares_kept=spares_kept)
         await self._host.finished()
 
     def close(self) -> None:

@@ -38,6 +38,7 @@ class Found:
         lifecycle: `spot` or `on-demand`.
         launched: EC2's LaunchTime.
         expires: When its run meant to be over; None if the tag cannot be read.
+        kept: Until when it stays for a look at a job that failed; None if it does not.
     """
 
     instance: str
@@ -52,6 +53,7 @@ class Found:
     lifecycle: str
     launched: datetime
     expires: datetime | None
+    kept: datetime | None = None
 
 
 class Account:
@@ -104,6 +106,7 @@ class Account:
             lifecycle=item.get("InstanceLifecycle") or "on-demand",
             launched=item["LaunchTime"].astimezone(UTC),
             expires=tags.moment(seen.get(tags.EXPIRES, "")),
+            kept=tags.moment(seen.get(tags.KEPT, "")),
         )
 
     async def runs(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -218,15 +219,19 @@ class Ec2Cloud(Cloud):
         seen = await self._patiently(pools.spot_prices(self._aws, [pool.type for pool in self._pools], tries=2))
         return {pool: seen[pool] for pool in self._pools if pool in seen}
 
-    async def clean_up(self) -> Sequence[str]:
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        """Write onto an instance until when it is kept for a look. Raises as `sightings`."""
+        await self._patiently(cleanup.mark_kept(self._aws, instance, until))
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         """Delete the run's launch template, own group and event queue; return what is left of it, as text for people.
 
         A group cannot be deleted before its instances are gone: then it is in the answer, and the caller asks again.
-        Raises as `sightings`.
+        With instances that are kept it stays for them, and is in no answer. Raises as `sightings`.
         """
         if self._plan is None:
             return []
-        removals = [partial(cleanup.remove, self._aws, self._made)]
+        removals = [partial(cleanup.remove, self._aws, self._made, kept)]
         removals += [partial(self._ears.remove, self._aws)] if self._ears is not None else []
         left: list[list[str]] = await self._patiently(together(*removals))
         return [item for part in left for item in part]

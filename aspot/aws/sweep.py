@@ -179,6 +179,7 @@ def _said(seen: Mapping[str, str]) -> dict[str, Any]:
         "version": seen.get(tags.VERSION, ""),
         "request": seen.get(tags.REQUEST, ""),
         "expires": tags.moment(seen.get(tags.EXPIRES, "")),
+        "kept": tags.moment(seen.get(tags.KEPT, "")),
     }
 
 

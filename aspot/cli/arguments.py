@@ -164,6 +164,9 @@ def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-life", metavar="TIME", help="each machine ends itself after this (default 24h)")
     group.add_argument("--idle", metavar="TIME", help="a machine without work ends after this (default 60s)")
     group.add_argument("--hold", metavar="TIME", help="uncollected results hold a lost machine this long (default 2h)")
+    group.add_argument(
+        "--keep-failed", metavar="TIME", help="a failed job's machine stays this long for a look, at its price"
+    )
     group.add_argument("--capacity-timeout", metavar="TIME", help="how long a job waits for capacity (default 1h)")
 
 

@@ -120,6 +120,7 @@ def fleet_options(args: argparse.Namespace) -> dict[str, Any]:
         "capacity_timeout",
         "on_demand_base",
         "rebalance",
+        "keep_failed",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     existing = "replace" if args.replace else "resume" if args.resume else "refuse"

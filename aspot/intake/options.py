@@ -86,8 +86,9 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "capacity_timeout": ("capacity_timeout_s", _seconds),
     "on_demand_base": ("on_demand_base", _base),
     "rebalance": ("moves_when_advised", _rebalance),
+    "keep_failed": ("keep_failed_s", _some_seconds),
 }
-_MAY_BE_NONE = frozenset({"instances", "budget", "deadline"})
+_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed"})
 
 
 @attrs.frozen(kw_only=True)
@@ -108,6 +109,7 @@ class FleetOptions:
         capacity_timeout_s: How long a job waits for capacity.
         on_demand_base: How many of the machines alive are bought on demand.
         moves_when_advised: Whether jobs with a checkpoint move on EC2's rebalance recommendation.
+        keep_failed_s: How long a failed job's instance stays for a look; None for not.
     """
 
     name: str | None
@@ -123,6 +125,7 @@ class FleetOptions:
     capacity_timeout_s: float = 3600.0
     on_demand_base: int = 0
     moves_when_advised: bool = False
+    keep_failed_s: float | None = None
 
     @classmethod
     def check(cls, name: str | None, profile: str | Profile, options: Mapping[str, Any]) -> Self:
@@ -171,6 +174,7 @@ class FleetOptions:
             disk_gb=self.profile.disk,
             on_demand_base=self.on_demand_base,
             moves_when_advised=self.moves_when_advised,
+            keep_failed_s=self.keep_failed_s,
         )
 
 

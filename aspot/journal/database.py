@@ -24,7 +24,8 @@ CREATE TABLE meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     run TEXT NOT NULL, name TEXT NOT NULL, region TEXT NOT NULL,
     spec TEXT NOT NULL, options TEXT NOT NULL,
-    created TEXT NOT NULL, ended TEXT, leftover TEXT NOT NULL DEFAULT '[]'
+    created TEXT NOT NULL, ended TEXT, leftover TEXT NOT NULL DEFAULT '[]',
+    kept TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE event (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TRIGGER event_stays BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;

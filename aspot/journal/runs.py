@@ -18,6 +18,7 @@ from aspot.journal.folders import RunFolder
 from aspot.machine.client import Client
 from aspot.machine.events import Event
 from aspot.machine.model import Run, RunSpec
+from aspot.results import Kept
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +33,7 @@ class RunInfo:
         created: When it began; None if the journal cannot be read.
         ended: When it ended; None while it has not.
         left: What was still there when it ended.
+        kept: Machines that stay, or stayed, for a look at a job that failed.
         options: What was kept beside the specification.
         is_live: Whether a process drives it now.
         driver: Who took it up last; None if the journal cannot be read.
@@ -45,10 +47,15 @@ class RunInfo:
     created: datetime | None = None
     ended: datetime | None = None
     left: tuple[str, ...] = ()
+    kept: tuple[Kept, ...] = ()
     options: Mapping[str, Any] = attrs.field(factory=dict)
     is_live: bool = False
     driver: Client | None = None
     trouble: str = ""
+
+    def kept_at(self, now: datetime) -> tuple[Kept, ...]:
+        """Return the machines that stay for a look then."""
+        return tuple(item for item in self.kept if item.until > now)
 
 
 def runs(*, state: Path | None = None) -> list[RunInfo]:
@@ -83,13 +90,14 @@ def info(folder: RunFolder) -> RunInfo:
 
 
 def _described(known: RunInfo, connection: sqlite3.Connection) -> RunInfo:
-    region, created, ended, left, options = _meta(connection, "region, created, ended, leftover, options")
+    region, created, ended, left, kept, options = _meta(connection, "region, created, ended, leftover, kept, options")
     return attrs.evolve(
         known,
         region=region,
         created=datetime.fromisoformat(created),
         ended=datetime.fromisoformat(ended) if ended else None,
         left=tuple(json.loads(left)),
+        kept=tuple(map(Kept.from_json, json.loads(kept))),
         options=json.loads(options),
         driver=epochs.newest(connection),
     )

@@ -131,18 +131,19 @@ class SqliteJournal(Journal):
         if newest is not None and newest.epoch > self.client.epoch:
             raise TakenOver(newest)
 
-    async def finish(self, left: Sequence[str]) -> None:
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
         """Mark the run as ended, and delete its SSH keys if nothing is left that they would open (THREATS T14).
 
         Args:
             left: What is still there, as text for people.
+            kept: Machines that stay for a look on purpose, as JSON objects.
 
         Raises:
             TakenOver: If another client has taken the run up; nothing is changed then.
         """
-        row = (datetime.now(UTC).isoformat(), json.dumps(list(left)))
+        row = (datetime.now(UTC).isoformat(), json.dumps(list(left)), json.dumps(list(kept)))
         await self._in_thread(lambda: _end(self._connection, self.client, row))
-        if not left:
+        if not left and not kept:
             await self._in_thread(lambda: shutil.rmtree(self.folder.keys, ignore_errors=True))
 
     async def aclose(self) -> None:
@@ -201,9 +202,9 @@ def _append(connection: sqlite3.Connection, client: Client, events: Sequence[Eve
         connection.executemany("INSERT INTO event (at, kind, body) VALUES (?, ?, ?)", rows)
 
 
-def _end(connection: sqlite3.Connection, client: Client, row: tuple[str, str]) -> None:
+def _end(connection: sqlite3.Connection, client: Client, row: tuple[str, str, str]) -> None:
     with epochs.writing(connection, client):
-        connection.execute("UPDATE meta SET ended = ?, leftover = ?", row)
+        connection.execute("UPDATE meta SET ended = ?, leftover = ?, kept = ?", row)
 
 
 def _take_requests(connection: sqlite3.Connection, client: Client) -> list[str]:

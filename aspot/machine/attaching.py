@@ -37,7 +37,9 @@ def _doubt(change: Change, name: str) -> None:
 
 def _greet(change: Change, instance: InstanceRecord) -> None:
     """Take note that nobody is connected to a machine, and that nobody waited for it."""
-    if instance.ready is not None and instance.ending is None:
+    if instance.keep is not None and not instance.is_kept:
+        change.instance(instance.id, keep=attrs.evolve(instance.keep, since=change.now))
+    elif instance.ready is not None and instance.ending is None and not instance.is_kept:
         change.instance(instance.id, link_lost=instance.link_lost or change.now)
     if instance.idle_since is not None:
         change.instance(instance.id, idle_since=change.now)

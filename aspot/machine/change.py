@@ -33,6 +33,7 @@ _INDEXES: Mapping[InstanceState, str] = {
     InstanceState.RUNNING: "starting",
     InstanceState.SSH_READY: "idle",
     InstanceState.INTERRUPTED: "leaving",
+    InstanceState.KEPT: "kept",
 }
 
 T = TypeVar("T", Run, InstanceRecord, JobRecord, AttemptRecord, LaunchRecord)
@@ -63,8 +64,10 @@ def is_advised(instance: InstanceRecord) -> bool:
 
 
 def counts(instance: InstanceRecord) -> bool:
-    """Tell whether the instance counts towards the limit: not if it goes away against our will, or stays so."""
-    if instance.state is InstanceState.TERMINATED or instance.notice is not None or instance.kept:
+    """Tell whether the instance counts towards the limit: not if it goes away against our will, or stays."""
+    if instance.state is InstanceState.TERMINATED or instance.notice is not None:
+        return False
+    if instance.protected or instance.keep is not None:
         return False
     return instance.state is not InstanceState.TERMINATING or instance.terminate_asked
 
@@ -189,6 +192,7 @@ class Change:
         """Keep the indexes of instances."""
         was, now = index_of(old), index_of(new)
         if was != now:
+            self.is_budget_due = self.is_budget_due or "kept" in (was, now)
             if was:
                 self._leave(was, new.id)
             if now:

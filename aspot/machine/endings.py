@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aspot.machine import effects as ef
 from aspot.machine.change import Change
+from aspot.machine.keeping import keep_failed
 from aspot.machine.model import (
     AttemptRecord,
     AttemptState,
@@ -127,6 +128,8 @@ def _decide(change: Change, name: str, outcome: Outcome) -> None:
         case Outcome.FAILED | Outcome.TIMED_OUT:
             job = change.job(name, failures=job.failures + 1)
             is_last = job.failures >= job.spec.attempts or _must_end(change, job)
+            if is_last:
+                keep_failed(change, name, job.attempts[-1].instance)
             _again_or(change, name, JobStatus(outcome.value) if is_last else None, reason)
         case Outcome.INTERRUPTED if _has_moved(change, job.attempts[-1]):
             change.job(name, moves=job.moves + 1)

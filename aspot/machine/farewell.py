@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import attrs
 
 from aspot.machine.client import Client
+from aspot.machine.keeping import life_end
 from aspot.machine.model import AttemptState, InstanceRecord, Run
 from aspot.machine.money import cost_now, instance_rate
 from aspot.machine.quantities import price, short_duration
@@ -50,8 +51,8 @@ def farewell(run: Run) -> Farewell:
 
 def _life_left(run: Run, instance: InstanceRecord) -> timedelta:
     """Return how long the machine may still live: its lease ends it `max_life` after its boot, whatever happens."""
-    began = instance.running or run.now
-    return max(timedelta(0), began + timedelta(seconds=run.spec.max_life_s) - run.now)
+    end = instance.keep.until if instance.keep is not None else life_end(run, instance)
+    return max(timedelta(0), end - run.now)
 
 
 def farewell_lines(run: Run) -> Iterator[str]:

@@ -48,7 +48,7 @@ def ask(change: Change, seen: Census) -> None:
     market, pools = choose(change.run) if seen.unmet else (Market.SPOT, ())
     room = min(seen.unmet, seen.pending + _affordable(change.run, seen, market, pools)) if seen.unmet else 0
     _mark_starved(change, seen, room)
-    if seen.unmet and not room and not change.run.live:
+    if seen.unmet and not room and len(change.run.live) == len(change.run.kept):
         exhaust(change)
     elif room > seen.pending and not _is_setup_broken(change, seen) and not is_blocked(change.run):
         count = room - seen.pending
@@ -195,7 +195,7 @@ def _mark_starved(change: Change, seen: Census, room: int) -> None:
     if (run.bare_since is not None) != bool(room and not seen.counted):
         change.set(bare_since=change.now if run.bare_since is None else None)
     covered = len(seen.idle) + len(seen.starting)
-    has_to_queue = run.quota is not None and seen.counted > 0
+    has_to_queue = run.quota is not None and (seen.counted > 0 or bool(run.kept))
     names = () if has_to_queue else run.queued[covered : covered + room]
     if names == run.starved:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aspot.machine import effects as ef
 from aspot.machine.change import Change
 from aspot.machine.instance_table import Move, instance_cell
-from aspot.machine.model import AttemptRecord, InstanceRecord, InstanceState, JobStatus
+from aspot.machine.model import AttemptRecord, InstanceRecord, InstanceState, JobStatus, Keep
 
 
 def start_attempt(change: Change, job_name: str, instance_name: str) -> None:
@@ -37,6 +37,13 @@ def free_instance(change: Change, name: str) -> None:
     idle_since = change.now if instance.state is InstanceState.SSH_READY else None
     change.instance(name, attempt=None, freed=change.now, idle_since=idle_since)
     change.plan()
+
+
+def keep_instance(change: Change, name: str, keep: Keep) -> None:
+    """Let an instance without work stay for a look."""
+    _move(change, name, Move.KEEP)
+    change.instance(name, keep=keep, idle_since=None)
+    change.tell(name, f"kept for a look at {keep.job}")
 
 
 def end_instance(change: Change, name: str, why: str) -> None:

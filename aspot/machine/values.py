@@ -99,6 +99,27 @@ class Notice:
 
 
 @attrs.frozen(kw_only=True)
+class Keep:
+    """A failed job's machine stays for a look.
+
+    Args:
+        job: The job that failed on it.
+        since: Since when; or since when its confirmation is waited for.
+        until: When it ends itself.
+        is_fixed: Whether it has confirmed that it will, whoever is there then.
+        user: The login user there.
+        way: The command that opens it from a shell; "" if it could not be made ready.
+    """
+
+    job: str
+    since: datetime
+    until: datetime
+    is_fixed: bool = False
+    user: str = ""
+    way: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class JobSpec:
     """A job after every option was checked and resolved; what the journal keeps.
 
@@ -186,6 +207,7 @@ class RunSpec:
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
         moves_when_advised: Whether jobs with a checkpoint leave a machine on EC2's mere rebalance recommendation.
+        keep_failed_s: A failed job's machine stays this long for a look; None for not.
     """
 
     id: str
@@ -203,6 +225,7 @@ class RunSpec:
     max_price_usd: float | None = None
     disk_gb: int = 8
     moves_when_advised: bool = False
+    keep_failed_s: float | None = None
 
     @property
     def markets(self) -> tuple[Market, ...]:

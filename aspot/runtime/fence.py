@@ -7,6 +7,7 @@ client may sleep at any point, for days: so the look is right before the deed, a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import attrs
@@ -59,10 +60,15 @@ class FencedCloud(Cloud):
         """Return the current spot price of each of the run's pools."""
         return await self.inner.spot_prices()
 
-    async def clean_up(self) -> Sequence[str]:
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        """Write onto an instance until when it is kept for a look."""
+        self.check()
+        await self.inner.mark_kept(instance, until)
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         """Delete what the run made beside instances."""
         self.check()
-        return await self.inner.clean_up()
+        return await self.inner.clean_up(kept)
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -18,7 +18,7 @@ from aspot.jobs import Job
 from aspot.machine.events import JobsCancelled, JobsSubmitted, LimitChanged, RunStopped, SubmissionClosed
 from aspot.machine.model import JobSpec, Run, RunPhase, RunSpec
 from aspot.ports import Archive, Clock, Cloud, CloudPlan, Journal, Lease, Remote, TakenOver
-from aspot.results import Result
+from aspot.results import Kept, Result
 from aspot.runtime.hub import Subscription
 from aspot.runtime.supervisor import Supervisor
 from aspot.runtime.wiring import Wiring
@@ -99,6 +99,11 @@ class RunHost:
         return self._supervisor.left
 
     @property
+    def kept(self) -> tuple[Kept, ...]:
+        """Return the machines of failed jobs that stayed at the end, on purpose."""
+        return self._supervisor.kept
+
+    @property
     def results(self) -> Mapping[str, Result]:
         """Return the results that are accepted, by job name."""
         return self._supervisor.desk.results
@@ -177,13 +182,18 @@ class RunHost:
         """Tell whoever listens something that the user should know."""
         self._wiring.warn(message)
 
-    def stop(self, reason: str) -> None:
-        """Cancel every job and end every machine, bounded in time. Harmless to repeat."""
+    def stop(self, reason: str, *, spares_kept: bool = False) -> None:
+        """Cancel every job and end every machine, bounded in time. Harmless to repeat.
+
+        Args:
+            reason: For people.
+            spares_kept: Whether machines that are kept for a look stay.
+        """
         self._is_closed = True
         if not self._is_stopping:
             self._is_stopping = True
             self._supervisor.hasten()
-            self._wiring.post(RunStopped(at=self._wiring.now(), reason=reason))
+            self._wiring.post(RunStopped(at=self._wiring.now(), reason=reason, spares_kept=spares_kept))
 
     def detach(self) -> None:
         """Leave the run to its machines: attempts go on there, and another process can take the run up again."""

@@ -20,15 +20,17 @@ from aspot.machine.money import cost_now
 from aspot.machine.news import FleetDetached, FleetFinished, FleetTakenOver
 from aspot.machine.outstanding import outstanding
 from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired, TakenOver
+from aspot.results import Kept
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
 from aspot.runtime.doorkeeper import Doorkeeper
 from aspot.runtime.driver import MainLoop
 from aspot.runtime.listening import Listening
+from aspot.runtime.outcomes import kept_machines
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.poller import Poller
 from aspot.runtime.reaper import Reaper
-from aspot.runtime.teardown import clean_up, end_all, machines_left
+from aspot.runtime.teardown import clean_up, end_all, kept_in, machines_left
 from aspot.runtime.wiring import Wiring
 
 logger = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ class Supervisor:
     plan: CloudPlan
     teardown_s: float
     left: tuple[str, ...] = attrs.field(init=False, default=())
+    kept: tuple[Kept, ...] = attrs.field(init=False, default=())
     desk: Desk = attrs.field(init=False)
     listeners: list[Callable[[], Awaitable[None]]] = attrs.field(init=False, factory=list)
     prepared: anyio.Event = attrs.field(init=False, factory=anyio.Event)
@@ -217,7 +220,8 @@ class Supervisor:
         """The loop cancels every task: end the machines, unless that is on its way already, and write it down."""
         if self.run.live and not (self._is_abandoned or self.run.stop is not None):
             with anyio.CancelScope(shield=True), suppress(TakenOver):
-                await end_all(self.wiring, self.run.live, limit_s=LEAVE_S)
+                await end_all(self.wiring, self._endable(), limit_s=LEAVE_S, spared=kept_in(self.run))
+        self.kept = kept_machines(self.run)
         self.left = machines_left(self.run, {})
         await self._close()
 
@@ -227,7 +231,7 @@ class Supervisor:
         except TakenOver as taken:
             self.wiring.resign(taken)
         if self.is_detached:
-            self.left = ()  # on purpose: `_close` tells of it
+            self.left = self.kept = ()  # on purpose: `_close` tells of it
         elif not self.left and self._is_abandoned:
             self.left = (*machines_left(self.run, {}), UNCHECKED)
         await self._close()
@@ -237,6 +241,7 @@ class Supervisor:
             return
         with self._ending:
             shown = await self._end_rest()
+            self.kept = kept_machines(self.run)
             left = machines_left(self.run, shown)
             self.left = (*left, UNCHECKED)
             rest = await self._clean_up()
@@ -246,19 +251,20 @@ class Supervisor:
         """End what the run, had it ended in order, would not have left."""
         if not (self._endable() or self.run.asked):
             return {}
-        return await end_all(self.wiring, self._endable(), limit_s=LEAVE_S)
+        return await end_all(self.wiring, self._endable(), limit_s=LEAVE_S, spared=kept_in(self.run))
 
     async def _clean_up(self) -> tuple[str, ...]:
         if self._is_unprepared:
             return ()
         pauses = Pauses(first_s=1.0, most_s=10.0, chance=self.wiring.chance)
-        is_kept = any(self.run.instances[name].kept for name in self.run.live)
-        patience_s = 0.0 if is_kept else self.teardown_s  # what a kept machine uses stays, however often we try
+        is_protected = any(self.run.instances[name].protected for name in self.run.live)
+        patience_s = 0.0 if is_protected else self.teardown_s  # what such a machine uses stays, however often we try
         deadline = min(self._loop.deadline, anyio.current_time() + patience_s)
         return await clean_up(self.wiring, pauses, deadline=deadline)
 
     def _endable(self) -> set[str]:
-        return {name for name in self.run.live if not self.run.instances[name].kept}
+        records = [self.run.instances[name] for name in self.run.live]
+        return {record.id for record in records if not (record.protected or record.is_kept)}
 
     async def _close(self) -> None:
         """Write down and tell the end, and close the adapters; each bounded, none keeps the next from its turn."""
@@ -282,13 +288,16 @@ class Supervisor:
             )
             return
         message = "nothing left (checked)" if not self.left else f"still there: {'; '.join(self.left)}"
-        self.wiring.tell(FleetFinished, cost_usd=cost_now(self.run), left=self.left, message=message)
+        if self.kept:
+            message += f"; kept for a look: {', '.join(item.name for item in self.kept)}"
+        self.wiring.tell(FleetFinished, cost_usd=cost_now(self.run), left=self.left, kept=self.kept, message=message)
 
     async def _write_down(self) -> None:
         results = [self.desk.results[name].to_json() for name in self.run.jobs if name in self.desk.results]
         summary: dict[str, Any] = {"run": self.run.spec.id, "fleet": self.run.spec.name, "results": results}
-        summary |= {"cost_usd": cost_now(self.run), "left": list(self.left)}
-        await self.wiring.journal.finish(self.left)
+        kept = [item.to_json() for item in self.kept]
+        summary |= {"cost_usd": cost_now(self.run), "left": list(self.left), "kept": kept}
+        await self.wiring.journal.finish(self.left, kept)
         if not self._is_unprepared:
             await self.wiring.archive.finish(summary)
 

@@ -147,6 +147,10 @@ class SshLink(Link):
         """Renew the lease."""
         await self._say("lease")
 
+    async def keep(self, seconds: float) -> None:
+        """Have the machine end itself after so many seconds, and not before, whoever is there then. May be repeated."""
+        await self._say("keep", hundredths(seconds))
+
     async def watch(self) -> AsyncIterator[RunnerFact]:
         """Yield what the machine says by itself, facts of before this connection too."""
         there, self._events = self._events, None

@@ -604,15 +604,29 @@ cmd_lease() { # renew; the first time nobody reads it yet
   if [ -f "$M/renewed" ]; then put "$M/renewed" "$UP $BOOT"; else note "$M/renewed" "$UP $BOOT"; fi || die 125 "no room"
   reply renewed; }
 
+cmd_keep() { # HUNDREDTHS: the machine stays for a look and ends itself then: no lease ends it before, none is renewed
+  fence
+  uptime_cs
+  put "$M/keep" "$((UP + $1)) $BOOT" || die 125 "no room"
+  if alive "$M/lease.pid"; then kill -USR1 "$P"; else detach lease _lease; fi # it may be asleep for half a minute
+  alive "$M/lease.pid" || die 123 "nobody is there to end the machine"
+  reply kept; }
+
 cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more
+  trap : USR1
   cd "$A" && me "$M/lease.pid"
   BUSY=0
   while :; do
     uptime_cs
     now=$UP
     { read -r term idle hold life <"$M/lease" && read -r born _ <"$M/born"; } || { nap 100; continue; }
-    if [ $now -ge $((born + life)) ]; then end_machine; else judge; fi
-    gap=$((term / 4)) left=$((born + life - now))
+    end=$((born + life)) is_kept=no
+    if read -r until b 2>/dev/null <"$M/keep" && [ "$b" = "$BOOT" ]; then
+      is_kept=yes
+      [ "$until" -ge $end ] || end=$until
+    fi
+    if [ $now -ge $end ]; then end_machine; elif [ $is_kept = no ]; then judge; fi
+    gap=$((term / 4)) left=$((end - now))
     [ $gap -le 3000 ] || gap=3000
     [ $left -ge $gap ] || gap=$left
     [ $gap -ge 20 ] || gap=20
@@ -784,6 +798,6 @@ case $1 in @*) CLIENT=$1 EPOCH=${1#@} EPOCH=${EPOCH%%.*} && shift ;; esac
 cmd=$1
 shift
 case $cmd in
-  deliver | start | status | stop | release | follow | collect | evacuate | watch | arm | lease | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
+  deliver | start | status | stop | release | follow | collect | evacuate | watch | arm | lease | keep | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
   *) die 120 "no such command" ;;
 esac

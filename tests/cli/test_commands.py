@@ -27,6 +27,7 @@ RESULT = {
 }  # fmt: skip
 INSTANCE = {
     "name", "instance_id", "state", "phase", "type", "zone", "address", "lifecycle", "run", "job", "cost_usd",
+    "kept_until",
 }  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def test_run_as_json_line_by_line(aspot, scripts):
     assert {event["event"] for event in events} >= {"log_line", "instance_ended"}
     lines = [(event["job"], event["stream"], event["line"]) for event in events if event["event"] == "log_line"]
     assert set(lines) == {("ok", "stdout", "fine"), ("bad", "stderr", "oh no")}
-    assert set(finished) == {"event", "run", "results", "left"}
+    assert set(finished) == {"event", "run", "results", "left", "kept"}
     assert (finished["event"], finished["run"], finished["left"]) == ("finished", "lines", [])
     ok, bad = finished["results"]
     assert set(ok) == set(bad) == RESULT

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from datetime import timedelta
 
 import anyio
 import pytest
@@ -23,6 +24,7 @@ from aspot.journal.sqlite import SqliteJournal
 from aspot.machine.events import JobsCancelled, JobsSubmitted, SubmissionClosed, Ticked
 from aspot.machine.model import JobSpec
 from aspot.ports import TakenOver
+from aspot.results import Kept
 from tests.journal.conftest import AT, RUN
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +70,25 @@ async def test_keys_go_when_nothing_is_left_that_they_open(journal, left):
     (journal.folder.keys / "id_ed25519").write_text("secret")
     await journal.finish(left)
     assert journal.folder.keys.exists() == bool(left)
+
+
+KEPT = Kept(
+    name="study_1", instance_id="i-0abc", job="train", until=AT, price_per_hour=0.03, most=0.01, address="198.51.100.7",
+    port=22, user="ec2-user", ssh="ssh ec2-user@198.51.100.7",
+)  # fmt: skip
+
+
+async def test_what_is_kept_is_written_down_and_the_keys_that_open_it_stay(journal):
+    (journal.folder.keys / "id_ed25519").write_text("secret")
+    await journal.finish([], [KEPT.to_json()])
+    found = listing.newest("study")
+    assert (found.left, found.kept) == ((), (KEPT,))
+    assert journal.folder.keys.exists()
+    assert found.kept_at(AT - timedelta(seconds=1)) == (KEPT,)
+    assert found.kept_at(AT) == ()
+    await journal.finish([])
+    assert listing.newest("study").kept == ()
+    assert not journal.folder.keys.exists()
 
 
 async def test_a_request_of_another_process_is_heard_once(journal):

@@ -293,6 +293,18 @@ async def test_set_up_runs_once_and_says_why_it_failed(any_guest):
             await link.set_up("echo no such package >&2; exit 9")
 
 
+async def test_a_kept_machine_ends_itself_though_the_link_is_gone(any_guest):
+    async with remote_of(any_guest) as remote:
+        link = await remote.connect(any_guest.target())
+        await link.arm(LEASE)
+        await link.keep(3600.0)
+        await link.keep(1.0)
+        await link.aclose()
+        with anyio.fail_after(15):
+            while not any_guest.off.exists():
+                await anyio.sleep(0.05)
+
+
 async def test_files_that_change_while_they_are_sent_are_noticed(link, base, monkeypatch):
     from aspot.files import parcel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import anyio
@@ -56,6 +57,7 @@ class SimCloud:
     sticky: int = 0  # so many times the group cannot be deleted yet
     launch_s: tuple[float, float] = (0.1, 1.0)
     deaf: int = 0  # so many terminate calls do nothing
+    marks: dict[str, datetime] = attrs.Factory(dict)  # until when instances are kept
     denied: set[str] = attrs.Factory(set)  # calls that the account may not make
     drift: float = 0.02  # most that a price moves from one look to the next
     preference: Callable[[Pool], float] | None = None  # which pool a launch takes first; a random one if None
@@ -224,10 +226,17 @@ class SimCloud:
         await self._call("let_caller_in")
         return ""
 
-    async def clean_up(self) -> Sequence[str]:
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        await self._call("mark_kept")
+        self.marks[instance] = until
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         await self._call("clean_up")
         self.sticky -= 1
-        there = [f"instance {m.id} ({m.state})" for m in self.machines.values() if m.state != "terminated"]
+        alive = [machine for machine in self.machines.values() if machine.state != "terminated"]
+        there = [f"instance {machine.id} ({machine.state})" for machine in alive if machine.id not in kept]
+        if kept and not there:
+            return []  # the group stays with them
         if self.sticky >= 0 or there:
             return [*there, "security group sg-1 (in use)"]
         self.has_group = False

@@ -29,6 +29,7 @@ class SimJournal:
     fails_after: int | None = None
     left: tuple[str, ...] | None = None
     epoch: int = 1  # of the newest client
+    kept: tuple[Mapping[str, object], ...] = ()
     is_closed: bool = False
     _shadow: Run | None = None
 
@@ -58,8 +59,8 @@ class SimJournal:
         asked, self.asked = self.asked, []
         return asked
 
-    async def finish(self, left: Sequence[str]) -> None:
-        self.left = tuple(left)
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
+        self.left, self.kept = tuple(left), tuple(kept)
 
     async def aclose(self) -> None:
         self.is_closed = True

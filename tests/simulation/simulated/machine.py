@@ -90,6 +90,7 @@ class Machine:
     lease: Lease | None = None
     epoch: int = 0  # of the newest client that armed it
     renewed: float = 0.0
+    kept_until: float | None = None  # by the loop's clock; for this boot
     history: list[tuple[float, str]] = attrs.Factory(list)
 
     @property
@@ -140,6 +141,14 @@ class Machine:
         self.boots += 1
         self.opens_at = self.now + 20.0
         self.world.break_links(self)
+        if self.kept_until is not None:
+            self.kept_until = None  # it is forgotten, and so is the lease; what every boot begins with ends it
+
+            def unclaimed() -> None:
+                if self.kept_until is None:
+                    self.end(EndReason.ITSELF)
+
+            self.at(self.now + UNCLAIMED_S, unclaimed)
 
     def warn(self, notice_s: float) -> None:
         """Give an interruption notice."""
@@ -209,9 +218,22 @@ class Machine:
             self.at(self.now + lease.term_s, self._check_lease)
             self.at((self.running_since or self.now) + lease.max_life_s, lambda: self.end(EndReason.ITSELF))
 
+    def keep(self, seconds_: float) -> None:
+        """End at a fixed time, whoever is there then, and not before."""
+        boot, self.kept_until = self.boots, self.now + seconds_
+
+        def over() -> None:
+            if self.boots == boot and self.kept_until is not None and self.now >= self.kept_until:
+                self.end(EndReason.ITSELF)
+
+        self.at(self.kept_until, over)
+
     def _check_lease(self) -> None:
         assert self.lease is not None
         if not self.is_alive:
+            return
+        if self.kept_until is not None:
+            self.at(self.now + 60.0, self._check_lease)
             return
         out_at = self.renewed + self.lease.term_s
         busy = any(folder.is_running for folder in self.folders.values())
@@ -225,7 +247,7 @@ class Machine:
 
     def _expire(self) -> None:
         assert self.lease is not None
-        if self.now >= self.renewed + self.lease.term_s + self.lease.idle_s:
+        if self.kept_until is None and self.now >= self.renewed + self.lease.term_s + self.lease.idle_s:
             self.end(EndReason.ITSELF)
         else:
             self._check_lease()

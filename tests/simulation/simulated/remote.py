@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
+from aspot.errors import ConfigError
 from aspot.machine.client import Client
 from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
@@ -53,6 +54,7 @@ class SimRemote:
     client: SimClient
     is_closed: bool = False
     connects: int = 0
+    has_full_disk: bool = False
 
     async def connect(self, target: Target) -> Link:
         machine = self.world.cloud.machines[target.instance]
@@ -69,6 +71,11 @@ class SimRemote:
         link = SimLink(self.world, machine, self.client)
         self.world.links.append(link)
         return link
+
+    async def way_in(self, target: Target) -> str:
+        if self.has_full_disk:
+            raise ConfigError("host keys cannot be written: no space left on device")
+        return f"ssh {target.user}@{target.address}"
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -133,6 +140,14 @@ class SimLink:
     async def renew(self) -> None:
         await self._command()
         self.machine.renewed = self.world.loop.time()
+
+    async def keep(self, seconds: float) -> None:
+        await self._command()
+        if self.world.strikes("sluggish"):
+            await self._hop(10.0, 20.0)
+        self.machine.keep(seconds)
+        self.world.happened["keep"] += 1
+        await self._hop()
 
     async def deliver(self, order: AttemptOrder) -> Delivered:
         await self._command(0.05, 1.0)

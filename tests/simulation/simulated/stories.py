@@ -47,6 +47,7 @@ def run_options(chance: random.Random) -> dict[str, object]:
         "market": chance.choice(("spot", "spot", "spot-first", "on-demand")),
         "on_demand_base": chance.choice((0, 0, 1)),
         "moves_when_advised": chance.choice((False, True)),
+        "keep_failed_s": chance.choice((None, 20.0, 600.0, 1800.0)),
     }
 
 

@@ -55,6 +55,7 @@ class Faults:
     powerless: float = 0.0  # cannot power itself off: no lease holds there
     torn: float = 0.0  # a status is read without its end
     advice: float = 0.0  # EC2 recommends to leave it
+    sluggish: float = 0.0  # a message to keep a machine is long on its way
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -86,6 +87,7 @@ class Faults:
             powerless=rate(0.1),
             torn=rate(0.3),
             advice=rate(0.5),
+            sluggish=rate(0.5),
         )
 
 
@@ -276,6 +278,11 @@ class World:
             if folder.job == job and folder.is_running
         )
 
+    def running_once(self, job: str) -> Machine:
+        """Return the machine on which the job ran last."""
+        machines = self.cloud.machines.values()
+        return [machine for machine in machines for folder in machine.folders.values() if folder.job == job][-1]
+
     async def until(self, holds: Callable[[], bool], within: float = 3600.0) -> None:
         """Wait until something holds."""
         with anyio.fail_after(within):
@@ -314,6 +321,9 @@ def simulate(
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         world.oracle.check(not others, f"V13: tasks are left: {others}")
         world.oracle.ends()
+        if world.host.kept:
+            await anyio.sleep(max(0.0, world.oracle.quiet_at() - loop.time()))
+            world.oracle.lies_still()
         assert not world.oracle.violations, "\n".join([f"seed {seed}", *world.oracle.violations[:10]])
         return world
 
