@@ -7,7 +7,7 @@ without a wait happens at once: it looks at the fence right before the deed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from simulated.disk import SimJournal
     from simulated.world import World
 
-DEEDS = frozenset({"prepare", "launch", "terminate", "clean_up", "keep_checkpoint", "accept", "finish"})
+DEEDS = frozenset({"prepare", "launch", "terminate", "clean_up", "mark_kept", "keep_checkpoint", "accept", "finish"})
 """What only the client that drives the run may do."""
 
 
@@ -134,10 +134,10 @@ class ClientJournal(Journal):
     def check(self) -> None:
         self.client.check()
 
-    async def finish(self, left: Sequence[str]) -> None:
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
         await self.client.slept()
         self.client.check()
-        await self.store.finish(left)
+        await self.store.finish(left, kept)
 
     async def aclose(self) -> None:
         await self.store.aclose()
