@@ -19,6 +19,7 @@ from aspot.profiles import Profile
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
+    from aspot.carry.pack import Exported
     from aspot.session import Session, Watcher
     from aspot.ui.pump import Viewer
 
@@ -119,6 +120,8 @@ class Fleet:
         name: str,
         *,
         region: str | None = None,
+        key: str | Path | None = None,
+        results: str | Path | None = None,
         on_event: Listener | None = None,
         show: bool | Viewer | None = None,
     ) -> Attachment:
@@ -130,26 +133,55 @@ class Fleet:
         Args:
             name: The fleet's name.
             region: AWS region; None: where it runs.
+            key: A file that `Fleet.export` made on another computer: the fleet goes on here from now on.
+            results: With `key`, the folder for results here; None: `aspot-results`.
             on_event: As for `Fleet`.
             show: As for `Fleet`.
 
         Raises:
-            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it, or the
-                cloud cannot be asked; nothing about the fleet is changed then.
+            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it, the file
+                cannot be used, or the cloud cannot be asked; nothing about the fleet is changed then.
         """
-        return Attachment(cls(name, on_event=on_event, show=show), region)
+        if results is not None and key is None:
+            raise ConfigError("results= goes with key=", fix="without it, results go where they went before")
+        given = {} if results is None else {"results": Path(results).absolute()}
+        way = {**given, "key": None if key is None else Path(key)}
+        return Attachment(cls(name, on_event=on_event, show=show), region, way)
 
-    async def _attach(self, region: str | None) -> Self:
+    async def _attach(self, region: str | None, way: Mapping[str, Any]) -> Self:
+        from aspot.opening import Way
         from aspot.session import Session
 
         assert self._options.name is not None
-        session = self._session = await Session.attach(self._options.name, region=region)
+        session = self._session = await Session.attach(self._options.name, region=region, way=Way(**way))
         try:
             await session.start(self._listeners())
         except AspotError:
             self._session = None
             raise
         return self
+
+    @classmethod
+    async def export(cls, name: str, path: str | Path | None = None, *, with_results: bool = False) -> Exported:
+        """Write what another computer needs to go on with a fleet into one file: `Fleet.attach(name, key=file)` there.
+
+        The file holds the fleet's private keys: whoever has it can log in to its machines. It is readable by you only,
+        and nothing about the fleet is changed. Let one computer at a time go on with it.
+
+        Args:
+            name: The fleet's name.
+            path: The file, which must not exist; None: `NAME.aspot` here.
+            with_results: Results that came home travel, too.
+
+        Returns:
+            Its `path`, `size`, and what is not in it: `lost`, `secrets`, `stayed`.
+
+        Raises:
+            AspotError: If there is no such fleet here, it has ended, or the file cannot be written.
+        """
+        from aspot.carry.pack import export
+
+        return await asyncio.to_thread(export, name, None if path is None else Path(path), with_results=with_results)
 
     async def detach(self) -> None:
         """Leave the fleet to its machines and return: attempts go on there, `Fleet.attach` takes it up again.
@@ -323,12 +355,13 @@ class Fleet:
 class Attachment:
     """What `Fleet.attach` returns: await it, or enter it, to get the fleet."""
 
-    def __init__(self, fleet: Fleet, region: str | None) -> None:
+    def __init__(self, fleet: Fleet, region: str | None, way: Mapping[str, Any]) -> None:
         self.fleet = fleet
         self._region = region
+        self._way = way
 
     def __await__(self) -> Generator[Any, None, Fleet]:
-        return self.fleet._attach(self._region).__await__()  # noqa: SLF001
+        return self.fleet._attach(self._region, self._way).__await__()  # noqa: SLF001
 
     async def __aenter__(self) -> Fleet:
         return await self

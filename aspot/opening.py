@@ -35,6 +35,29 @@ LEASE_TERM_S = 900.0
 """A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
 
 
+@attrs.frozen(kw_only=True)
+class Way:
+    """How a run that is to be taken up again is known here.
+
+    Args:
+        key: A bundle that was exported on another computer; None: by its journal here.
+        results: The folder of all fleets' results, for a run that has none here yet.
+    """
+
+    key: Path | None = None
+    results: Path = attrs.field(factory=lambda: Path("aspot-results").absolute())
+
+    async def find(self, name: str, region: str | None) -> tuple[RunInfo, Sequence[str]]:
+        """Return the run, ready to be taken up, and what its user should know.
+
+        Raises:
+            AspotError: If it cannot be; nothing is changed then.
+        """
+        if self.key is not None:
+            return await bring_in(name, region, self.key, self.results)
+        return attachable(name, region), ()
+
+
 class SystemClock:
     """The computer's clock."""
 
@@ -134,6 +157,7 @@ def _wired(
     results: Path,
     earlier: Run | None = None,
 ) -> RunHost:
+    from aspot.files.carried import Carried
     from aspot.runtime.host import RunHost
     from aspot.ssh.boot import user_data
     from aspot.ssh.connect import SshRemote
@@ -142,7 +166,7 @@ def _wired(
     host = RunHost(
         spec,
         cloud=cloud,
-        remote=SshRemote(keys, spec.id, skip=(results,)),
+        remote=SshRemote(keys, spec.id, skip=(results,), carried=Carried.load(journal.folder.carried)),
         journal=journal,
         archive=archive,
         clock=SystemClock(),
@@ -203,6 +227,51 @@ def attachable(name: str, region: str | None) -> RunInfo:
             f"fleet {name} is being driven by another process", fix=f"aspot status {name}, or aspot logs {name}/JOB -f"
         )
     return found
+
+
+async def bring_in(name: str, region: str | None, bundle: Path, results: Path) -> tuple[RunInfo, Sequence[str]]:
+    """Make a run from another computer known here, and return it, and what its user should know.
+
+    Args:
+        name: The fleet's name.
+        region: As the user gave it; None: the run's own.
+        bundle: What `export` wrote there.
+        results: The folder of all fleets' results here.
+
+    Raises:
+        AspotError: If that file cannot be used, the run went on after it was written, or EC2 cannot be asked; nothing
+            is changed then.
+    """
+    import anyio.to_thread
+
+    from aspot.carry.unpack import unpack
+
+    incoming = await anyio.to_thread.run_sync(unpack, bundle, name, results)
+    try:
+        spec = incoming.run.spec
+        if region is not None and region != spec.region:
+            raise ConfigError(f"fleet {name} runs in {spec.region}, not in {region}", fix="leave --region out")
+        await _refuse_stale(incoming.run, bundle)
+        return await anyio.to_thread.run_sync(incoming.accept), list(filter(None, [incoming.note]))
+    finally:
+        incoming.discard()
+
+
+async def _refuse_stale(run: Run, bundle: Path) -> None:
+    """Refuse a bundle whose run has launched something since: jobs may run that the bundle takes for waiting."""
+    from aspot.aws.account import Account
+
+    account = await Account.open(run.spec.region)
+    try:
+        there = await account.instances()
+    finally:
+        await account.aclose()
+    newer = {item.request for item in there if item.run == run.spec.id} - set(run.requests)
+    if newer:
+        raise ConfigError(
+            f"fleet {run.spec.name} went on after {bundle} was written: it has launched machines since",
+            fix=f"aspot export {run.spec.name} where it is driven, or go on there",
+        )
 
 
 async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchive]:

@@ -19,7 +19,7 @@ from aspot.machine.farewell import farewell_lines, is_settled
 from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
-from aspot.opening import Given, Resolved, attachable, make_archive, make_host, refuse_live, resolve, take_up
+from aspot.opening import Given, Resolved, Way, make_archive, make_host, refuse_live, resolve, take_up
 from aspot.results import Result, Results
 from aspot.runtime.outcomes import job_of
 
@@ -73,23 +73,25 @@ class Session:
         self._is_new = is_new
         self._jobs: dict[str, Job] = {}
         self._reused: dict[str, Result] = {}
+        self._notes: Sequence[str] = ()
 
     # --- opening ---
 
     @classmethod
-    async def attach(cls, name: str, *, region: str | None = None) -> Self:
+    async def attach(cls, name: str, *, region: str | None = None, way: Way) -> Self:
         """Take up the newest run of this name again; `start` goes on with it.
 
         Args:
             name: The fleet's name.
             region: None for the run's own; another one is refused.
+            way: Where what is known of the run comes from.
 
         Raises:
             AspotError: If there is none, it has ended, or another process drives it; nothing is changed then.
         """
         from aspot.aws.cloud import Ec2Cloud
 
-        known = attachable(name, region)
+        known, notes = await way.find(name, region)
         cloud = await Ec2Cloud.open(known.region)
         try:
             host, archive = await take_up(known, cloud)
@@ -97,6 +99,7 @@ class Session:
             await cloud.aclose()
             raise
         session = cls(Path.cwd(), host, archive, known.folder, is_new=False)
+        session._notes = notes
         session._jobs.update({job: job_of(record.spec) for job, record in host.run.jobs.items()})
         archive.expect({job: record.spec.inputs for job, record in host.run.jobs.items()})
         return session
@@ -151,6 +154,8 @@ class Session:
         host = self._host
         for watcher in watchers:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
+        for note in self._notes:
+            host.warn(note)
         try:
             with _nothing_launched() if self._is_new else nullcontext():
                 await host.start()

@@ -32,6 +32,7 @@ class Found:
         run: Run id; with `name`, which fleet or box it belongs to.
         name: The fleet's name.
         owner: Who launched it.
+        request: Which launch request of the run.
         state: EC2's word.
         type, zone: Where it is.
         address, port: Where SSH answers; "" while there is no address.
@@ -44,6 +45,7 @@ class Found:
     run: str
     name: str
     owner: str
+    request: str
     state: str
     type: str
     zone: str
@@ -96,6 +98,7 @@ class Account:
             run=seen.get(tags.RUN, ""),
             name=seen.get(tags.NAME, ""),
             owner=seen.get(tags.OWNER, ""),
+            request=seen.get(tags.REQUEST, ""),
             state=item["State"]["Name"],
             type=item["InstanceType"],
             zone=item["Placement"]["AvailabilityZone"],

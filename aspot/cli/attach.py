@@ -12,7 +12,13 @@ from aspot.ui.show import viewer
 
 def main(args: argparse.Namespace) -> int:
     """Take the run up; exit codes are those of `aspot run`."""
-    attachment = Fleet.attach(args.name, region=args.region, show=viewer(True, json=args.json, quiet=args.quiet))
+    attachment = Fleet.attach(
+        args.name,
+        region=args.region,
+        key=args.key,
+        results=args.results,
+        show=viewer(True, json=args.json, quiet=args.quiet),
+    )
 
     async def see_through() -> Results:
         async with attachment as fleet:

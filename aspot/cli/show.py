@@ -7,12 +7,13 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aspot.errors import AspotError, ConfigError
+from aspot.intake.names import owner
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
 from aspot.machine.model import Run
@@ -28,7 +29,7 @@ def ls(args: argparse.Namespace) -> int:
     known = journals.runs()
     shown = [item for item in known if args.all or item.ended is None or item.left]
     runs = {item.id: journals.replay(item.folder) for item in shown if not item.trouble}
-    found = _account(args.region, args.quiet)
+    found = _account(args.region, {item.id for item in known}, quiet=args.quiet)
     if args.json:
         print(json.dumps(_instances(runs, found), indent=1))
         return 0
@@ -48,10 +49,16 @@ def _row(info: RunInfo, run: Run) -> LsRow:
     return ls_row(run, datetime.now(UTC), ends=ends)
 
 
-def _account(region: str | None, quiet: bool) -> list[Found]:
-    """Return this user's instances in the account; without credentials, what is known here has to do."""
+def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list[Found]:
+    """Return this user's instances in the account; without credentials, what is known here has to do.
+
+    Args:
+        region: AWS region; None for AWS's own choice.
+        known: Runs with a journal here: theirs are this user's, whichever computer launched them.
+        quiet: Whether nothing is said on stderr.
+    """
     try:
-        return asyncio.run(_listed(region))
+        return [item for item in asyncio.run(_listed(region)) if item.owner == owner() or item.run in known]
     except AspotError as error:
         if not quiet:
             print(f"EC2 was not asked: {error.message}", file=sys.stderr)
@@ -60,11 +67,10 @@ def _account(region: str | None, quiet: bool) -> list[Found]:
 
 async def _listed(region: str | None) -> list[Found]:
     from aspot.aws.account import Account
-    from aspot.intake.names import owner
 
     account = await Account.open(region)
     try:
-        return [item for item in await account.instances(owner()) if item.state != "terminated"]
+        return [item for item in await account.instances() if item.state != "terminated"]
     finally:
         await account.aclose()
 

@@ -104,9 +104,7 @@ def load_spec(folder: RunFolder) -> tuple[RunSpec, datetime]:
     Raises:
         AspotError: If the journal cannot be read.
     """
-    with database.reading(folder.journal) as connection:
-        spec, created = _meta(connection, "spec, created")
-    return codec.decode_spec(spec), datetime.fromisoformat(created)
+    return _spec_in(folder.journal)
 
 
 def load_events(folder: RunFolder) -> list[Event]:
@@ -115,9 +113,7 @@ def load_events(folder: RunFolder) -> list[Event]:
     Raises:
         AspotError: If the journal cannot be read, or holds what this aspot does not know.
     """
-    with database.reading(folder.journal) as connection:
-        rows = connection.execute("SELECT kind, body FROM event ORDER BY seq").fetchall()
-    return [codec.decode(kind, body) for kind, body in rows]
+    return _events_in(folder.journal)
 
 
 def replay(folder: RunFolder) -> Run:
@@ -126,13 +122,30 @@ def replay(folder: RunFolder) -> Run:
     Raises:
         AspotError: If the journal cannot be read.
     """
+    return replay_file(folder.journal)
+
+
+def replay_file(journal: Path) -> Run:
+    """Return the state that a journal leads to, wherever it lies; raises as `replay`."""
     from aspot.machine.step import start_run, step
 
-    spec, created = load_spec(folder)
+    spec, created = _spec_in(journal)
     run = start_run(spec, created)
-    for event in load_events(folder):
+    for event in _events_in(journal):
         run, _ = step(run, event)
     return run
+
+
+def _spec_in(journal: Path) -> tuple[RunSpec, datetime]:
+    with database.reading(journal) as connection:
+        spec, created = _meta(connection, "spec, created")
+    return codec.decode_spec(spec), datetime.fromisoformat(created)
+
+
+def _events_in(journal: Path) -> list[Event]:
+    with database.reading(journal) as connection:
+        rows = connection.execute("SELECT kind, body FROM event ORDER BY seq").fetchall()
+    return [codec.decode(kind, body) for kind, body in rows]
 
 
 def ask(folder: RunFolder, text: str) -> None:

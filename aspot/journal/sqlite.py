@@ -86,13 +86,14 @@ class SqliteJournal(Journal):
         return await self._in_thread(lambda: _take_requests(self._connection))
 
     async def finish(self, left: Sequence[str]) -> None:
-        """Mark the run as ended, and delete its SSH keys if nothing is left that they would open (THREATS T14).
+        """Mark the run as ended; delete what it needs no more, its SSH keys only if nothing is left (THREATS T14).
 
         Args:
             left: What is still there, as text for people.
         """
         row = (datetime.now(UTC).isoformat(), json.dumps(list(left)))
         await self._in_thread(lambda: self._connection.execute("UPDATE meta SET ended = ?, leftover = ?", row))
+        await self._in_thread(lambda: shutil.rmtree(self.folder.carried, ignore_errors=True))
         if not left:
             await self._in_thread(lambda: shutil.rmtree(self.folder.keys, ignore_errors=True))
 

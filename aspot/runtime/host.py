@@ -125,6 +125,10 @@ class RunHost:
         """Have a coroutine function run in the host's task group, from `start` to shortly after the end."""
         self._supervisor.listeners.append(listener)
 
+    def warn(self, message: str) -> None:
+        """Tell whoever listens of something that they should know."""
+        self._wiring.warn(message)
+
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def submit(self, specs: Sequence[JobSpec], jobs: Mapping[str, Job] | None = None) -> None:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import anyio
 import asyncssh
 
+from aspot.files.carried import Carried
 from aspot.ports import HostKeyMismatch, Link, NobodyListens, NotReady, Remote, Target
 from aspot.ssh.cork import Cork
 from aspot.ssh.dial import dial
@@ -52,12 +53,13 @@ class SshRemote(Remote):
         keys: The run's keys; pinned host keys are written there.
         run: The run's id: the folder on the instances.
         skip: Local folders that are never uploaded (the results folder).
+        carried: What jobs send that came from another computer; None: there are no such jobs.
     """
 
-    def __init__(self, keys: RunKeys, run: str, *, skip: tuple[Path, ...] = ()) -> None:
+    def __init__(self, keys: RunKeys, run: str, *, skip: tuple[Path, ...] = (), carried: Carried | None = None) -> None:
         self._keys = keys
         self._run = run
-        self._uploads = Uploads(skip=skip)
+        self._uploads = Uploads(skip=skip, carried=carried)
         self._handshakes = anyio.Semaphore(HANDSHAKES)
         self._links: set[SshLink] = set()
 
