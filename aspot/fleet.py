@@ -121,6 +121,7 @@ class Fleet:
         *,
         region: str | None = None,
         key: str | Path | None = None,
+        from_cloud: bool = False,
         results: str | Path | None = None,
         on_event: Listener | None = None,
         show: bool | Viewer | None = None,
@@ -134,7 +135,9 @@ class Fleet:
             name: The fleet's name.
             region: AWS region; None: where it runs.
             key: A file that `Fleet.export` made on another computer: the fleet goes on here from now on.
-            results: With `key`, the folder for results here; None: `aspot-results`.
+            from_cloud: Its journal is lost: rebuild it from EC2's tags and what lies on its machines. Its keys have to
+                be here still, or come with `key`. Jobs that had not started are not known any more.
+            results: With `key` or `from_cloud`, the folder for results here; None: `aspot-results`.
             on_event: As for `Fleet`.
             show: As for `Fleet`.
 
@@ -142,10 +145,10 @@ class Fleet:
             AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it, the file
                 cannot be used, or the cloud cannot be asked; nothing about the fleet is changed then.
         """
-        if results is not None and key is None:
-            raise ConfigError("results= goes with key=", fix="without it, results go where they went before")
+        if results is not None and key is None and not from_cloud:
+            raise ConfigError("results= goes with key= or from_cloud=", fix="else results go where they went before")
         given = {} if results is None else {"results": Path(results).absolute()}
-        way = {**given, "key": None if key is None else Path(key)}
+        way = {**given, "from_cloud": from_cloud, "key": None if key is None else Path(key)}
         return Attachment(cls(name, on_event=on_event, show=show), region, way)
 
     async def _attach(self, region: str | None, way: Mapping[str, Any]) -> Self:

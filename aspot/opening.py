@@ -41,10 +41,12 @@ class Way:
 
     Args:
         key: A bundle that was exported on another computer; None: by its journal here.
+        from_cloud: By what EC2 and its machines tell, its journal being lost; its keys are here, or in the bundle.
         results: The folder of all fleets' results, for a run that has none here yet.
     """
 
     key: Path | None = None
+    from_cloud: bool = False
     results: Path = attrs.field(factory=lambda: Path("aspot-results").absolute())
 
     async def find(self, name: str, region: str | None) -> tuple[RunInfo, Sequence[str]]:
@@ -53,6 +55,8 @@ class Way:
         Raises:
             AspotError: If it cannot be; nothing is changed then.
         """
+        if self.from_cloud:
+            return await from_cloud(name, region, self.key, self.results)
         if self.key is not None:
             return await bring_in(name, region, self.key, self.results)
         return attachable(name, region), ()
@@ -217,7 +221,8 @@ def attachable(name: str, region: str | None) -> RunInfo:
         there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
         raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
     if found.trouble:
-        raise AspotError(f"{name} cannot be taken up: {found.trouble}")
+        again = f"aspot attach {name} --from-cloud rebuilds it from what its machines know" if found.is_lost else ""
+        raise AspotError(f"{name} cannot be taken up: {found.trouble}", fix=again)
     if found.ended is not None:
         raise ConfigError(f"fleet {name} has ended", fix=f"aspot status {name} shows what came of it")
     if region is not None and region != found.region:
@@ -272,6 +277,45 @@ async def _refuse_stale(run: Run, bundle: Path) -> None:
             f"fleet {run.spec.name} went on after {bundle} was written: it has launched machines since",
             fix=f"aspot export {run.spec.name} where it is driven, or go on there",
         )
+
+
+async def from_cloud(
+    name: str, region: str | None, bundle: Path | None, results: Path
+) -> tuple[RunInfo, Sequence[str]]:
+    """Rebuild a run whose journal is lost, and return it, and what its user should know.
+
+    Args:
+        name: The fleet's name.
+        region: AWS region; None for the one of AWS's own configuration.
+        bundle: Whence its keys come; None: they are here.
+        results: The folder of all fleets' results.
+
+    Raises:
+        AspotError: If no machine of it runs, nobody can log in to those that do, or one does not say what it has.
+    """
+    import anyio.to_thread
+
+    from aspot.aws.account import Account
+    from aspot.aws.cloud import Ec2Cloud
+    from aspot.carry.rebuild import rebuild, remnant
+    from aspot.carry.unpack import keys_of
+
+    account = await Account.open(region)
+    try:
+        machines = await account.instances()
+    finally:
+        await account.aclose()
+    incoming = None if bundle is None else await anyio.to_thread.run_sync(keys_of, bundle, name)
+    cloud = await Ec2Cloud.open(account.region)
+    notes: list[str] = []
+    try:
+        brought = None if incoming is None else (incoming.home.run, incoming.folder.keys)
+        left = remnant(name, account.region, machines, brought)
+        return await rebuild(left, cloud, results, notes=notes), notes
+    finally:
+        await cloud.aclose()
+        if incoming is not None:
+            incoming.discard()
 
 
 async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchive]:

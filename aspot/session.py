@@ -102,6 +102,8 @@ class Session:
         session._notes = notes
         session._jobs.update({job: job_of(record.spec) for job, record in host.run.jobs.items()})
         archive.expect({job: record.spec.inputs for job, record in host.run.jobs.items()})
+        if host.run.spec.is_rebuilt:
+            session._take_over({job: found for job, found in archive.home().items() if job not in session._jobs})
         return session
 
     @classmethod
@@ -163,6 +165,11 @@ class Session:
             if self._is_new:
                 self._archive.abandon()
             raise
+
+    def _take_over(self, home: Mapping[str, Result]) -> None:
+        """Count results that came home earlier, which the run knows nothing of."""
+        self._reused.update(home)
+        self._jobs.update({name: result.job for name, result in home.items()})
 
     # --- work ---
 

@@ -35,6 +35,8 @@ class Found:
         request: Which launch request of the run.
         state: EC2's word.
         type, zone: Where it is.
+        image: What it was made from.
+        key_pair: The user's own, where one was named; "" for none.
         address, port: Where SSH answers; "" while there is no address.
         lifecycle: `spot` or `on-demand`.
         launched: EC2's LaunchTime.
@@ -49,6 +51,8 @@ class Found:
     state: str
     type: str
     zone: str
+    image: str
+    key_pair: str
     address: str
     port: int
     lifecycle: str
@@ -102,6 +106,8 @@ class Account:
             state=item["State"]["Name"],
             type=item["InstanceType"],
             zone=item["Placement"]["AvailabilityZone"],
+            image=str(item.get("ImageId") or ""),
+            key_pair=str(item.get("KeyName") or ""),
             address=address_of(item, is_public=False),
             port=port_of(seen, is_local=self.is_loopback),
             lifecycle=item.get("InstanceLifecycle") or "on-demand",

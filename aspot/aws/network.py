@@ -117,6 +117,12 @@ async def make_group(aws: Aws, plan: CloudPlan, vpc: str, allowed: Iterable[Rule
         if trouble.code != "InvalidGroup.Duplicate":
             raise
         group = await _adopt(aws, plan, name)  # our first answer was lost
+    await let_in(aws, group, allowed)
+    return group
+
+
+async def let_in(aws: Aws, group: str, allowed: Iterable[Rule]) -> None:
+    """Open a group of the run's own to these, beside those it is open to. Repeating is harmless."""
     try:
         await aws.call(
             "ec2:AuthorizeSecurityGroupIngress",
@@ -127,7 +133,6 @@ async def make_group(aws: Aws, plan: CloudPlan, vpc: str, allowed: Iterable[Rule
     except Trouble as trouble:
         if trouble.code != "InvalidPermission.Duplicate":
             raise
-    return group
 
 
 async def _adopt(aws: Aws, plan: CloudPlan, name: str) -> str:

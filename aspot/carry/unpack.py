@@ -99,6 +99,22 @@ def unpack(path: Path, name: str, results: Path) -> Incoming:
             raise
 
 
+def keys_of(path: Path, name: str) -> Incoming:
+    """Unpack and verify a bundle for its keys alone, whatever is known of its run here; `discard` what comes. Blocks.
+
+    Raises:
+        AspotError: As `unpack`.
+    """
+    with Bundle(path) as bundle:
+        home = home_of(bundle, name)
+        scratch = _scratch(bundle, home)
+        try:
+            return _unpacked(bundle, scratch, home, Layout(scratch))
+        except BaseException:
+            disk.remove(scratch)
+            raise
+
+
 def home_of(bundle: Bundle, name: str) -> RunFolder:
     """Return where the bundle's run has its place here.
 

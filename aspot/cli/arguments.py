@@ -162,7 +162,14 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--key", metavar="BUNDLE", help="go on here with a fleet of another computer: `aspot export` there"
     )
-    parser.add_argument("--results", metavar="FOLDER", help="with --key, where results go (default: aspot-results)")
+    parser.add_argument(
+        "--from-cloud",
+        action="store_true",
+        help="its journal is lost: rebuild it from what EC2 and its machines tell (needs its keys: here, or --key)",
+    )
+    parser.add_argument(
+        "--results", metavar="FOLDER", help="with --key or --from-cloud, where results go (default: aspot-results)"
+    )
     _common(parser, as_json="print one JSON object a line on stdout")
 
 

@@ -16,6 +16,7 @@ def main(args: argparse.Namespace) -> int:
         args.name,
         region=args.region,
         key=args.key,
+        from_cloud=args.from_cloud,
         results=args.results,
         show=viewer(True, json=args.json, quiet=args.quiet),
     )

@@ -6,13 +6,16 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from aspot.errors import AspotError
-from aspot.journal import database
+from aspot.journal import codec, database
 from aspot.journal.folders import RunFolder
+from aspot.machine.events import Event
+from aspot.machine.model import RunSpec
 
 BESIDE = ("", "-wal", "-shm")
 """What SQLite keeps beside a journal belongs to it."""
@@ -55,7 +58,43 @@ def adopt(copy: Path, folder: RunFolder, changes: Mapping[str, Any]) -> None:
         events = source.execute("SELECT at, kind, body FROM event ORDER BY seq").fetchall()
     run, name, region, spec, options, created, _ = found
     row = (run, name, region, spec, json.dumps({**json.loads(options), **changes}), created)
-    with contextlib.closing(database.create(folder.journal)) as target, database.explained(folder.journal):
+    _fill(folder.journal, row, events)
+
+
+def replace(
+    folder: RunFolder, spec: RunSpec, *, created: datetime, options: Mapping[str, Any], events: Sequence[Event]
+) -> Path | None:
+    """Write the whole journal of a run in place of one that cannot be read; it is there whole or not at all. Blocks.
+
+    Args:
+        folder: The run's; nobody may drive it.
+        spec: The run.
+        created: When it began.
+        options: As for `SqliteJournal.create`.
+        events: All that is known of it, in order.
+
+    Returns:
+        Where the journal is now that was there before; None if there was none.
+
+    Raises:
+        AspotError: If a process drives the run, or the disk refuses.
+    """
+    with database.explained(folder.journal):
+        lock = folder.take()
+        try:
+            new = folder.journal.with_name("journal.new")
+            new.unlink(missing_ok=True)
+            row = (spec.id, spec.name, spec.region, codec.encode_spec(spec), json.dumps(options), created.isoformat())
+            _fill(new, row, [(event.at.isoformat(), *codec.encode(event)) for event in events])
+            aside = set_aside(folder) if folder.journal.exists() else None
+            new.rename(folder.journal)
+            return aside
+        finally:
+            os.close(lock)
+
+
+def _fill(path: Path, row: tuple[Any, ...], events: Sequence[tuple[str, str, str]]) -> None:
+    with contextlib.closing(database.create(path)) as target, database.explained(path):
         target.execute("BEGIN IMMEDIATE")
         target.execute(
             "INSERT INTO meta (one, run, name, region, spec, options, created) VALUES (1, ?, ?, ?, ?, ?, ?)", row

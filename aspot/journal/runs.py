@@ -34,6 +34,7 @@ class RunInfo:
         options: What was kept beside the specification.
         is_live: Whether a process drives it now.
         trouble: Why the journal cannot be read, with the fix; "" if it can.
+        is_lost: Whether that is for good: it is gone or damaged.
     """
 
     folder: RunFolder
@@ -46,6 +47,7 @@ class RunInfo:
     options: Mapping[str, Any] = attrs.field(factory=dict)
     is_live: bool = False
     trouble: str = ""
+    is_lost: bool = False
 
 
 def runs(*, state: Path | None = None) -> list[RunInfo]:
@@ -76,7 +78,8 @@ def info(folder: RunFolder) -> RunInfo:
         with database.reading(folder.journal) as connection:
             return _described(known, connection)
     except AspotError as error:
-        return attrs.evolve(known, trouble=f"{error.message} ({error.fix})")
+        is_lost = isinstance(error, database.JournalLost)
+        return attrs.evolve(known, trouble=f"{error.message} ({error.fix})", is_lost=is_lost)
 
 
 def _described(known: RunInfo, connection: sqlite3.Connection) -> RunInfo:
@@ -94,7 +97,7 @@ def _described(known: RunInfo, connection: sqlite3.Connection) -> RunInfo:
 def _meta(connection: sqlite3.Connection, columns: str) -> Any:
     row = connection.execute(f"SELECT {columns} FROM meta").fetchone()  # noqa: S608 - names of ours
     if row is None:
-        raise AspotError("the run was never begun", fix="its folder can be deleted")
+        raise database.JournalLost("the run was never begun", fix="its folder can be deleted")
     return row
 
 

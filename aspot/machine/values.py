@@ -184,6 +184,7 @@ class RunSpec:
         market: `spot`, `on-demand` or `spot-first`.
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
+        is_rebuilt: Whether the run is what its machines told of it, its journal being lost: nothing starts again then.
     """
 
     id: str
@@ -199,6 +200,7 @@ class RunSpec:
     market: str = "spot"
     max_price_usd: float | None = None
     disk_gb: int = 8
+    is_rebuilt: bool = False
 
 
 @attrs.frozen(kw_only=True)

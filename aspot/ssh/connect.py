@@ -14,7 +14,7 @@ import anyio
 import asyncssh
 
 from aspot.files.carried import Carried
-from aspot.ports import HostKeyMismatch, Link, NobodyListens, NotReady, Remote, Target
+from aspot.ports import HostKeyMismatch, NobodyListens, NotReady, Remote, Target
 from aspot.ssh.cork import Cork
 from aspot.ssh.dial import dial
 from aspot.ssh.keys import TYPE, RunKeys
@@ -63,7 +63,7 @@ class SshRemote(Remote):
         self._handshakes = anyio.Semaphore(HANDSHAKES)
         self._links: set[SshLink] = set()
 
-    async def connect(self, target: Target) -> Link:
+    async def connect(self, target: Target) -> SshLink:
         """Connect, verified from the first byte; one try.
 
         Raises:

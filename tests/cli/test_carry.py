@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from local_world import left_here, until, write
+from local_world import until, write
 from processes import Piped
 
 from aspot import AspotError, ConfigError, Fleet
@@ -31,32 +31,6 @@ def script(cloud):
     write("data/input.txt", "gold\n")
     os.symlink("input.txt", "data/link")
     return write("count.sh", COUNTING)
-
-
-@pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """Go to another computer: nothing of the first one is there any more but the files that are carried along."""
-    homes = []
-
-    def go(*carried):
-        number = len(homes) + 1
-        here = tmp_path / f"there-{number}"
-        (here / "work").mkdir(parents=True)
-        taken = [shutil.copy(path, here / "work") for path in carried]
-        state = Path(os.environ["ASPOT_STATE_DIR"])
-        if state.exists():
-            state.rename(state.with_name(f"{state.name}-gone-{number}"))
-        old = Path.cwd()
-        monkeypatch.chdir(here / "work")
-        old.rename(old.with_name(f"{old.name}-gone-{number}"))
-        monkeypatch.setenv("ASPOT_STATE_DIR", str(here / "state"))
-        monkeypatch.setenv("HOME", str(here))
-        homes.append(here / "state")
-        return taken
-
-    yield go
-    left = [item for home in homes[-1:] for item in left_here(home)]
-    assert not left, f"left in the state folder: {left}"
 
 
 def _steps():
