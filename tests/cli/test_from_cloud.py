@@ -196,3 +196,42 @@ def test_what_cannot_be_rebuilt_is_one_error_and_changes_nothing(cloud, start, s
     code, out, err = aspot("attach", "kept", "--from-cloud")
     assert code == 0, err
     assert "1 succeeded" in out
+
+
+def test_a_machine_whose_result_cannot_be_had_is_not_given_up(cloud, start, script, aspot):
+    """Nothing is written here, and nothing ended there, as long as a machine may have what nobody has brought home."""
+    late = write("late.sh", "sleep 3; echo late\n")
+    stopped(cloud, start, "liar", late, until_this=lambda: list(Path().rglob("late/a1")) or _begun(cloud, "late"))
+    folder = lose_journal("liar")
+    (machine,) = cloud.alive()
+    (status,) = until(lambda: _status(cloud, machine, "late"), within_s=20)
+    work = status.with_name("work").rename(status.with_name("hidden"))
+    code, _, err = aspot("attach", "liar", "--from-cloud")
+    assert code == 3
+    assert f"machine {machine['id']} does not say what it has" in err
+    assert "no such attempt" in err
+    assert not folder.journal.exists()
+    assert [item["id"] for item in cloud.alive()] == [machine["id"]]
+    work.rename(work.with_name("work"))
+    code, _, err = aspot("attach", "liar", "--from-cloud")
+    assert code == 0, err
+    assert (Path("aspot-results") / "liar/late/stdout").read_text() == "late\n"
+
+
+def _begun(cloud, job):
+    return [path for item in cloud.alive() for path in cloud.machine(item["id"]).rglob(f".aspot/*/{job}/a1/pid")]
+
+
+def test_a_machine_that_shows_another_host_key_is_not_believed_and_ended(cloud, start, script, aspot):
+    """A client that died between a machine's change of host key and the note of it left one that nobody knows."""
+    other = write("other.sh", COUNTING)
+    stopped(cloud, start, "alien", script, other, until_this=lambda: steps() > 1 and len(_begun(cloud, "other")) == 1)
+    folder = lose_journal("alien")
+    (pid,) = _begun(cloud, "other")
+    machine = next(item["id"] for item in cloud.alive() if cloud.machine(item["id"]) in pid.parents)
+    (pinned,) = folder.keys.glob(f"host-keys/{machine}.pub")
+    shutil.copy(next(path for path in folder.keys.glob("host-keys/*.pub") if path != pinned), pinned)
+    code, out, err = aspot("attach", "alien", "--from-cloud", "--json")
+    assert code == 0, err
+    assert {job: item["status"] for job, item in finished(out).items()} == {"count": "succeeded"}
+    assert cloud.alive() == []
