@@ -152,7 +152,7 @@ class Fleet:
         return Attachment(cls(name, on_event=on_event, show=show), region, way)
 
     async def _attach(self, region: str | None, way: Mapping[str, Any]) -> Self:
-        from aspot.opening import Way
+        from aspot.carry.ways import Way
         from aspot.session import Session
 
         assert self._options.name is not None

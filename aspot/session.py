@@ -19,12 +19,13 @@ from aspot.machine.farewell import farewell_lines, is_settled
 from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
-from aspot.opening import Given, Resolved, Way, make_archive, make_host, refuse_live, resolve, take_up
+from aspot.opening import Given, Resolved, make_archive, make_host, refuse_live, resolve, take_up
 from aspot.results import Result, Results
 from aspot.runtime.outcomes import job_of
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
+    from aspot.carry.ways import Way
     from aspot.journal.folders import RunFolder
     from aspot.runtime.host import RunHost
 
