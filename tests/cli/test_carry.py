@@ -21,6 +21,8 @@ echo "run $ASPOT_ATTEMPT from $n with $(cat data/input.txt) and $(cat data/link)
 while [ "$n" -lt 20 ]; do n=$((n + 1)); echo "$n" >ckpt/n; echo "step $n"; sleep 0.2; done
 echo done >>out/log
 """
+LONG = COUNTING.replace("-lt 20", "-lt 75")
+"""It works while a test is slow."""
 WAITING = "echo $ASPOT_JOB ran with $(cat data/input.txt)\n"
 FIRST = "run 1 from 0 with gold and gold"
 WHOLE = [FIRST, *(f"step {number}" for number in range(1, 21))]
@@ -80,6 +82,7 @@ def test_a_fleet_goes_on_at_another_computer(cloud, start, script, aspot, elsewh
 
 
 def test_an_interrupted_job_starts_again_from_what_was_carried(cloud, start, script, aspot, elsewhere):
+    write(script, LONG)
     detached(start, script, "-n", "ckpt", "--checkpoint", "ckpt", "--checkpoint-every", "1s", "--results", "first")
     again = start(Piped, "attach", "ckpt", "-q")
     until(lambda: replay(newest("ckpt").folder).jobs["count"].checkpoint, within_s=30)
@@ -231,6 +234,7 @@ def _newer(whole):
 
 
 def test_a_run_that_went_on_since_is_not_taken_up_from_an_old_file(cloud, start, script, aspot, elsewhere):
+    write(script, LONG)
     detached(start, script, "-n", "stale")
     assert aspot("export", "stale", "-q")[0] == 0
     (machine,) = cloud.alive()
