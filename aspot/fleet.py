@@ -19,6 +19,7 @@ from aspot.profiles import Profile
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
+    from aspot.carry.pack import Exported
     from aspot.session import Session, Watcher
     from aspot.ui.pump import Viewer
 
@@ -126,6 +127,9 @@ class Fleet:
         *,
         region: str | None = None,
         take_over: bool = False,
+        key: str | Path | None = None,
+        from_cloud: bool = False,
+        results: str | Path | None = None,
         on_event: Listener | None = None,
         show: bool | Viewer | None = None,
     ) -> Attachment:
@@ -137,28 +141,65 @@ class Fleet:
         Args:
             name: The fleet's name.
             region: AWS region; None: where it runs.
-            take_over: Take it from the process that drives it, if one does: that one is asked to leave, and shut out if
-                it does not.
+            take_over: Take it from the process that drives it here, if one does: that one is asked to leave, and shut
+                out if it does not.
+            key: A file that `Fleet.export` made on another computer: the fleet goes on here from now on.
+            from_cloud: Its journal is lost: rebuild it from EC2's tags and what lies on its machines. Its keys have to
+                be here still, or come with `key`. Jobs that had not started are not known any more.
+            results: With `key` or `from_cloud`, the folder for results here; None: `aspot-results`.
             on_event: As for `Fleet`.
             show: As for `Fleet`.
 
         Raises:
+            ConfigError: If `results` or `take_over` cannot go with the others.
             AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it (and
-                `take_over` is not set), or the cloud cannot be asked; nothing about the fleet is changed then.
+                `take_over` is not set), the file cannot be used, or the cloud cannot be asked; nothing about the fleet
+                is changed then.
         """
-        return Attachment(cls(name, on_event=on_event, show=show), region, take_over=take_over)
+        if results is not None and key is None and not from_cloud:
+            raise ConfigError("results= goes with key= or from_cloud=", fix="else results go where they went before")
+        if take_over and (key is not None or from_cloud):
+            raise ConfigError(
+                "taking over goes without a bundle and without from_cloud", fix=f"aspot attach {name} --take-over"
+            )
+        given = {} if results is None else {"results": Path(results).absolute()}
+        way = {"take_over": take_over, "from_cloud": from_cloud, "key": None if key is None else Path(key)}
+        return Attachment(cls(name, on_event=on_event, show=show), region, {**way, **given})
 
-    async def _attach(self, region: str | None, *, take_over: bool) -> Self:
+    async def _attach(self, region: str | None, way: Mapping[str, Any]) -> Self:
+        from aspot.carry.ways import Way
         from aspot.session import Session
 
         assert self._options.name is not None
-        session = self._session = await Session.attach(self._options.name, region=region, take_over=take_over)
+        session = self._session = await Session.attach(self._options.name, region=region, way=Way(**way))
         try:
             await session.start(self._listeners())
         except AspotError:
             self._session = None
             raise
         return self
+
+    @classmethod
+    async def export(cls, name: str, path: str | Path | None = None, *, with_results: bool = False) -> Exported:
+        """Write what another computer needs to go on with a fleet into one file: `Fleet.attach(name, key=file)` there.
+
+        The file holds the fleet's private keys: whoever has it can log in to its machines. It is readable by you only,
+        and nothing about the fleet is changed. Let one computer at a time go on with it.
+
+        Args:
+            name: The fleet's name.
+            path: The file, which must not exist; None: `NAME.aspot` here.
+            with_results: Results that came home travel, too.
+
+        Returns:
+            Its `path`, `size`, and what is not in it: `lost`, `secrets`, `stayed`.
+
+        Raises:
+            AspotError: If there is no such fleet here, it has ended, or the file cannot be written.
+        """
+        from aspot.carry.pack import export
+
+        return await asyncio.to_thread(export, name, None if path is None else Path(path), with_results=with_results)
 
     async def detach(self) -> None:
         """Leave the fleet to its machines and return: attempts go on there, `Fleet.attach` takes it up again.
@@ -332,13 +373,13 @@ class Fleet:
 class Attachment:
     """What `Fleet.attach` returns: await it, or enter it, to get the fleet."""
 
-    def __init__(self, fleet: Fleet, region: str | None, *, take_over: bool) -> None:
+    def __init__(self, fleet: Fleet, region: str | None, way: Mapping[str, Any]) -> None:
         self.fleet = fleet
         self._region = region
-        self._take_over = take_over
+        self._way = way
 
     def __await__(self) -> Generator[Any, None, Fleet]:
-        return self.fleet._attach(self._region, take_over=self._take_over).__await__()  # noqa: SLF001
+        return self.fleet._attach(self._region, self._way).__await__()  # noqa: SLF001
 
     async def __aenter__(self) -> Fleet:
         return await self

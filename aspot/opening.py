@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from aspot.errors import AspotError, ConfigError
+from aspot.errors import ConfigError
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, owner
 from aspot.intake.open_files import hold_open
@@ -135,6 +135,7 @@ def _wired(
     results: Path,
     earlier: Run | None = None,
 ) -> RunHost:
+    from aspot.files.carried import Carried
     from aspot.runtime.host import RunHost
     from aspot.ssh.boot import user_data
     from aspot.ssh.connect import SshRemote
@@ -144,7 +145,9 @@ def _wired(
     host = RunHost(
         spec,
         cloud=cloud,
-        remote=SshRemote(keys, spec.id, client=journal.client, skip=(results,)),
+        remote=SshRemote(
+            keys, spec.id, client=journal.client, skip=(results,), carried=Carried.load(journal.folder.carried)
+        ),
         journal=journal,
         archive=archive,
         clock=SystemClock(),
@@ -175,46 +178,6 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         allocation=profile.allocation,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
     )
-
-
-def attachable(name: str, region: str | None, *, take_over: bool = False) -> RunInfo:
-    """Return the run of this name that can be taken up again.
-
-    Args:
-        name: The fleet's name.
-        region: As the user gave it; None: the run's own.
-        take_over: Whether it may be taken from the process that drives it.
-
-    Raises:
-        AspotError: If there is none, it has ended, another process drives it (and is to keep it), or its journal cannot
-            be read.
-    """
-    from aspot.journal.runs import runs
-
-    everything = runs()
-    found = next((item for item in reversed(everything) if item.name == name), None)
-    if found is None:
-        known = ", ".join(item.name for item in everything if item.ended is None)
-        there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
-        raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
-    if found.trouble:
-        raise AspotError(f"{name} cannot be taken up: {found.trouble}")
-    if found.ended is not None:
-        raise ConfigError(f"fleet {name} has ended", fix=f"aspot status {name} shows what came of it")
-    if region is not None and region != found.region:
-        raise ConfigError(f"fleet {name} runs in {found.region}, not in {region}", fix="leave --region out")
-    if found.is_live and not take_over:
-        raise ConfigError(
-            f"fleet {name} is being driven by another process{who_drives(found)}",
-            fix=f"aspot status {name}, aspot logs {name}/JOB -f, or aspot attach {name} --take-over",
-        )
-    return found
-
-
-def who_drives(known: RunInfo) -> str:
-    """Return who drives a run and since when, as the end of a sentence; "" if nobody knows."""
-    client = known.driver
-    return f": {client}, since {client.since.astimezone():%Y-%m-%d %H:%M:%S}" if client else ""
 
 
 async def take_up(known: RunInfo, cloud: Ec2Cloud, *, take_over: bool = False) -> tuple[RunHost, LocalArchive]:

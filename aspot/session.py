@@ -20,12 +20,13 @@ from aspot.machine.farewell import farewell_lines, is_settled, taken_lines
 from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
-from aspot.opening import Given, Resolved, attachable, make_archive, make_host, refuse_live, resolve, take_up
+from aspot.opening import Given, Resolved, make_archive, make_host, refuse_live, resolve, take_up
 from aspot.results import Result, Results
 from aspot.runtime.outcomes import job_of
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
+    from aspot.carry.ways import Way
     from aspot.journal.folders import RunFolder
     from aspot.runtime.host import RunHost
 
@@ -76,33 +77,37 @@ class Session:
         self._jobs: dict[str, Job] = {}
         self._reused: dict[str, Result] = {}
         self._wanted = host.run.spec.limit
+        self._notes: Sequence[str] = ()
 
     # --- opening ---
 
     @classmethod
-    async def attach(cls, name: str, *, region: str | None = None, take_over: bool = False) -> Self:
+    async def attach(cls, name: str, *, region: str | None = None, way: Way) -> Self:
         """Take up the newest run of this name again; `start` goes on with it.
 
         Args:
             name: The fleet's name.
             region: None for the run's own; another one is refused.
-            take_over: Whether to take it from the process that drives it, if one does.
+            way: Where what is known of the run comes from.
 
         Raises:
             AspotError: If there is none, it has ended, or another process drives it; nothing is changed then.
         """
         from aspot.aws.cloud import Ec2Cloud
 
-        known = attachable(name, region, take_over=take_over)
+        known, notes = await way.find(name, region)
         cloud = await Ec2Cloud.open(known.region)
         try:
-            host, archive = await take_up(known, cloud, take_over=take_over)
+            host, archive = await take_up(known, cloud, take_over=way.take_over)
         except BaseException:
             await cloud.aclose()
             raise
         session = cls(Path.cwd(), host, archive, known.folder, is_new=False)
+        session._notes = notes
         session._jobs.update({job: job_of(record.spec) for job, record in host.run.jobs.items()})
         archive.expect({job: record.spec.inputs for job, record in host.run.jobs.items()})
+        if host.run.spec.is_rebuilt:
+            session._take_over({job: found for job, found in archive.home().items() if job not in session._jobs})
         return session
 
     @classmethod
@@ -159,6 +164,8 @@ class Session:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
         if not self._is_new and not self.run.jobs:
             host.warn(JOBLESS.format(name=self.name))
+        for note in self._notes:
+            host.warn(note)
         fitting = self._bounded(self._wanted)
         try:
             with _nothing_launched() if self._is_new else nullcontext():
@@ -176,6 +183,11 @@ class Session:
         if room.instances < instances:
             self._host.warn(too_few(room, instances))
         return room.instances
+
+    def _take_over(self, home: Mapping[str, Result]) -> None:
+        """Count results that came home earlier, which the run knows nothing of."""
+        self._reused.update(home)
+        self._jobs.update({name: result.job for name, result in home.items()})
 
     # --- work ---
 

@@ -32,8 +32,11 @@ class Found:
         run: Run id; with `name`, which fleet or box it belongs to.
         name: The fleet's name.
         owner: Who launched it.
+        request: Which launch request of the run.
         state: EC2's word.
         type, zone: Where it is.
+        image: What it was made from.
+        key_pair: The user's own, where one was named; "" for none.
         address, port: Where SSH answers; "" while there is no address.
         lifecycle: `spot` or `on-demand`.
         launched: EC2's LaunchTime.
@@ -45,9 +48,12 @@ class Found:
     run: str
     name: str
     owner: str
+    request: str
     state: str
     type: str
     zone: str
+    image: str
+    key_pair: str
     address: str
     port: int
     lifecycle: str
@@ -98,9 +104,12 @@ class Account:
             run=seen.get(tags.RUN, ""),
             name=seen.get(tags.NAME, ""),
             owner=seen.get(tags.OWNER, ""),
+            request=seen.get(tags.REQUEST, ""),
             state=item["State"]["Name"],
             type=item["InstanceType"],
             zone=item["Placement"]["AvailabilityZone"],
+            image=str(item.get("ImageId") or ""),
+            key_pair=str(item.get("KeyName") or ""),
             address=address_of(item, is_public=False),
             port=port_of(seen, is_local=self.is_loopback),
             lifecycle=item.get("InstanceLifecycle") or "on-demand",

@@ -180,9 +180,14 @@ async def left_of(
     instances, requests, listed = await together(
         partial(alive, aws, run), partial(_requests, aws, run), partial(of_run, aws, run, kinds)
     )
-    there = sorted({kind for one, kind in listed if one not in known})
-    found = await together(*(partial(_there, aws, run, kind, kept) for kind in there))
-    left = [f"{_WORDS[kind]} {one}" for kind, ids in zip(there, found, strict=True) for one in ids if one not in known]
+    listed_kinds = sorted({kind for one, kind in listed if one not in known})
+    found = await together(*(partial(there, aws, run, kind, kept) for kind in listed_kinds))
+    left = [
+        f"{_WORDS[kind]} {one}"
+        for kind, ids in zip(listed_kinds, found, strict=True)
+        for one in ids
+        if one not in known
+    ]
     said = {one for one, _ in instances}
     left += [f"spot request {one} ({state})" for one, state, instance in requests if instance not in said]
     return left + [f"instance {one} ({state})" for one, state in instances if one not in kept]
@@ -198,7 +203,7 @@ async def _requests(aws: Aws, run: str) -> list[tuple[str, str, str]]:
     return [(item["SpotInstanceRequestId"], item["State"], item.get("InstanceId") or "") for item in found]
 
 
-async def _there(aws: Aws, run: str, kind: str, kept: Collection[str]) -> list[str]:
+async def there(aws: Aws, run: str, kind: str, kept: Collection[str] = ()) -> list[str]:
     """Return the ids of a run's things of one kind that really exist, but for what is attached to kept instances."""
     action, items, key = _LOOKS[kind]
     size = {"key-pair": None, "launch-template": TEMPLATES_PAGE}.get(kind, PAGE)  # key pairs come without pages

@@ -78,7 +78,7 @@ class Ec2Cloud(Cloud):
         template.check_user_data(plan)
         self._plan = plan
         try:
-            return await self._prepare(plan)
+            return await (self._adopt(plan) if plan.run.is_rebuilt else self._prepare(plan))
         except BaseException as error:
             with anyio.move_on_after(UNDO_S, shield=True):
                 await self._undo()
@@ -121,6 +121,31 @@ class Ec2Cloud(Cloud):
             spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
             on_demand_usd_per_hour=on_demand,
             user=image.user,
+        )
+
+    async def _adopt(self, plan: CloudPlan) -> Prepared:
+        """Find what a run made whose journal is lost, and let the caller in; nothing is made or can be launched."""
+        aws, run = self._aws, plan.run.id
+        kinds, spot, on_demand, allowed, found = await together(
+            partial(pools.kinds, aws, plan.types),
+            partial(pools.spot_prices, aws, plan.types),
+            partial(pools.on_demand_prices, aws, plan.types),
+            partial(network.rules, aws, plan.firewall),
+            partial(cleanup.of_run, aws, run, ("security-group", "launch-template")),
+        )
+        self._pools = tuple(Pool(kind, zone) for kind in kinds for zone in plan.zones)
+        groups = await cleanup.there(aws, run, "security-group") if found else []
+        for group in groups:
+            await network.authorize(aws, group, allowed, is_callers=network.asks_address(plan.firewall))
+        self._made = cleanup.Made(run=run, is_walled=bool(groups))
+        self._made.groups |= set(groups)
+        self._made.templates |= {one for one, kind in found if kind == "launch-template"}
+        self._eyes = sightings.Eyes(run=run, is_local=aws.is_loopback, is_public=False)
+        return Prepared(
+            pools=self._pools,
+            spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
+            on_demand_usd_per_hour=on_demand,
+            user=plan.user or await images.login_user(aws, plan.image),
         )
 
     async def _market(self, plan: CloudPlan) -> list[Any]:

@@ -66,6 +66,7 @@ def build() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _run(commands)
     _attach(commands)
+    _export(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
@@ -177,7 +178,32 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--take-over", action="store_true", help="take it from the process that drives it, without asking"
     )
+    parser.add_argument(
+        "--key", metavar="BUNDLE", help="go on here with a fleet of another computer: `aspot export` there"
+    )
+    parser.add_argument(
+        "--from-cloud",
+        action="store_true",
+        help="its journal is lost: rebuild it from what EC2 and its machines tell (needs its keys: here, or --key)",
+    )
+    parser.add_argument(
+        "--results", metavar="FOLDER", help="with --key or --from-cloud, where results go (default: aspot-results)"
+    )
     _common(parser, as_json="print one JSON object a line on stdout")
+
+
+def _export(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write what another computer needs to go on with a fleet",
+        description="Write the journal, keys, queue and uploads of a fleet into one file, for `aspot attach NAME --key "
+        "BUNDLE` on another computer. It holds private keys: whoever has it can log in to the fleet's machines.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.export"))
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("file", nargs="?", metavar="BUNDLE", help="the file; it must not exist (default: NAME.aspot)")
+    parser.add_argument("--with-results", action="store_true", help="take results along that came home already")
+    _common(parser)
 
 
 def _ls(commands: Commands[_Parser]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aspot.errors import AspotError, ConfigError
+from aspot.intake.names import owner
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
 from aspot.machine.model import Run
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 def ls(args: argparse.Namespace) -> int:
     """Print what runs: from the journals here, and what else in the account bears this user's tags."""
     known = journals.runs()
-    seen = _account(args.region, args.quiet)
+    seen = _account(args.region, {item.id for item in known}, quiet=args.quiet)
     found = [item for item in seen if item.state != "terminated"]
     gone = {item.instance for item in seen if item.state in ("shutting-down", "terminated")}
     shown = [item for item in known if args.all or item.ended is None or item.left or _still_kept(item, gone)]
@@ -63,10 +64,16 @@ def _row(info: RunInfo, run: Run, kept: Sequence[Kept]) -> LsRow:
     return ls_row(run, now, ends=ends)
 
 
-def _account(region: str | None, quiet: bool) -> list[Found]:
-    """Return this user's instances in the account; without credentials, what is known here has to do."""
+def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list[Found]:
+    """Return this user's instances in the account; without credentials, what is known here has to do.
+
+    Args:
+        region: AWS region; None for AWS's own choice.
+        known: Runs with a journal here: theirs are this user's, whichever computer launched them.
+        quiet: Whether nothing is said on stderr.
+    """
     try:
-        return asyncio.run(_listed(region))
+        return [item for item in asyncio.run(_listed(region)) if item.owner == owner() or item.run in known]
     except AspotError as error:
         if not quiet:
             print(f"EC2 was not asked: {error.message}", file=sys.stderr)
@@ -75,11 +82,10 @@ def _account(region: str | None, quiet: bool) -> list[Found]:
 
 async def _listed(region: str | None) -> list[Found]:
     from aspot.aws.account import Account
-    from aspot.intake.names import owner
 
     account = await Account.open(region)
     try:
-        return await account.instances(owner())
+        return await account.instances()
     finally:
         await account.aclose()
 

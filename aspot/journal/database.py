@@ -36,6 +36,10 @@ COMMIT;
 """
 
 
+class JournalLost(AspotError):
+    """The journal is not there, or damaged: it will not be read again."""
+
+
 def create(path: Path) -> sqlite3.Connection:
     """Make a new, private journal and return its connection.
 
@@ -75,7 +79,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise AspotError(f"there is no journal at {path}", fix="aspot ls shows what is known here and what runs in EC2")
+        raise JournalLost(
+            f"there is no journal at {path}", fix="aspot ls shows what is known here and what runs in EC2"
+        )
     return path
 
 
@@ -152,7 +158,7 @@ def _explanation(path: Path, error: sqlite3.Error) -> AspotError:
 
 
 def _damaged(path: Path, why: str) -> AspotError:
-    return AspotError(
+    return JournalLost(
         f"the journal {path} is damaged: {why}",
         fix=f"move {path.parent} aside; aspot ls and aspot down still find its machines by their tags",
     )

@@ -125,6 +125,11 @@ class RunFolder:
         return self.path / "scripts"
 
     @property
+    def carried(self) -> Path:
+        """Return the folder of uploads that came with the run from another computer."""
+        return self.path / "carried"
+
+    @property
     def bell(self) -> Path:
         """Return the file that grows with each request left in the journal: its size is had for nothing."""
         return self.path / "bell"

@@ -38,6 +38,7 @@ class RunInfo:
         is_live: Whether a process drives it now.
         driver: Who took it up last; None if the journal cannot be read.
         trouble: Why the journal cannot be read, with the fix; "" if it can.
+        is_lost: Whether that is for good: it is gone or damaged.
     """
 
     folder: RunFolder
@@ -52,6 +53,7 @@ class RunInfo:
     is_live: bool = False
     driver: Client | None = None
     trouble: str = ""
+    is_lost: bool = False
 
     def kept_at(self, now: datetime) -> tuple[Kept, ...]:
         """Return the machines that stay for a look then."""
@@ -86,7 +88,8 @@ def info(folder: RunFolder) -> RunInfo:
         with database.reading(folder.journal) as connection:
             return _described(known, connection)
     except AspotError as error:
-        return attrs.evolve(known, trouble=f"{error.message} ({error.fix})")
+        is_lost = isinstance(error, database.JournalLost)
+        return attrs.evolve(known, trouble=f"{error.message} ({error.fix})", is_lost=is_lost)
 
 
 def _described(known: RunInfo, connection: sqlite3.Connection) -> RunInfo:
@@ -106,7 +109,7 @@ def _described(known: RunInfo, connection: sqlite3.Connection) -> RunInfo:
 def _meta(connection: sqlite3.Connection, columns: str) -> Any:
     row = connection.execute(f"SELECT {columns} FROM meta").fetchone()  # noqa: S608 - names of ours
     if row is None:
-        raise AspotError("the run was never begun", fix="its folder can be deleted")
+        raise database.JournalLost("the run was never begun", fix="its folder can be deleted")
     return row
 
 
@@ -116,9 +119,7 @@ def load_spec(folder: RunFolder) -> tuple[RunSpec, datetime]:
     Raises:
         AspotError: If the journal cannot be read.
     """
-    with database.reading(folder.journal) as connection:
-        spec, created = _meta(connection, "spec, created")
-    return codec.decode_spec(spec), datetime.fromisoformat(created)
+    return _spec_in(folder.journal)
 
 
 def load_events(folder: RunFolder) -> list[Event]:
@@ -127,9 +128,7 @@ def load_events(folder: RunFolder) -> list[Event]:
     Raises:
         AspotError: If the journal cannot be read, or holds what this aspot does not know.
     """
-    with database.reading(folder.journal) as connection:
-        rows = connection.execute("SELECT kind, body FROM event ORDER BY seq").fetchall()
-    return [codec.decode(kind, body) for kind, body in rows]
+    return _events_in(folder.journal)
 
 
 def replay(folder: RunFolder) -> Run:
@@ -138,13 +137,36 @@ def replay(folder: RunFolder) -> Run:
     Raises:
         AspotError: If the journal cannot be read.
     """
+    return replay_file(folder.journal)
+
+
+def replay_file(journal: Path) -> Run:
+    """Return the state that a journal leads to, wherever it lies; raises as `replay`."""
     from aspot.machine.step import start_run, step
 
-    spec, created = load_spec(folder)
+    spec, created = _spec_in(journal)
     run = start_run(spec, created)
-    for event in load_events(folder):
+    for event in _events_in(journal):
         run, _ = step(run, event)
     return run
+
+
+def who_drives(known: RunInfo) -> str:
+    """Return who drives a run and since when, as the end of a sentence; "" if nobody knows."""
+    client = known.driver
+    return f": {client}, since {client.since.astimezone():%Y-%m-%d %H:%M:%S}" if client else ""
+
+
+def _spec_in(journal: Path) -> tuple[RunSpec, datetime]:
+    with database.reading(journal) as connection:
+        spec, created = _meta(connection, "spec, created")
+    return codec.decode_spec(spec), datetime.fromisoformat(created)
+
+
+def _events_in(journal: Path) -> list[Event]:
+    with database.reading(journal) as connection:
+        rows = connection.execute("SELECT kind, body FROM event ORDER BY seq").fetchall()
+    return [codec.decode(kind, body) for kind, body in rows]
 
 
 def ask(folder: RunFolder, text: str) -> int:

@@ -132,7 +132,7 @@ class SqliteJournal(Journal):
             raise TakenOver(newest)
 
     async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
-        """Mark the run as ended, and delete its SSH keys if nothing is left that they would open (THREATS T14).
+        """Mark the run as ended; delete what it needs no more, its SSH keys only if nothing is left (THREATS T14).
 
         Args:
             left: What is still there, as text for people.
@@ -143,6 +143,7 @@ class SqliteJournal(Journal):
         """
         row = (datetime.now(UTC).isoformat(), json.dumps(list(left)), json.dumps(list(kept)))
         await self._in_thread(lambda: _end(self._connection, self.client, row))
+        await self._in_thread(lambda: shutil.rmtree(self.folder.carried, ignore_errors=True))
         if not left and not kept:
             await self._in_thread(lambda: shutil.rmtree(self.folder.keys, ignore_errors=True))
 

@@ -159,6 +159,8 @@ def _again_or(change: Change, name: str, verdict: JobStatus | None, reason: str)
         finish(change, name, stop.verdict, stop.reason)
     elif job.cancel_asked and not is_own:
         finish(change, name, JobStatus.CANCELLED, "cancelled")
+    elif change.run.spec.is_rebuilt and verdict in (None, JobStatus.LOST):
+        finish(change, name, JobStatus.LOST, f"{reason}; it cannot start again, for its files are not known any more")
     elif verdict is not None:
         finish(change, name, verdict, reason)
     else:

@@ -110,6 +110,21 @@ class Ticked(Event):
     """Time passed; sent when `wakeup(run)` is due."""
 
 
+@attrs.frozen(kw_only=True)
+class AttemptFound(Event):
+    """A machine holds an attempt that no journal tells of (the run is rebuilt): a job and its newest attempt.
+
+    Args:
+        instance: EC2 id; it is free.
+        job: As far as the machine knows it.
+        attempt: Its number.
+    """
+
+    instance: str
+    job: JobSpec
+    attempt: int
+
+
 # --- launch requests -----------------------------------------------------------------------------------------------
 
 

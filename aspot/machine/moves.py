@@ -11,7 +11,7 @@ from aspot.machine.model import AttemptRecord, InstanceRecord, InstanceState, Jo
 def start_attempt(change: Change, job_name: str, instance_name: str) -> None:
     """Put a waiting job on a free instance, from its newest checkpoint."""
     change.dequeue(job_name)
-    instance = _move(change, instance_name, Move.ASSIGN)
+    instance = change.run.instances[instance_name]
     job = change.run.jobs[job_name]
     number = len(job.attempts) + 1
     since = instance.freed or instance.requested
@@ -27,8 +27,14 @@ def start_attempt(change: Change, job_name: str, instance_name: str) -> None:
         resumed_from=job.checkpoint.serial if job.checkpoint else 0,
     )
     change.job(job_name, status=JobStatus.RUNNING, attempts=(*job.attempts, attempt), collected=None)
-    change.instance(instance_name, attempt=(job_name, number), idle_since=None)
+    assign(change, instance_name, job_name, number)
     change.emit(ef.StartAttempt(instance=instance_name, job=job_name, attempt=number, checkpoint=job.checkpoint))
+
+
+def assign(change: Change, name: str, job_name: str, number: int) -> None:
+    """Take note that an attempt is on the instance."""
+    _move(change, name, Move.ASSIGN)
+    change.instance(name, attempt=(job_name, number), idle_since=None)
 
 
 def free_instance(change: Change, name: str) -> None:

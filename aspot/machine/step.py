@@ -14,7 +14,7 @@ import attrs
 from aspot.errors import InternalError
 from aspot.machine import events as ev
 from aspot.machine import launches
-from aspot.machine.attaching import attached
+from aspot.machine.attaching import attached, attempt_found
 from aspot.machine.attempts import attempt_event
 from aspot.machine.change import Change
 from aspot.machine.effects import Effect
@@ -155,6 +155,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Change, Any], None]] = {
     ev.LimitChanged: _limit_changed,
     ev.PricesSeen: _prices_seen,
     ev.RunAttached: attached,
+    ev.AttemptFound: attempt_found,
     ev.Ticked: _tick,
     ev.LaunchAnswered: launches.answered,
     ev.LaunchInDoubt: launches.in_doubt,

@@ -208,6 +208,7 @@ class RunSpec:
         disk_gb: Root volume, for money.
         moves_when_advised: Whether jobs with a checkpoint leave a machine on EC2's mere rebalance recommendation.
         keep_failed_s: A failed job's machine stays this long for a look; None for not.
+        is_rebuilt: Whether the run is what its machines told of it, its journal being lost: nothing starts again then.
     """
 
     id: str
@@ -226,6 +227,7 @@ class RunSpec:
     disk_gb: int = 8
     moves_when_advised: bool = False
     keep_failed_s: float | None = None
+    is_rebuilt: bool = False
 
     @property
     def markets(self) -> tuple[Market, ...]:

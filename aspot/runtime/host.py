@@ -135,6 +135,10 @@ class RunHost:
         """Have a coroutine function run in the host's task group, from `start` to shortly after the end."""
         self._supervisor.listeners.append(listener)
 
+    def warn(self, message: str) -> None:
+        """Tell whoever listens of something that they should know."""
+        self._wiring.warn(message)
+
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def submit(self, specs: Sequence[JobSpec], jobs: Mapping[str, Job] | None = None) -> None:
@@ -177,10 +181,6 @@ class RunHost:
     def scale(self, limit: int) -> None:
         """Change how many instances may be alive at once."""
         self._wiring.post(LimitChanged(at=self._wiring.now(), limit=limit))
-
-    def warn(self, message: str) -> None:
-        """Tell whoever listens something that the user should know."""
-        self._wiring.warn(message)
 
     def stop(self, reason: str, *, spares_kept: bool = False) -> None:
         """Cancel every job and end every machine, bounded in time. Harmless to repeat.

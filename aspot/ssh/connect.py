@@ -15,8 +15,9 @@ import anyio
 import anyio.to_thread
 import asyncssh
 
+from aspot.files.carried import Carried
 from aspot.machine.client import Client
-from aspot.ports import HostKeyMismatch, Link, NobodyListens, NotReady, Remote, Target
+from aspot.ports import HostKeyMismatch, NobodyListens, NotReady, Remote, Target
 from aspot.ssh.badge import Badge
 from aspot.ssh.cork import Cork
 from aspot.ssh.dial import dial
@@ -59,17 +60,26 @@ class SshRemote(Remote):
         run: The run's id: the folder on the instances.
         client: Who drives the run from here.
         skip: Local folders that are never uploaded (the results folder).
+        carried: What jobs send that came from another computer; None: there are no such jobs.
     """
 
-    def __init__(self, keys: RunKeys, run: str, *, client: Client, skip: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        keys: RunKeys,
+        run: str,
+        *,
+        client: Client,
+        skip: tuple[Path, ...] = (),
+        carried: Carried | None = None,
+    ) -> None:
         self._keys = keys
         self._badge = Badge(client, keys.client)
         self._run = run
-        self._uploads = Uploads(skip=skip)
+        self._uploads = Uploads(skip=skip, carried=carried)
         self._handshakes = anyio.Semaphore(HANDSHAKES)
         self._links: set[SshLink] = set()
 
-    async def connect(self, target: Target) -> Link:
+    async def connect(self, target: Target) -> SshLink:
         """Connect, verified from the first byte; one try.
 
         Raises:

@@ -199,9 +199,9 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """Wait for the runner's greeting; what a start-up file said before it is dropped."""
         await self.read_until(GREETING)
 
-    async def line(self) -> str:
-        """Return the next line, without its end."""
-        return (await self.read_until(b"\n")).decode("utf-8", "replace").rstrip("\n")
+    async def line(self, *, most: int = 1 << 16) -> str:
+        """Return the next line, without its end; one longer than `most` bytes makes no sense."""
+        return (await self.read_until(b"\n", most=most)).decode("utf-8", "replace").rstrip("\n")
 
     async def ended(self) -> None:
         """Wait for the end; output that nobody asked for is dropped. Raises `LinkDropped`, `CommandRefused`."""

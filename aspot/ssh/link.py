@@ -6,6 +6,7 @@ May import: asyncssh, anyio, `aspot.files`, `aspot.ssh`.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import asyncssh
 from aspot.files import patterns
 from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
+from aspot.machine.names import NAME
 from aspot.ports import (
     Armed,
     AttemptOrder,
@@ -52,6 +54,9 @@ NEVER_STARTED = "it was never started"
 """What the runner says of an attempt that it knows nothing of, or got no order for."""
 
 CLOSE_S = 2.0
+
+MOST_LINE, MOST_ATTEMPTS, MOST_NUMBER = 1 << 20, 10_000, 1_000
+"""Of what a machine lists: characters a line, lines, and the number of an attempt. It is a machine's claim."""
 
 CHANNELS = 6
 """At once, beside the watch and the output: OpenSSH takes 10 sessions a connection (sshd_config, MaxSessions)."""
@@ -142,6 +147,33 @@ class SshLink(Link):
         if status is None or status.code != 0:
             why = f"exit code {status.code}" if status else line
             raise Undeliverable(f"{why}; it said at last: {output[-1500:] or 'nothing'}")
+
+    async def lease(self) -> Lease | None:
+        """Return the lease that the machine was armed with; None if it was not. Asks nothing of the runner."""
+        line = "exec /bin/sh -c " + shlex.quote('echo @aspot; cat "$HOME/.aspot/.machine/lease" 2>/dev/null; echo')
+        with answers():
+            async with self._command(line) as there:
+                there.end_input()
+                await there.greeted()
+                numbers = (await there.line()).split()
+        if len(numbers) != 4 or not all(number.isdigit() and len(number) < 12 for number in numbers):
+            return None
+        term_s, idle_s, hold_s, life_s = (int(number) / 100 for number in numbers)
+        return Lease(term_s=term_s, idle_s=idle_s, hold_s=hold_s, max_life_s=life_s)
+
+    async def attempts(self) -> list[tuple[str, int, str]]:
+        """Return each attempt of the run that was started here: its job, its number, and the note beside it."""
+        found: list[tuple[str, int, str]] = []
+        with answers():
+            async with self._command(self._line("list", self._run)) as there:
+                there.end_input()
+                await there.greeted()
+                while (line := await there.line(most=MOST_LINE)) != "end" and len(found) < MOST_ATTEMPTS:
+                    job, _, rest = line.partition(" ")
+                    number, _, note = rest.partition(" ")
+                    if NAME.fullmatch(job) and number.isdigit() and 0 < int(number[:9]) <= MOST_NUMBER:
+                        found.append((job, int(number), note))
+        return found
 
     async def renew(self) -> None:
         """Renew the lease."""

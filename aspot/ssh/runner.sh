@@ -1,7 +1,7 @@
 #!/bin/sh
 # aspot's runner: owns the attempts on this machine, so that no connection does. POSIX sh (dash, bash, busybox ash).
 # Layout: $HOME/.aspot/{run,events,notice,.machine/} and one folder an attempt, $HOME/.aspot/RUN/JOB/aN/
-#   {work/,stdout,stderr,status,pid,lock/,ready,released}. Words on the command line are safe names and numbers only;
+#   {work/,stdout,stderr,status,pid,lock/,ready,released,spec}. Words on the command line are safe names and numbers only;
 #   everything else comes on stdin. Replies begin after a line "@aspot", so that a noisy .bashrc does no harm.
 #   A first word "@EPOCH..." says which client speaks: one of a lower epoch than the machine was armed by changes nothing.
 # Rules: a special builtin (":", ".") never gets a redirection that may fail, for dash would exit;
@@ -276,6 +276,18 @@ cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start tha
   while alive "$D/pid" && ! valid "$D" && [ $i -lt 100 ]; do nap 10; i=$((i + 1)); done
   reply stopped; }
 
+cmd_list() { # RUN: each attempt of it that was started here, a line "JOB N SPEC"; then "end"
+  is_name "$1" && cd "$A" || die 120 "bad name"
+  reply listing
+  folders
+  for d in $FOLDERS; do
+    case $d in "$1"/*) [ -d "$d/lock" ] || continue ;; *) continue ;; esac
+    spec= job=${d#*/}
+    IFS= read -r spec 2>/dev/null <"$d/spec"
+    printf '%s %s %s\n' "${job%%/*}" "${d##*/a}" "$spec"
+  done
+  echo end; }
+
 cmd_release() { # RUN JOB N: its results are home
   attempt "$1" "$2" "$3"
   fence
@@ -287,12 +299,13 @@ cmd_release() { # RUN JOB N: its results are home
 cmd__super() { # FOLDER COOKIE JOB N
   D=$1 COOKIE=$2 JOB=$3 N=$4
   cd "$D" && [ -f env ] || exit 124
-  hook='' timeout=0 grace=1000 checkpoint='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
+  hook='' timeout=0 grace=1000 checkpoint='' spec='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
   trap : HUP
   trap 'because term; signal_all TERM' TERM
   trap on_notice USR1
   . ./env # sets what is above, job_env, and the job's words as "$@"
   rm -f env
+  [ -z "$spec" ] || printf '%s\n' "$spec" 2>/dev/null >spec # what it is, for a client that has lost its journal
   [ "$whole" = yes ] && me pid || exit 124
   [ -z "$checkpoint" ] || mkdir -p "$checkpoint"
   run_job "$@"
@@ -798,6 +811,6 @@ case $1 in @*) CLIENT=$1 EPOCH=${1#@} EPOCH=${EPOCH%%.*} && shift ;; esac
 cmd=$1
 shift
 case $cmd in
-  deliver | start | status | stop | release | follow | collect | evacuate | watch | arm | lease | keep | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
+  deliver | start | status | stop | list | release | follow | collect | evacuate | watch | arm | lease | keep | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
   *) die 120 "no such command" ;;
 esac

@@ -13,6 +13,7 @@ import anyio.to_thread
 import attrs
 
 from aspot.files import tar
+from aspot.files.carried import Carried
 from aspot.files.parcel import Hashes, Parcel, lone, pack
 from aspot.files.scan import Scan, scan_folder, scan_script, scan_uploads
 from aspot.machine.model import JobSpec
@@ -43,9 +44,11 @@ class Uploads:
 
     Args:
         skip: Local folders that never travel.
+        carried: What jobs send that came from another computer; None: there are no such jobs.
     """
 
     skip: tuple[Path, ...] = ()
+    carried: Carried | None = None
     _hashes: Hashes = attrs.field(init=False, factory=Hashes)
     _there: dict[str, Parcel] = attrs.field(init=False, factory=dict)
 
@@ -77,6 +80,8 @@ class Uploads:
             self._there[instance] = parcel
 
     def _scan(self, spec: JobSpec) -> Scan:
+        if self.carried is not None and self.carried.knows(spec.name):
+            return self.carried.scan(spec.name)
         scan = scan_uploads(Path(spec.base), spec.upload, skip=self.skip)
         if spec.source:
             scan_script(scan, Path(spec.source), spec.remote_path)

@@ -333,3 +333,14 @@ async def test_commands_take_turns_where_sshd_has_few_sessions(link, guest, monk
             for number in range(30):
                 group.start_soon(other.status, "job", number + 1)
     assert 1 < most <= 6
+
+
+async def test_the_lease_it_was_armed_with_can_be_asked_for(guest, remote):
+    from tests.ssh.guest import LEASE
+
+    link = await remote.connect(guest.target())
+    assert await link.lease() is None
+    await link.arm(LEASE)
+    assert await link.lease() == LEASE
+    (guest.home / ".aspot/.machine/lease").write_text("1 2 x 4\n")
+    assert await link.lease() is None
