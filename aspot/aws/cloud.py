@@ -183,8 +183,11 @@ class Ec2Cloud(Cloud):
             self._made.templates.add(made)
 
     async def _undo(self) -> None:
-        """Delete what a preparation made before it failed; by tag too, since an answer may have been lost."""
-        if not self._has_begun:
+        """Delete what a preparation made before it failed; by tag too, since an answer may have been lost.
+
+        What an earlier client of the run made, its machines need.
+        """
+        if not self._has_begun or (self._plan is not None and self._plan.is_again):
             return
         try:
             made = await cleanup.of_run(self._aws, self._made.run)

@@ -50,13 +50,18 @@ def claim(connection: sqlite3.Connection, lock: Callable[[], None]) -> Client:
         lock: Sees that the lock is this process's, within the same transaction, so that lock and epoch agree.
     """
     with _transaction(connection):
-        connection.execute(_TABLE)
-        last = _newest(connection)
+        last = newest(connection)
         client = this_process(after=last.epoch if last else 0)
-        connection.execute("INSERT INTO client VALUES (?, ?, ?)", (client.epoch, client.pid, client.host))
+        add(connection, client)
         connection.execute("UPDATE request SET taken = 1 WHERE taken = 0 AND text LIKE ?", (f"{LEAVE} %",))
         lock()
     return client
+
+
+def add(connection: sqlite3.Connection, client: Client) -> None:
+    """Write a client into a journal; the caller's transaction makes it durable."""
+    connection.execute(_TABLE)
+    connection.execute("INSERT INTO client VALUES (?, ?, ?)", (client.epoch, client.pid, client.host))
 
 
 @contextlib.contextmanager

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from aspot.errors import AspotError
-from aspot.journal import codec, database
+from aspot.journal import codec, database, epochs
 from aspot.journal.folders import RunFolder
+from aspot.machine.client import Client
 from aspot.machine.events import Event
 from aspot.machine.model import RunSpec
 
@@ -56,9 +57,10 @@ def adopt(copy: Path, folder: RunFolder, changes: Mapping[str, Any]) -> None:
         if found[6] is not None:
             raise AspotError("its run has ended")
         events = source.execute("SELECT at, kind, body FROM event ORDER BY seq").fetchall()
+        driver = epochs.newest(source)
     run, name, region, spec, options, created, _ = found
     row = (run, name, region, spec, json.dumps({**json.loads(options), **changes}), created)
-    _fill(folder.journal, row, events)
+    _fill(folder.journal, row, events, driver)
 
 
 def replace(
@@ -93,13 +95,17 @@ def replace(
             os.close(lock)
 
 
-def _fill(path: Path, row: tuple[Any, ...], events: Sequence[tuple[str, str, str]]) -> None:
+def _fill(
+    path: Path, row: tuple[Any, ...], events: Sequence[tuple[str, str, str]], driver: Client | None = None
+) -> None:
     with contextlib.closing(database.create(path)) as target, database.explained(path):
         target.execute("BEGIN IMMEDIATE")
         target.execute(
             "INSERT INTO meta (one, run, name, region, spec, options, created) VALUES (1, ?, ?, ?, ?, ?, ?)", row
         )
         target.executemany("INSERT INTO event (at, kind, body) VALUES (?, ?, ?)", events)
+        if driver is not None:  # so that the next epoch is higher, whatever this computer's clock says
+            epochs.add(target, driver)
         target.execute("COMMIT")
 
 

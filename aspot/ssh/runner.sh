@@ -490,7 +490,7 @@ rest() { # FILE OFFSET LENGTH: "start length" and the bytes; what is short waits
   [ "$at" != "$3" ] || return 0
   printf '%s\n' "$SAID"
   SAID=
-  tail -c +$((at + 1)) "$D/$1" | head -c $(($3 - at)); }
+  { tail -c +$((at + 1)) "$D/$1"; head -c $(($3 - at)) /dev/zero; } 2>/dev/null | head -c $(($3 - at)); } # never less
 
 list() { # everything below the roots: one record each, ended by an empty one
   if [ $# = 0 ]; then

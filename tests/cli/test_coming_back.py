@@ -59,7 +59,12 @@ def test_a_client_killed_as_it_launches_launches_once(cloud, start, script, aspo
     run = start(Piped, "run", script, "-n", "dawn", "-q")
     until(lambda: cloud.calls().get("CreateFleet"), within_s=40)
     run.kill()
-    code, out, err = aspot("attach", "dawn", "--json")
+    cloud.fault("deny", action="CreateLaunchTemplate")
+    code, _, err = aspot("attach", "dawn")
+    assert code == 3
+    assert "CreateLaunchTemplate" in err
+    cloud.clear_faults()
+    code, out, err = aspot("attach", "dawn", "--json")  # what the machine needs was not deleted by the failed one
     assert code == 0, err
     last = json.loads(out.splitlines()[-1])
     assert (last["event"], last["left"]) == ("finished", [])

@@ -163,6 +163,18 @@ async def test_a_job_that_truncates_its_log_is_read_again_from_the_start(link, b
     assert sink.restarts == ["stdout"]
 
 
+async def test_output_that_is_lost_on_the_machine_comes_as_zeros(link, base, into):
+    order = order_for(base, "echo abcdef")
+    await link.deliver(order)
+    await link.start(order)
+    await finished(link)
+    kept = base.parent / f"guest/home/.aspot/{RUN}/job/a1/stdout"
+    kept.write_bytes(kept.read_bytes()[:3])
+    sink = Sink()
+    await link.fetch_result(order.spec, 1, sink, into)
+    assert bytes(sink.kept["stdout"]) == b"abc" + bytes(4)
+
+
 async def test_megabytes_of_binary_output_arrive_whole(link, base, into):
     order = order_for(base, "head -c 3000000 /dev/urandom | tee copy; cat copy >&2; cp copy out/copy")
     await link.deliver(order)
