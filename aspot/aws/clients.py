@@ -104,12 +104,15 @@ class Aws:
         before, self._old, self._stack = self._old, self._stack, AsyncExitStack()
         await before.aclose()
 
-    async def once(self, operation: str, *, region: str | None = None, **params: Any) -> dict[str, Any]:
+    async def once(
+        self, operation: str, *, region: str | None = None, within_s: float = CALL_S, **params: Any
+    ) -> dict[str, Any]:
         """Make one call, one try.
 
         Args:
             operation: As in a policy, such as `ec2:DescribeInstances`.
             region: Region to ask in place of our own, for services that live in few.
+            within_s: Longest that it may take in all.
             **params: The call's parameters.
 
         Raises:
@@ -118,7 +121,7 @@ class Aws:
         self.check()
         service, _, action = operation.partition(":")
         try:
-            with anyio.fail_after(CALL_S):
+            with anyio.fail_after(within_s):
                 client = await self._client(_SERVICES.get(service, service), region)
                 answer: dict[str, Any] = await getattr(client, _snake(action))(**params)
         except Trouble:
@@ -139,6 +142,7 @@ class Aws:
         awaited: Collection[str] = (),
         awaited_s: float = 60.0,
         region: str | None = None,
+        within_s: float = CALL_S,
         **params: Any,
     ) -> dict[str, Any]:
         """Make a call that may be repeated: transient failures are, with full jitter.
@@ -149,6 +153,7 @@ class Aws:
             awaited: Codes that mean "not yet" for something made just now.
             awaited_s: How long to wait for it.
             region: Region to ask in place of our own.
+            within_s: Longest that each try may take.
             **params: The call's parameters.
 
         Raises:
@@ -158,7 +163,7 @@ class Aws:
         while True:
             attempt += 1
             try:
-                return await self.once(operation, region=region, **params)
+                return await self.once(operation, region=region, within_s=within_s, **params)
             except Trouble as trouble:
                 is_early = trouble.code in awaited and time.monotonic() - began < awaited_s
                 most = min(tries, UNREACHABLE_TRIES) if trouble.cause is Cause.UNREACHABLE else tries

@@ -54,7 +54,10 @@ _CODES: dict[Cause, str] = {
         " TooManyRequestsException SlowDown BandwidthLimitExceeded PriorRequestNotComplete"
         " ProvisionedThroughputExceededException LimitExceededException TransactionInProgressException OverLimit"
     ),
-    Cause.LOST: "InternalError InternalFailure InternalServerError ServiceUnavailable Unavailable RequestTimeout",
+    Cause.LOST: (
+        "InternalError InternalFailure InternalServerError ServiceUnavailable Unavailable RequestTimeout"
+        " BadDigest IncompleteBody"  # damaged or cut off on the way to S3
+    ),
     Cause.TOO_MANY: "ResourceCountExceeded RequestResourceCountExceeded",
     Cause.NOT_FOUND: (
         "InvalidInstanceID.NotFound InvalidGroup.NotFound InvalidSecurityGroupID.NotFound"
@@ -64,6 +67,7 @@ _CODES: dict[Cause, str] = {
         " InvalidSpotInstanceRequestID.NotFound InvalidVolume.NotFound InvalidNetworkInterfaceID.NotFound"
         " ParameterNotFound NoSuchResourceException ResourceNotFoundException"
         " AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist"
+        " NoSuchBucket NoSuchKey NoSuchUpload NoSuchEntity 404"
     ),
     Cause.DUPLICATE: (
         "QueueAlreadyExists QueueNameExists InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
@@ -79,6 +83,7 @@ _CODES: dict[Cause, str] = {
         " PendingVerification OperationNotPermitted AuthFailure.ServiceLinkedRoleCreationNotPermitted AccessDenied"
         " AccessDeniedException UnrecognizedClientException InvalidSignatureException RequestTimeTooSkewed"
         " MissingAuthenticationToken IncompleteSignature SsmAccessDenied NotAuthorized"
+        " InvalidAccessKeyId AllAccessDisabled 403"
     ),
     Cause.REQUEST: (
         "InvalidAMIID.NotFound InvalidAMIID.Malformed InvalidAMIID.Unavailable InvalidParameter"
@@ -86,6 +91,8 @@ _CODES: dict[Cause, str] = {
         " ValidationException UnsupportedOperation InvalidInstanceType InvalidBlockDeviceMapping"
         " IdempotentParameterMismatch InvalidKey.Format VPCIdNotSpecified DefaultVpcDoesNotExist"
         " InvalidUserData.Malformed InvalidInstanceID.Malformed InvalidGroupId.Malformed FilterLimitExceeded"
+        " PermanentRedirect AuthorizationHeaderMalformed InvalidBucketName PreconditionFailed InvalidPart"
+        " InvalidPartOrder EntityTooSmall EntityTooLarge KeyTooLongError 301 412"
     ),
     Cause.GRANTED: "DryRunOperation",
 }
@@ -138,6 +145,7 @@ FIXES: dict[str, str] = {
     "InvalidBlockDeviceMapping": "give a larger disk: it must hold the image",
     "SpotMaxPriceTooLow": "leave max_price out, as AWS advises, or raise it",
     "InvalidClientTokenId": CREDENTIALS_FIX,
+    "InvalidAccessKeyId": CREDENTIALS_FIX,
     "UnrecognizedClientException": CREDENTIALS_FIX,
     "AuthFailure": CREDENTIALS_FIX,
 }

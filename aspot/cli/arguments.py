@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import aspot
+from aspot.cli import storage_words
 from aspot.errors import ConfigError
 
 Handler = Callable[[argparse.Namespace], int]
@@ -74,6 +75,7 @@ def build() -> argparse.ArgumentParser:
     _clean(commands)
     _doctor(commands)
     _events(commands)
+    storage_words.add(commands, parser_class=_Parser, common=_common, command=_command)
     _demo(commands)
     _local(commands)
     return parser

@@ -34,7 +34,7 @@ _LOG = logging.getLogger(__name__)
 _HOME_REGION = "us-east-1"
 _WRITE_EVERY_S = 0.1
 _LOOK_EVERY_S = 1.0
-_BIGGEST_REQUEST = 8 << 20
+_BIGGEST_REQUEST = 80 << 20  # parts of an upload to S3 come whole
 # The moto thread must hand over quickly, or every SSH session waits 5 ms at each of its turns.
 _SWITCH_S = 0.001
 

@@ -116,7 +116,7 @@ class Faults:
                 raise _denied(service, action)
             if fault.kind == "throttle" and fault.detail.get("action") in (action, "*"):
                 fault.strike()
-                raise Refusal("RequestLimitExceeded", "Request limit exceeded.")
+                raise _throttled(service)
 
     def loses_answer(self, action: str, *, now: float) -> bool:
         """Tell whether the answer to this request gets lost, and count it."""
@@ -181,14 +181,20 @@ def _denied(service: str, action: str) -> Refusal:
     if service == "ec2":
         return Refusal("UnauthorizedOperation", f"You are not authorized to perform this operation. {who} not allowed.")
     said = f"{who} not authorized to perform: {service}:{action}"
-    is_query = service in ("sqs", "sts", "iam")
+    is_query = service in ("sqs", "sts", "iam", "s3")
     return Refusal("AccessDenied" if is_query else "AccessDeniedException", said, status=403 if is_query else 400)
+
+
+def _throttled(service: str) -> Refusal:
+    if service == "s3":
+        return Refusal("SlowDown", "Please reduce your request rate.", status=503)
+    return Refusal("RequestLimitExceeded", "Request limit exceeded.")
 
 
 def _expired(service: str) -> Refusal:
     if service == "ec2":
         return Refusal("RequestExpired", "Request has expired.")
-    code = "ExpiredToken" if service in ("sts", "iam") else "ExpiredTokenException"
+    code = "ExpiredToken" if service in ("sts", "iam", "s3") else "ExpiredTokenException"
     return Refusal(
         code, "The security token included in the request is expired", status=403 if service == "sts" else 400
     )

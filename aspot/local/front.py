@@ -12,7 +12,7 @@ import uuid
 import weakref
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape
 
 import attrs
@@ -23,6 +23,7 @@ from aspot.local.cloud import Call, Cloud
 from aspot.local.ec2_wire import error_xml
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.moto_host import Answer
+from aspot.local.objects import S3Request, check, error_document, s3_request
 from aspot.local.peers import is_ours
 from aspot.local.queues import receive, unhurried
 from aspot.local.refusal import Refusal, status_of, token_mismatch
@@ -50,6 +51,7 @@ class _Request:
     headers: Mapping[str, str]
     body: bytes
     form: dict[str, str]
+    objects: S3Request | None = None  # what it asks of S3, if it does
 
     @property
     def is_json(self) -> bool:
@@ -76,12 +78,12 @@ class Front:
             self._check_peer(raw)
             request = await _read(raw)
         except Refusal as refused:
-            return _response(_error_answer(refused, request=None))
+            return _response(_error_answer(refused, request=None), method=raw.method)
         self._cloud.calls[request.action] += 1
         answer = await self._answer(request)
         if self._cloud.faults.loses_answer(request.action, now=self._cloud.now):
             return _lost(raw)
-        return _response(answer)
+        return _response(answer, method=raw.method)
 
     def _check_peer(self, raw: web.Request) -> None:
         """Refuse another user of this host; looked up once for each connection."""
@@ -142,6 +144,9 @@ class Front:
         return answer
 
     async def _other(self, request: _Request) -> Answer:
+        if request.objects is not None:
+            headers, body = request.headers, request.body
+            await check(self._cloud, request.objects, region=request.region, headers=headers, body=body)
         if request.is_json:
             asked = _json(request.body)
             if request.service in ("ssm", "servicequotas", "pricing"):
@@ -191,21 +196,27 @@ async def _read(raw: web.Request) -> _Request:
     if scope is None:
         raise Refusal("MissingAuthenticationToken", "Request is missing Authentication Token")
     body = await raw.read()
-    form = dict(parse_qsl(raw.query_string, keep_blank_values=True))
+    path, query = unquote(raw.rel_url.raw_path), raw.rel_url.raw_query_string  # names of objects hold any character
+    form = dict(parse_qsl(query, keep_blank_values=True))
     if raw.content_type == "application/x-www-form-urlencoded":
         form |= dict(parse_qsl(body.decode(), keep_blank_values=True))
     target = raw.headers.get("X-Amz-Target", "")
+    service = scope["service"].lower()
+    headers = {name.title(): value for name, value in raw.headers.items()}
+    objects = s3_request(raw.method, path, form, headers) if service == "s3" else None
+    named = objects.action if objects is not None else target.rpartition(".")[2] or form.get("Action")
     return _Request(
         id=str(uuid.uuid4()),
-        service=scope["service"].lower(),
+        service=service,
         region=scope["region"],
-        action=target.rpartition(".")[2] or form.get("Action") or f"{raw.method} {raw.path}",
+        action=named or f"{raw.method} {path}",
         method=raw.method,
-        path=raw.path,
-        query=raw.query_string,
-        headers={name.title(): value for name, value in raw.headers.items()},
+        path=path,
+        query=query,
+        headers=headers,
         body=body,
         form=form,
+        objects=objects,
     )
 
 
@@ -219,7 +230,7 @@ def _json(body: bytes) -> dict[str, Any]:
 
 def _corrected(answer: Answer, request: _Request) -> Answer:
     """Give moto's errors AWS's status, and its HTML and tracebacks AWS's form."""
-    if answer.status < 400:
+    if answer.status < 400 or request.service == "s3":
         return answer
     if request.service == "ec2":
         code = re.search(rb"<Code>([^<]+)</Code>", answer.body)
@@ -236,6 +247,9 @@ def _error_answer(refusal: Refusal, *, request: _Request | None) -> Answer:
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": request.id}
         return Answer(status=refusal.status, headers=headers, body=body.encode())
     request_id = str(uuid.uuid4()) if request is None else request.id
+    if request is not None and request.objects is not None:
+        status, document = error_document(refusal, request_id=request_id)
+        return Answer(status=status, headers=_XML | refusal.headers, body=document.encode())
     if request is None or request.service == "ec2":
         document = error_xml(refusal.code, refusal.message, request_id=request_id)
     else:
@@ -244,8 +258,11 @@ def _error_answer(refusal: Refusal, *, request: _Request | None) -> Answer:
     return Answer(status=refusal.status, headers=_XML, body=document.encode())
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(answer: Answer, *, method: str) -> web.Response:
     headers = {name: value for name, value in answer.headers.items() if name.lower() not in ("content-length", "date")}
+    if method == "HEAD":  # the length is the object's, and nothing of that length comes
+        length = next((value for name, value in answer.headers.items() if name.lower() == "content-length"), "0")
+        return web.Response(status=answer.status, headers=headers | {"Content-Length": length})
     return web.Response(status=answer.status, headers=headers, body=answer.body)
 
 

@@ -96,7 +96,7 @@ def _environ(*, method: str, path: str, query: str, headers: Mapping[str, str], 
     environ: dict[str, Any] = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
-        "PATH_INFO": path,
+        "PATH_INFO": path.encode("utf-8", "surrogateescape").decode("latin-1"),  # as PEP 3333 asks
         "QUERY_STRING": query,
         "CONTENT_LENGTH": str(len(body)),
         "CONTENT_TYPE": headers.get("Content-Type", ""),

@@ -2,12 +2,14 @@
 
 Written for moto 5.2.x; tests/local checks each correction, so that an upgrade fails loudly. Semi-private here: the
 `ec2_backends` registry with its `amis`, `enis`, `groups`, `key_pairs` and `tags`, the models `Ami` and `Instance`,
-`INSTANCE_TYPES` and `INSTANCE_TYPE_OFFERINGS`, and EventBridge's rules. To be called on moto's own thread (moto_host).
+`INSTANCE_TYPES` and `INSTANCE_TYPE_OFFERINGS`, EventBridge's rules, S3's buckets, IAM's roles. To be called on
+moto's own thread (moto_host).
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +20,7 @@ from aspot.local.images import Image, PublicImage, public_images
 from aspot.local.records import Launch, State, Subnet
 from aspot.local.refusal import Refusal
 
-__all__ = ["ACCOUNT", "MotoRegion", "ec2_model", "translated"]
+__all__ = ["ACCOUNT", "MotoRegion", "bucket_region", "ec2_model", "role_policies", "translated"]
 
 ACCOUNT = "123456789012"
 _T = TypeVar("_T")
@@ -389,3 +391,26 @@ def _interface(eni: Any, groups: list[dict[str, str]]) -> dict[str, Any]:
             "NetworkCardIndex": 0,
         },
     }
+
+
+def bucket_region(name: str) -> str | None:
+    """Return the Region of a bucket; None if there is no such bucket."""
+    from moto.s3.models import s3_backends
+
+    bucket = s3_backends[ACCOUNT]["aws"].buckets.get(name)
+    return None if bucket is None else str(bucket.region_name)
+
+
+def role_policies(name: str) -> list[dict[str, Any]]:
+    """Return the policies of a role, its own and those attached to it."""
+    from moto.iam.models import iam_backends
+
+    role = next((item for item in iam_backends[ACCOUNT]["aws"].get_roles() if item.name == name), None)
+    if role is None:
+        return []
+    attached = (version.document for policy in role.managed_policies.values() for version in _current(policy))
+    return [json.loads(document) for document in (*role.policies.values(), *attached)]
+
+
+def _current(policy: Any) -> list[Any]:
+    return [version for version in policy.versions if version.version_id == policy.default_version_id]

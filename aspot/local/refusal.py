@@ -5,6 +5,8 @@ Imports the standard library only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = ["Refusal", "status_of", "token_mismatch"]
 
 # EC2 API reference, "Error codes": server errors are 5xx, the named client errors below are not 400 (AWS.md 1.6).
@@ -34,13 +36,17 @@ class Refusal(Exception):
         code: AWS's error code.
         message: AWS's words for it.
         status: HTTP status; by default the one that belongs to the code.
+        headers: Headers that the answer carries beside the usual ones.
     """
 
-    def __init__(self, code: str, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, *, status: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status_of(code) if status is None else status
+        self.headers = dict(headers or {})
 
 
 def token_mismatch(token: str) -> Refusal:

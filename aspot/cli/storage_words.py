@@ -1,0 +1,81 @@
+"""The words of the storage commands."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+
+def add(
+    commands: Any, *, parser_class: type[argparse.ArgumentParser], common: Callable[..., None], command: Any
+) -> None:
+    """Add the storage commands to the command line.
+
+    Args:
+        commands: Where subcommands are added.
+        parser_class: Of subcommands of theirs.
+        common: Adds the options that every command has.
+        command: Returns a handler that imports its module when it is called.
+    """
+    parser = commands.add_parser("s3", help="list, copy and remove objects in S3")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=parser_class)
+    _ls(actions, common, command)
+    _rm(actions, common, command)
+    _cp(actions, common, command)
+    _sync(actions, common, command)
+
+
+def _ls(actions: Any, common: Callable[..., None], command: Any) -> None:
+    parser = actions.add_parser("ls", help="list buckets, or what is in one")
+    parser.set_defaults(handler=command("aspot.cli.s3", "ls"))
+    parser.add_argument("place", nargs="?", metavar="s3://BUCKET[/PREFIX]", help="without it: your buckets")
+    parser.add_argument("-r", "--recursive", action="store_true", help="everything below, not one folder")
+    common(parser)
+
+
+def _rm(actions: Any, common: Callable[..., None], command: Any) -> None:
+    parser = actions.add_parser("rm", help="delete objects")
+    parser.set_defaults(handler=command("aspot.cli.s3", "rm"))
+    parser.add_argument("place", metavar="s3://BUCKET/NAME")
+    parser.add_argument("-r", "--recursive", action="store_true", help="everything in this folder")
+    parser.add_argument(
+        "--unfinished", action="store_true", help="drop uploads that broke off, and nothing else: they cost storage"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.add_argument("--yes", action="store_true", help="do not ask before a whole folder")
+    common(parser)
+
+
+def _cp(actions: Any, common: Callable[..., None], command: Any) -> None:
+    parser = actions.add_parser(
+        "cp",
+        help="copy a file to S3 or from it",
+        description="Copy a file, or with -r a folder, to S3 or from it. The same command goes on where a broken one "
+        "stopped.",
+    )
+    parser.set_defaults(handler=command("aspot.cli.s3", "cp"))
+    parser.add_argument("source", metavar="SRC", help="a path here, or s3://BUCKET/NAME")
+    parser.add_argument("dest", metavar="DST", help="the other of the two; with a slash at the end: into that folder")
+    parser.add_argument("-r", "--recursive", action="store_true", help="a folder with all that is in it")
+    common(parser, as_json="print one JSON object")
+
+
+def _sync(actions: Any, common: Callable[..., None], command: Any) -> None:
+    parser = actions.add_parser(
+        "sync",
+        help="make a folder in S3 like one here, or the other way round",
+        description="Copy what is new or changed. The same command goes on where a broken one stopped.",
+    )
+    parser.set_defaults(handler=command("aspot.cli.s3", "sync"))
+    parser.add_argument("source", metavar="SRC", help="a folder here, or s3://BUCKET[/FOLDER]")
+    parser.add_argument("dest", metavar="DST", help="the other of the two")
+    sync_options(parser)
+    common(parser, as_json="print one JSON object")
+
+
+def sync_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a sync."""
+    parser.add_argument("--delete", action="store_true", help="delete what is only at the destination")
+    parser.add_argument("--checksum", action="store_true", help="compare contents, whatever the times say")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")

@@ -1,0 +1,1 @@
+"""Data that outlives machines: S3."""

@@ -1,0 +1,352 @@
+"""One file to S3 or from it: in parts, side by side, each verified, and taken up where a break left it.
+
+May import: `store`, `address`, `rules`, `aspot.aws`, `aspot.journal.folders`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import os
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+import attrs
+
+from aspot.aws.clients import TRIES
+from aspot.aws.codes import TRANSIENT, Cause
+from aspot.aws.errors import Trouble, examine
+from aspot.aws.together import together
+from aspot.journal.folders import state_dir
+from aspot.storage import rules
+from aspot.storage.address import Address
+from aspot.storage.rules import Item, Note, Part
+from aspot.storage.store import Store, explained
+
+AT_ONCE = 8
+"""Requests with contents at a time: each holds a part in memory."""
+PART_S = 600.0
+"""Longest for one part: 8 MiB in this time is a line of 0.1 Mbit/s."""
+BIGGEST_HELD = 64 * rules.MIB
+"""Largest part to hold in memory when downloading."""
+PIECE = 256 << 10
+
+T = TypeVar("T")
+Moved = Callable[[int], None]
+"""Told bytes that came or went; negative when some must be moved again."""
+
+
+class NotCopied(Exception):
+    """One file that was not copied, and why; others go on."""
+
+
+class Mover:
+    """Copies files.
+
+    Args:
+        store: S3.
+        moved: Told how far it is.
+    """
+
+    def __init__(self, store: Store, moved: Moved) -> None:
+        self._store, self._moved = store, moved
+        self._slots = anyio.CapacityLimiter(AT_ONCE)
+
+    async def upload(self, path: Path, where: Address) -> int:
+        """Copy a file to an object; return its size.
+
+        Raises:
+            NotCopied: If this file cannot be copied.
+            AspotError: If S3 refuses, or cannot be reached.
+        """
+        try:
+            before = await _in_thread(os.stat, path)
+            if before.st_size <= rules.PART:
+                await self._upload_whole(path, where, before.st_size)
+            else:
+                await self._upload_parts(path, where, before)
+        except OSError as error:
+            raise NotCopied(error.strerror or str(error)) from error
+        except Trouble as trouble:
+            raise explained(trouble, where) from trouble
+        return before.st_size
+
+    async def _upload_whole(self, path: Path, where: Address, size: int) -> None:
+        async with self._slots:
+            content = await _in_thread(_read, path, Part(1, 0, size))
+            await self._store.ask(
+                "PutObject",
+                where,
+                Key=where.key,
+                Body=content,
+                ChecksumSHA256=rules.sha256(content),
+                within_s=PART_S,
+                **_kind(path),
+            )
+        self._moved(size)
+
+    async def _upload_parts(self, path: Path, where: Address, before: os.stat_result) -> None:
+        wanted = rules.parts(before.st_size, rules.part_size(before.st_size))
+        note = _UploadNote.of(self._store.endpoint, where, path, before)
+        upload, there = await self._begun(note, where, path)
+        sent: dict[int, dict[str, Any]] = {}
+
+        async def send(part: Part) -> None:
+            async with self._slots:
+                content = await _in_thread(_read, path, part)
+                sent[part.number] = await self._send(where, upload, part, content, there.get(part.number))
+            self._moved(part.length)
+
+        await together(*(partial(send, part) for part in wanted))
+        await _refuse_changed(path, before)
+        listed = [sent[part.number] for part in wanted]
+        await self._complete(where, upload, listed, before.st_size)
+        await _in_thread(note.remove)
+
+    async def _send(
+        self, where: Address, upload: str, part: Part, content: bytes, there: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Send a part, unless it is there already with the same content; return how S3 wants it listed."""
+        checksum = await _in_thread(rules.sha256, content)
+        listed = {"PartNumber": part.number, "ChecksumSHA256": checksum}
+        if there is not None and there["Size"] == part.length and await _in_thread(_is_same, content, checksum, there):
+            return {**listed, "ETag": there["ETag"]}
+        answer = await self._store.ask(
+            "UploadPart",
+            where,
+            Key=where.key,
+            UploadId=upload,
+            PartNumber=part.number,
+            Body=content,
+            ChecksumSHA256=checksum,
+            within_s=PART_S,
+        )
+        return {**listed, "ETag": answer["ETag"]}
+
+    async def _begun(self, note: _UploadNote, where: Address, path: Path) -> tuple[str, dict[int, dict[str, Any]]]:
+        """Return the upload to go on with and the parts that S3 has of it; a new one if there is none."""
+        upload = await _in_thread(note.read)
+        if upload:
+            try:
+                return upload, await self._parts(where, upload)
+            except Trouble as trouble:
+                if trouble.code != "NoSuchUpload":
+                    raise
+        answer = await self._store.ask(
+            "CreateMultipartUpload", where, Key=where.key, ChecksumAlgorithm="SHA256", **_kind(path)
+        )
+        upload = str(answer["UploadId"])
+        await _in_thread(note.write, upload)
+        return upload, {}
+
+    async def _parts(self, where: Address, upload: str) -> dict[int, dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        more: dict[str, Any] = {}
+        while True:
+            answer = await self._store.ask("ListParts", where, Key=where.key, UploadId=upload, **more)
+            found |= {int(item["PartNumber"]): item for item in answer.get("Parts", ())}
+            if not answer.get("IsTruncated"):
+                return found
+            more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+
+    async def _complete(self, where: Address, upload: str, listed: list[dict[str, Any]], size: int) -> None:
+        try:
+            await self._store.ask(
+                "CompleteMultipartUpload",
+                where,
+                Key=where.key,
+                UploadId=upload,
+                MultipartUpload={"Parts": listed},
+                MpuObjectSize=size,
+            )
+        except Trouble as trouble:
+            if trouble.code != "NoSuchUpload":
+                raise
+            # The answer to a first try may have been lost: then the object is there.
+            digests = [bytes.fromhex(item["ETag"].strip('"')) for item in listed if len(item["ETag"].strip('"')) == 32]
+            found = await self._store.item(where)
+            if found is None or found.size != size or found.etag != rules.whole_etag(digests, is_one=False):
+                raise NotCopied("somebody else ended this upload; the same command begins it anew") from trouble
+
+    async def download(self, item: Item, where: Address, path: Path) -> int:
+        """Copy an object to a file; return its size. The file appears whole, by rename, with the object's time.
+
+        Raises:
+            NotCopied: If this object cannot be copied.
+            AspotError: If S3 refuses, or cannot be reached.
+        """
+        try:
+            await _in_thread(partial(path.parent.mkdir, parents=True, exist_ok=True))
+            if await _in_thread(path.is_dir):
+                raise NotCopied("a folder of that name is here")
+            await self._download(item, where, path)
+        except OSError as error:
+            raise NotCopied(f"{error.filename or path}: {error.strerror or error}") from error
+        except Trouble as trouble:
+            if trouble.code in ("PreconditionFailed", "412", "NoSuchKey"):
+                raise NotCopied("it changed while it was copied; the same command copies it anew") from trouble
+            raise explained(trouble, where) from trouble
+        return item.size
+
+    async def _download(self, item: Item, where: Address, path: Path) -> None:
+        fitting = (each for each in rules.part_sizes(item.size, item.etag) if "-" in item.etag and each <= BIGGEST_HELD)
+        each = next(fitting, rules.part_size(item.size))
+        wanted = rules.parts(item.size, each)
+        there, noted = rules.partial(str(path))
+        note = Note(noted, f"{self._store.endpoint} {where} {item.etag} {item.size} {each}")
+        digests = await _in_thread(rules.came, there, note, wanted)
+        if not digests:
+            await _in_thread(_empty, there, note, item.size)
+
+        async def fetch(part: Part) -> None:
+            if part.number not in digests:
+                async with self._slots:
+                    content = await self._fetch(item, where, part, is_whole=len(wanted) == 1)
+                    digests[part.number] = await _in_thread(_write, there, part, content)
+                    await _in_thread(note.add, part.number, digests[part.number])
+            else:
+                self._moved(part.length)
+
+        await together(*(partial(fetch, part) for part in wanted))
+        ordered = [bytes.fromhex(digests[part.number]) for part in wanted]
+        if rules.whole_etag(ordered, is_one="-" not in item.etag and len(wanted) == 1) != item.etag:
+            await self._examine(item, where, there, each)
+        await _in_thread(rules.place, there, str(path), item.modified)
+        await _in_thread(partial(Path(noted).unlink, missing_ok=True))
+
+    async def _fetch(self, item: Item, where: Address, part: Part, *, is_whole: bool) -> bytes:
+        """Return a part's content; a body that breaks off is asked for again."""
+        span = {} if is_whole else {"Range": f"bytes={part.start}-{part.start + part.length - 1}"}
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = await self._store.ask("GetObject", where, Key=where.key, IfMatch=f'"{item.etag}"', **span)
+                with anyio.fail_after(PART_S):
+                    return await self._body(answer["Body"], part.length)
+            except (Trouble, TimeoutError) as error:
+                trouble = error if isinstance(error, Trouble) else _lost("no answer in time")
+                if trouble.cause not in TRANSIENT or attempt >= TRIES:
+                    raise trouble from error
+            await anyio.sleep(random.uniform(0.1, 0.5 * 2.0**attempt))  # noqa: S311
+
+    async def _body(self, body: Any, length: int) -> bytes:
+        content = bytearray()
+        try:
+            async with body as stream:
+                while piece := await stream.read(PIECE):
+                    content += piece
+                    self._moved(len(piece))
+        except BaseException as error:
+            self._moved(-len(content))
+            if isinstance(error, Exception) and not isinstance(error, Trouble | TimeoutError):
+                raise _broken(error) from error
+            raise
+        if len(content) != length:
+            self._moved(-len(content))
+            raise _lost(f"{len(content)} bytes came of {length}")
+        return bytes(content)
+
+    async def _examine(self, item: Item, where: Address, there: str, each: int) -> None:
+        """Find out whether a download whose ETag is not as expected is damaged, or cannot be told by its ETag."""
+        if await _in_thread(rules.is_content, there, item.size, item.etag):
+            return
+        head = await self._store.ask("HeadObject", where, Key=where.key, PartNumber=1)
+        is_plain = head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head
+        if is_plain and ("-" not in item.etag or int(head["ContentLength"]) == each):
+            await _in_thread(os.unlink, there)
+            raise NotCopied("what came is not what S3 holds (checksum); the same command copies it anew")
+
+
+@attrs.frozen
+class _UploadNote:
+    """Where it is noted which upload belongs to a file, so that a broken one goes on."""
+
+    path: Path
+    what: str
+
+    @classmethod
+    def of(cls, endpoint: str, where: Address, path: Path, found: os.stat_result) -> _UploadNote:
+        """Return the note of a file in the state it is in: of one that changed meanwhile, nothing is known."""
+        what = f"{endpoint} {where} {path.absolute()} {found.st_size} {found.st_mtime_ns}"
+        name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        return cls(state_dir() / "uploads" / f"{name}.json", str(where))
+
+    def read(self) -> str:
+        """Return the upload's id; "" for none."""
+        try:
+            return str(json.loads(self.path.read_text("utf-8"))["upload"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def write(self, upload: str) -> None:
+        """Note an upload."""
+        self.path.parent.mkdir(mode=0o700, exist_ok=True)
+        self.path.write_text(json.dumps({"upload": upload, "object": self.what}), "utf-8")
+
+    def remove(self) -> None:
+        """Forget it."""
+        self.path.unlink(missing_ok=True)
+
+
+async def _in_thread(function: Callable[..., T], *args: Any) -> T:
+    return await anyio.to_thread.run_sync(function, *args)
+
+
+def _lost(why: str) -> Trouble:
+    return Trouble(Cause.LOST, "IncompleteRead", why, operation="s3:GetObject")
+
+
+def _broken(error: Exception) -> Exception:
+    """Return what a body that broke off means."""
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientError):
+        return _lost(str(error))
+    return examine(error, "s3:GetObject") or error
+
+
+def _read(path: Path, part: Part) -> bytes:
+    with path.open("rb") as source:
+        source.seek(part.start)
+        content = source.read(part.length)
+    if len(content) != part.length:
+        raise NotCopied("it became shorter while it was copied")
+    return content
+
+
+def _is_same(content: bytes, checksum: str, there: dict[str, Any]) -> bool:
+    """Tell whether S3 has this part already; its ETag is no MD5 where KMS encrypts, its checksum always is one."""
+    if there.get("ChecksumSHA256"):
+        return bool(there["ChecksumSHA256"] == checksum)
+    return bool(there["ETag"].strip('"') == rules.md5(content).hexdigest())
+
+
+async def _refuse_changed(path: Path, before: os.stat_result) -> None:
+    after = await _in_thread(os.stat, path)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise NotCopied("it changed while it was copied; the same command copies it anew")
+
+
+def _kind(path: Path) -> dict[str, str]:
+    found, encoding = mimetypes.guess_type(path.name)
+    return {"ContentType": found} if found and not encoding else {}
+
+
+def _empty(there: str, note: Note, size: int) -> None:
+    with open(there, "wb") as target:
+        target.truncate(size)
+    note.begin()
+
+
+def _write(there: str, part: Part, content: bytes) -> str:
+    with open(there, "r+b") as target:
+        target.seek(part.start)
+        target.write(content)
+    return rules.md5(content).hexdigest()
