@@ -115,7 +115,7 @@ def make_host(
     from aspot.ssh.keys import RunKeys
 
     plan = _plan(spec, options)
-    setup = options.profile.setup or ""
+    setup = str(options.profile.setup or "")
     kept = {"results": str(options.results), "plan": encode_plan(plan), "setup": setup}
     journal = SqliteJournal.create(spec, created=SystemClock().now(), options=kept)
     keys = RunKeys.generate(folder.keys)

@@ -99,7 +99,9 @@ def _run(commands: Commands[_Parser]) -> None:
 
 
 def _run_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-p", "--profile", default="default", help="'default' or an instance type")
+    group.add_argument(
+        "-p", "--profile", default="default", help="a profile's name (aspot profiles ls), or an instance type's"
+    )
     group.add_argument("--instances", type=int, metavar="N", help="most at once (default: one a job, at most 50)")
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
