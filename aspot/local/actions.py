@@ -52,6 +52,7 @@ EC2_ACTIONS: dict[str, Change] = {
     "DescribeSpotPriceHistory": _reading(market.describe_spot_price_history),
     "GetSpotPlacementScores": _reading(market.get_spot_placement_scores),
     "DescribeInstanceTypeOfferings": _reading(market.describe_instance_type_offerings),
+    "DescribeRegions": _reading(market.describe_regions),
     "RequestSpotInstances": _refusing(_LEGACY),
     "RequestSpotFleet": _refusing(_LEGACY),
     "ModifyFleet": _refusing("an instant fleet can't be changed"),
