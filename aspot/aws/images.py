@@ -98,7 +98,7 @@ async def find(aws: Aws, wanted: str, *, archs: Collection[str], disk_gb: int, u
         found = await _parameters(aws, [name])
         if name not in found:
             raise ConfigError(f"there is no SSM parameter {name} in {aws.region}", fix=_names())
-        return await _by_id(aws, found[name], archs, disk_gb, user or _user(name))
+        return await _by_id(aws, found[name], archs, disk_gb, user or user_of(name))
     if re.fullmatch(r"ami-[0-9a-f]+", name):
         return await _by_id(aws, name, archs, disk_gb, user)
     raise ConfigError(f"there is no image {name!r}", fix=_names())
@@ -108,7 +108,8 @@ def _names() -> str:
     return f"use {', '.join(NAMED)}, an SSM parameter's path, or an image's id (ami-…)"
 
 
-def _user(text: str) -> str:
+def user_of(text: str) -> str:
+    """Return the login user of an image, guessed by its path, name or owner."""
     return next((user for pattern, user in _USERS if re.search(pattern, text.lower())), "ec2-user")
 
 
@@ -137,8 +138,8 @@ async def _by_id(aws: Aws, ami: str, archs: Collection[str], disk_gb: int, user:
             f"image {ami} is for {arch}, but the instance types are {', '.join(sorted(archs))}", fix=_names()
         )
     root = seen.get("RootDeviceName", "/dev/xvda")
-    _check_disk(ami, disk_gb, _snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
-    guess = _user(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
+    _check_disk(ami, disk_gb, snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
+    guess = user_of(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
     return Image(ids={arch: ami}, user=user or guess, root=root)
 
 
@@ -156,7 +157,8 @@ async def _described(aws: Aws, ami: str) -> dict[str, Any]:
     return found
 
 
-def _snapshot_gb(mappings: Iterable[Mapping[str, Any]], root: str) -> int:
+def snapshot_gb(mappings: Iterable[Mapping[str, Any]], root: str) -> int:
+    """Return the size of the root volume that an image was made with, in GB."""
     return next((item.get("Ebs", {}).get("VolumeSize", 1) for item in mappings if item.get("DeviceName") == root), 1)
 
 

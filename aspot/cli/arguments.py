@@ -53,6 +53,8 @@ def _command(module: str, function: str = "main") -> Handler:
 
 def build() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from aspot.cli.market_arguments import register as register_market
+
     parser = _Parser(
         prog="aspot",
         description="Run scripts on EC2 spot instances: launched together, watched, brought home, nothing left behind.",
@@ -67,6 +69,7 @@ def build() -> argparse.ArgumentParser:
     _logs(commands)
     _down(commands)
     _clean(commands)
+    register_market(commands)
     _doctor(commands)
     _demo(commands)
     _local(commands)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aspot.cli.region import region_of
 from aspot.errors import AspotError, ConfigError
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
@@ -62,7 +63,7 @@ async def _listed(region: str | None) -> list[Found]:
     from aspot.aws.account import Account
     from aspot.intake.names import owner
 
-    account = await Account.open(region)
+    account = await Account.open(region_of(region))
     try:
         return [item for item in await account.instances(owner()) if item.state != "terminated"]
     finally:

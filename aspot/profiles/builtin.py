@@ -53,19 +53,30 @@ _SIZES = {
     "g4dn": "xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge",
     "g5": "xlarge 2xlarge 4xlarge 8xlarge 12xlarge 24xlarge 48xlarge",
     "g6": "xlarge 2xlarge 4xlarge 8xlarge 12xlarge 24xlarge 48xlarge",
-    "p2": "xlarge 8xlarge 16xlarge",
-    "p3": "2xlarge 8xlarge 16xlarge",
     "p4d": "24xlarge",
     "p5": "48xlarge",
 }
+RETIRED: Mapping[str, tuple[str, ...]] = {
+    "p2.xlarge": ("g4dn.xlarge", "g5.xlarge", "g6.xlarge"),
+    "p2.8xlarge": ("g4dn.12xlarge", "g5.12xlarge", "g6.12xlarge"),
+    "p2.16xlarge": ("g5.48xlarge", "g6.48xlarge"),
+    "p3.2xlarge": ("g5.2xlarge", "g6.2xlarge", "g4dn.2xlarge"),
+    "p3.8xlarge": ("g5.12xlarge", "g6.12xlarge", "g4dn.12xlarge"),
+    "p3.16xlarge": ("g5.48xlarge", "g6.48xlarge"),
+}
+"""Types with NVIDIA K80 and V100 that EC2 lists no longer (DescribeInstanceTypes, 2026): a profile of such a name
+stands for the nearest of today, so that old command lines go on working. Where there are fewer GPUs, each is faster."""
 COMMON_TYPES = tuple(f"{family}.{size}" for family, sizes in _SIZES.items() for size in sizes.split())
 """Types that are shown and guessed; every other type's name is a profile just the same."""
+COMMON = (*COMMON_TYPES, *RETIRED)
 
 
 def built_in(name: str) -> Mapping[str, Any] | None:
     """Return the options of a profile that needs no file; None if the name is neither ours nor an instance type's."""
     if name in BUILT_IN:
         return BUILT_IN[name]
+    if name in RETIRED:
+        return _gpu(*RETIRED[name])
     if not INSTANCE_TYPE.fullmatch(name):
         return None
     arch = GPU_FAMILIES.get(name.partition(".")[0])

@@ -78,22 +78,30 @@ def text_of(path: Path) -> str | None:
 
 def parse(text: str, *, path: Path, source: str) -> list[Entry]:
     """Return the profiles of a text; arguments and errors as of `read`."""
-    import tomllib
-
     from aspot.profiles.toml_lines import lines_of
 
-    text = text.replace("\r\n", "\n")
+    data = loaded(text, path)
+    reader = _Reader(path=path, source=source, lines=lines_of(text.replace("\r\n", "\n")))
+    entries = list(reader.entries(data))
+    reader.report()
+    return entries
+
+
+def loaded(text: str, path: Path) -> dict[str, Any]:
+    """Return a TOML document, whatever it says.
+
+    Raises:
+        ConfigError: If it is none, with the line.
+    """
+    import tomllib
+
     try:
-        data = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         at = _AT_LINE.search(str(error))
         line = int(at[1]) if at else text.count("\n") + 1
         words = _AT_LINE.sub("", str(error)).strip()
         raise ConfigError(f"{path}:{line}: {words[:1].lower()}{words[1:]}", fix="see https://toml.io") from error
-    reader = _Reader(path=path, source=source, lines=lines_of(text))
-    entries = list(reader.entries(data))
-    reader.report()
-    return entries
 
 
 @attrs.frozen(kw_only=True)

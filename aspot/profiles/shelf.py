@@ -13,7 +13,7 @@ from typing import Any, Self
 import attrs
 
 from aspot.errors import ConfigError
-from aspot.profiles.builtin import BUILT_IN, COMMON_TYPES, built_in
+from aspot.profiles.builtin import BUILT_IN, COMMON, built_in
 from aspot.profiles.places import project_file, user_file
 from aspot.profiles.profile import OPTIONS, Profile, guess
 from aspot.profiles.read import Entry, is_text, read
@@ -53,17 +53,29 @@ class Shelf:
     entries: Sequence[Entry] = ()
 
     @classmethod
-    def open(cls, folder: Path | None = None) -> Self:
+    def open(cls, folder: Path | None = None, *, without: str = "") -> Self:
         """Read the files.
 
         Args:
             folder: Where the project's is looked for; None for the working directory.
+            without: Which file to leave out: `project` or `user`.
 
         Raises:
             ConfigError: If one cannot be used.
         """
-        project = project_file(folder)
-        return cls([*(read(project, "project") if project else ()), *read(user_file(), "user")])
+        project = None if without == "project" else project_file(folder)
+        own = () if without == "user" else read(user_file(), "user")
+        return cls([*(read(project, "project") if project else ()), *own])
+
+    def with_file(self, source: str, entries: Sequence[Entry]) -> Shelf:
+        """Return the shelf as it would be if a file said this.
+
+        Args:
+            source: Which file: `project` or `user`.
+            entries: What it would say.
+        """
+        rest = [entry for entry in self.entries if entry.source != source]
+        return Shelf([*entries, *rest] if source == "project" else [*rest, *entries])
 
     def names(self) -> list[str]:
         """Return the names of all profiles but those that are mere instance types."""
@@ -96,13 +108,14 @@ class Shelf:
 
     def _chain(self, name: str) -> Iterator[Entry]:
         """Yield everything that is said of a profile, of those it extends, and of `default`."""
-        names = self._ancestors(name)
-        names += [one for one in self._ancestors(DEFAULT) if one not in names]
+        names = self.ancestors(name)
+        names += [one for one in self.ancestors(DEFAULT) if one not in names]
         for one in names:
             yield from self.layers(one)
         yield Entry(name=DEFAULT, source="built-in", options=BUILT_IN[DEFAULT])
 
-    def _ancestors(self, name: str) -> list[str]:
+    def ancestors(self, name: str) -> list[str]:
+        """Return a profile and those that it extends by name; raises as `options`."""
         names: list[str] = []
         said_by: Entry | None = None
         while True:
@@ -124,7 +137,7 @@ class Shelf:
             name = said_by.extends
 
     def _nearest(self, name: str) -> str:
-        known = [*self.names(), *COMMON_TYPES]
+        known = [*self.names(), *COMMON]
         return guess(name, known, "use 'default', an instance type such as 'c7i.large', or one of: aspot profiles ls")
 
     def check(self) -> None:

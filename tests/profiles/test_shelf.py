@@ -6,7 +6,7 @@ from aspot.aws.images import NAMED
 from aspot.errors import ConfigError
 from aspot.intake.options import FleetOptions
 from aspot.profiles import Profile, resolve
-from aspot.profiles.builtin import BUILT_IN, COMMON_TYPES, GPU_DISK_GB
+from aspot.profiles.builtin import BUILT_IN, COMMON, GPU_DISK_GB, RETIRED
 from aspot.profiles.profile import IMAGES, INSTANCE_TYPE
 from aspot.profiles.shelf import Shelf
 
@@ -17,12 +17,12 @@ def test_without_any_file_the_usual_holds():
     assert (found.region, found.image, found.max_price, found.setup) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("name", ["t2.micro", "p2.xlarge", "c7g.large", "x8g.metal-48xl"])
+@pytest.mark.parametrize("name", ["t2.micro", "c7g.large", "p3dn.24xlarge", "x8g.metal-48xl"])
 def test_the_name_of_any_instance_type_is_a_profile(name):
     assert resolve(name) == Profile(name, types=name, market="spot", disk=8)
 
 
-@pytest.mark.parametrize("name", ["gpu", "gpu-h100", "g5.xlarge", "p5.48xlarge"])
+@pytest.mark.parametrize("name", ["gpu", "gpu-h100", "g5.xlarge", "p5.48xlarge", *RETIRED])
 def test_machines_with_gpus_come_with_a_driver_and_room_for_it(name):
     found = resolve(name)
     assert found.image.startswith("/aws/service/deeplearning/ami/x86_64/")
@@ -34,11 +34,9 @@ def test_the_driver_s_image_is_of_the_machine_s_architecture():
 
 
 def test_every_built_in_profile_works_and_every_common_type_is_one():
-    for name in (*BUILT_IN, *COMMON_TYPES):
+    for name in (*BUILT_IN, *COMMON):
         assert all(INSTANCE_TYPE.fullmatch(kind) for kind in resolve(name).types)
-    assert {"t2.micro", "p2.xlarge", "p3.2xlarge", "t4g.micro", "m7g.large", "r7i.large", "p5.48xlarge"} <= {
-        *COMMON_TYPES
-    }
+    assert {"t2.micro", "p2.xlarge", "p3.2xlarge", "t4g.micro", "m7g.large", "r7i.large", "p5.48xlarge"} <= {*COMMON}
 
 
 def test_images_with_names_are_those_that_can_be_launched():
