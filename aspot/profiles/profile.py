@@ -18,6 +18,8 @@ INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 MARKETS = ("spot", "on-demand", "spot-first")
 IMAGES = ("al2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12", "debian-13")
 """Images that have a name of their own; any other is named by its id, or by an SSM parameter's path."""
+LEAST_PRICE_USD = 0.001
+"""EC2 takes no limit that is not above it (botocore's model, MaxPrice)."""
 USUAL_MARKET = "spot"
 USUAL_DISK_GB = 8
 
@@ -46,8 +48,15 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(one for place, one in enumerate(found) if one not in found[:place])
 
 
-def _optional_dollars(value: float | str | None) -> float | None:
-    return None if value is None else dollars(value, "max_price")
+def _max_price(value: float | str | None) -> float | None:
+    if value is None:
+        return None
+    usd = dollars(value, "max_price")
+    if usd <= LEAST_PRICE_USD:
+        raise ConfigError(
+            f"max_price must be above ${LEAST_PRICE_USD}, not {value!r}", fix="for no limit, leave max_price out"
+        )
+    return usd
 
 
 def _optional_gigabytes(value: float | str | None) -> int | None:
@@ -162,7 +171,7 @@ class Profile:
     image: str | None = attrs.field(default=None, kw_only=True, validator=_image)
     user: str | None = attrs.field(default=None, kw_only=True, validator=_like(_USER, "ec2-user"))
     market: str | None = attrs.field(default=None, kw_only=True, validator=_market)
-    max_price: float | None = attrs.field(default=None, converter=_optional_dollars, kw_only=True)
+    max_price: float | None = attrs.field(default=None, converter=_max_price, kw_only=True)
     disk: int | None = attrs.field(default=None, converter=_optional_gigabytes, kw_only=True)
     setup: str | Path | None = attrs.field(default=None, kw_only=True, validator=_setup)
     instance_profile: str | None = attrs.field(default=None, kw_only=True, validator=_like(_NAME, "my-role"))

@@ -15,6 +15,7 @@ WRONG = [
     ("regions = ['us-east-1']", "regions", "'region'"),
     ("quite_else = 1", "quite_else", "one of: extends, types"),
     ("max_price = -1", "max_price", "leave max_price out"),
+    ("max_price = 0.001", "above $0.001", "leave max_price out"),
     ("max_price = 'cheap'", "max_price", "leave max_price out"),
     ("max_price = nan", "max_price", "leave max_price out"),
     ("max_price = true", "max_price", "max_price = 0.5"),
