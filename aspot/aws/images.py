@@ -95,13 +95,36 @@ async def find(aws: Aws, wanted: str, *, archs: Collection[str], disk_gb: int, u
     if name in NAMED:
         return await _named(aws, name, archs, disk_gb, user)
     if name.startswith("/"):
-        found = await _parameters(aws, [name])
-        if name not in found:
-            raise ConfigError(f"there is no SSM parameter {name} in {aws.region}", fix=_names())
-        return await _by_id(aws, found[name], archs, disk_gb, user or user_of(name))
+        return await _by_id(aws, await _by_parameter(aws, name), archs, disk_gb, user or user_of(name))
     if re.fullmatch(r"ami-[0-9a-f]+", name):
         return await _by_id(aws, name, archs, disk_gb, user)
     raise ConfigError(f"there is no image {name!r}", fix=_names())
+
+
+async def check(aws: Aws, name: str) -> None:
+    """Look whether an image is there, for whatever architecture.
+
+    Args:
+        aws: The gateway.
+        name: A name of `NAMED`, an SSM parameter's path, or `ami-…`.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if name in NAMED:
+        ways = [way for some in NAMED[name].parameters.values() for way in some]
+        if await _parameters(aws, ways):
+            return
+        raise ConfigError(f"image {name} is not published in {aws.region}", fix=_names())
+    ami = await _by_parameter(aws, name) if name.startswith("/") else name
+    await _described(aws, ami)
+
+
+async def _by_parameter(aws: Aws, name: str) -> str:
+    found = await _parameters(aws, [name])
+    if name not in found:
+        raise ConfigError(f"there is no SSM parameter {name} in {aws.region}", fix=_names())
+    return found[name]
 
 
 def _names() -> str:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import attrs
 
-from aspot.aws import advisor, gallery, offers, pools
+from aspot.aws import advisor, gallery, images, offers, pools
 from aspot.aws.cache import Cache
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
@@ -157,6 +157,21 @@ class Market:
         """Return a list of `ImageFacts`, newest first: published ones and the account's own; raises as `types`."""
         kept = await self._ask("images", [], LISTS_S, lambda: gallery.images(self._aws))
         return attrs.evolve(kept, value=[gallery.ImageFacts(**item) for item in kept.value])
+
+    async def check_image(self, word: str) -> None:
+        """Look whether an image is there, whoever's it is.
+
+        Args:
+            word: As a profile names it.
+
+        Raises:
+            ConfigError: If it is not.
+            CloudError: If AWS refuses or cannot be asked.
+        """
+        try:
+            await images.check(self._aws, word)
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
 
     async def aclose(self) -> None:
         """Close connections."""

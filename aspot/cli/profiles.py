@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aspot.aws.gallery import ImageFacts
 
 MOST_CHOICES = 12
-"""Images that are offered by number; any other can be typed."""
+"""Images that are offered; any other can be given by `--image`."""
 
 
 def ls(args: argparse.Namespace) -> int:
@@ -133,7 +133,9 @@ def reset(args: argparse.Namespace) -> int:
             "there is no terminal to ask for region and image", fix="give --region and --image, or --yes for the usual"
         )
     before = Shelf.open()
-    region, image = asyncio.run(_choose(args, {key: item.value for key, item in before.options(DEFAULT).items()}))
+    now = {key: item.value for key, item in before.options(DEFAULT).items()}
+    region = _choose_region(args, now)
+    image = _choose_image(args, now, region)
     path, source = _file(is_project=False)
     values = {"region": region, "image": image, **_zones(before, region)}
     files.change(path, source, DEFAULT, values, check=lambda new: before.with_file(source, new).resolve(DEFAULT))
@@ -163,39 +165,54 @@ def _tell_others(shelf: Shelf, *, quiet: bool) -> None:
             print(f"{entry.place()}: [{entry.name}] does not work now: {one_line(error.message)}", file=sys.stderr)
 
 
-async def _choose(args: argparse.Namespace, before: dict[str, Any]) -> tuple[str, str]:
+async def _regions(args: argparse.Namespace) -> tuple[list[str], str]:
+    """Return the account's regions, and the one that AWS's configuration names."""
     from aspot.aws.market import Market
 
     market = await Market.open(None, fresh=args.fresh, anywhere=True)
     try:
-        known, usual = await market.regions(), str(before.get("region", market.region))
+        return await market.regions(), market.region
     finally:
         await market.aclose()
-    region = args.region or (usual if args.yes else _ask("Region", known, usual=usual))
+
+
+async def _images(args: argparse.Namespace, region: str) -> list[ImageFacts]:
+    """Return what there is in a region; if an image was given, that it is there is looked at, too."""
+    from aspot.aws.market import Market
+
+    market = await Market.open(region, fresh=args.fresh)
+    try:
+        found: list[ImageFacts] = (await market.images()).value
+        if args.image:
+            await market.check_image(args.image)
+        return found
+    finally:
+        await market.aclose()
+
+
+def _choose_region(args: argparse.Namespace, before: Mapping[str, Any]) -> str:
+    known, configured = asyncio.run(_regions(args))
+    usual = str(before.get("region", configured))
+    region = str(args.region or (usual if args.yes else _ask("Region", known, usual=usual)))
     if region not in known:
         raise ConfigError(
             f"your account has no region {region!r}", fix=guess(region, known, f"one of: {', '.join(known)}")
         )
-    market = await Market.open(region, fresh=args.fresh)
-    try:
-        found: Sequence[ImageFacts] = (await market.images()).value
-        return region, _image(args, found, region, usual=str(before.get("image", IMAGES[0])))
-    finally:
-        await market.aclose()
+    return region
 
 
-def _image(args: argparse.Namespace, found: Sequence[ImageFacts], region: str, *, usual: str) -> str:
-    words = list(dict.fromkeys(facts.word for facts in found if facts.alias or facts.is_own))
-    words.sort(key=lambda word: (word not in IMAGES, IMAGES.index(word) if word in IMAGES else 0))
-    if usual.startswith("ami-") and usual not in {facts.id for facts in found}:
+def _choose_image(args: argparse.Namespace, before: Mapping[str, Any], region: str) -> str:
+    if args.image:
+        Profile(image=args.image)  # whatever it is, it looks like one
+    found = asyncio.run(_images(args, region))
+    if args.image:
+        return str(args.image)
+    words = [name for name in IMAGES if any(facts.alias == name for facts in found)]
+    words += [facts.word for facts in found if facts.is_own]
+    usual = str(before.get("image", IMAGES[0]))
+    if usual.startswith("ami-") and usual not in words:
         usual = IMAGES[0]  # an id belongs to one region
-    image = args.image or (usual if args.yes else _ask("Image", words[:MOST_CHOICES], usual=usual))
-    known = {name for facts in found for name in (facts.alias, facts.parameter, facts.id) if name}
-    Profile(image=image)
-    if image not in known and not image.startswith("/"):
-        near = guess(image, known, f"one of: {', '.join(words)}; aspot images --region {region} shows others")
-        raise ConfigError(f"there is no image {image!r} in {region}, of yours or published", fix=near)
-    return str(image)
+    return usual if args.yes else _ask("Image", words[:MOST_CHOICES], usual=usual)
 
 
 def _ask(what: str, known: Sequence[str], *, usual: str) -> str:
@@ -210,7 +227,7 @@ def _ask(what: str, known: Sequence[str], *, usual: str) -> str:
         word = line.strip() or usual
         if word.isdigit() and 1 <= int(word) <= len(known):
             return known[int(word) - 1]
-        if word in known or (what == "Image" and not word.isdigit()):
+        if word in known or word == usual:
             return word
         print(
             f"There is no {what.lower()} {one_line(word)}: {guess(word, known, 'give a number or a name')}",

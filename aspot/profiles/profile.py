@@ -15,6 +15,7 @@ from aspot.errors import ConfigError
 from aspot.machine.quantities import dollars, gigabytes
 
 INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+PROTOCOLS = ("tcp", "udp")
 MARKETS = ("spot", "on-demand", "spot-first")
 IMAGES = ("al2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12", "debian-13")
 """Images that have a name of their own; any other is named by its id, or by an SSM parameter's path."""
@@ -73,7 +74,7 @@ def _rule(value: Any) -> tuple[str, int, str]:
         raise ConfigError(
             f"firewall rule {value!r}: {error}", fix='write "203.0.113.7/32" or ("tcp", 8888, CIDR)'
         ) from error
-    if protocol not in ("tcp", "udp") or not 0 < number < 65536:
+    if protocol not in PROTOCOLS or not 0 < number < 65536:
         raise ConfigError(
             f"firewall rule {value!r} has no such protocol or port", fix='("tcp", 8888, "203.0.113.7/32")'
         )

@@ -134,6 +134,10 @@ class _Reader:
         from aspot.profiles.toml_lines import line_of
 
         options = {key: self._option(key, value, (*path, key)) for key, value in table.items()}
+        try:
+            Profile(region=options.get("region"), zones=options.get("zones") or ())
+        except ConfigError as error:
+            self._problem((*path, "zones"), f"[{'.'.join(path)}] {error.message}", error.fix)
         return Entry(
             name=name,
             source=self.source,

@@ -6,7 +6,7 @@ from the profile it extends, and at last from `default`, so that a region set th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,8 +98,10 @@ class Shelf:
         """
         found: dict[str, Option] = {}
         for entry in self._chain(name):
+            known = {key: option.value for key, option in found.items()}
             for key, value in entry.options.items():
-                found.setdefault(key, Option(key=key, value=value, entry=entry))
+                if key not in found and not _is_moot(key, value, known):
+                    found[key] = Option(key=key, value=value, entry=entry)
         return {key: found[key] for key in OPTIONS if key in found}
 
     def base_of(self, name: str) -> str | None:
@@ -153,10 +155,23 @@ class Shelf:
         """Return a profile with everything filled in; arguments and errors as of the function."""
         own = Profile(profile) if isinstance(profile, str) else profile
         options = self.options(own.base if own.base is not None else DEFAULT)
+        options = {key: option for key, option in options.items() if not _is_moot(key, option.value, own.given)}
         setup = own.setup if own.setup is not None else options["setup"].value if "setup" in options else None
         where = "" if own.setup is not None or "setup" not in options else options["setup"].entry.place("setup") + ": "
         values = {key: option.value for key, option in options.items()} | own.given
         return Profile(own.base, **values | {"setup": _script(setup, where)})
+
+
+def _is_moot(key: str, value: Any, nearer: Mapping[str, Any]) -> bool:
+    """Tell whether an option means nothing beside those that count before it.
+
+    A login user belongs to the image it was named with, and zones to their region.
+    """
+    if key == "user":
+        return "image" in nearer
+    if key == "zones" and "region" in nearer:
+        return any(not zone.startswith(nearer["region"]) for zone in value)
+    return False
 
 
 def _script(setup: str | Path | None, where: str) -> str | None:

@@ -183,7 +183,6 @@ def test_reset_from_a_script(aspot, mine):
     assert out.splitlines() == [f"{mine}: [default]", "  region = eu-west-1", "  image = ubuntu-24.04"]
     assert "max_price = 1 # mine" in mine.read_text()
     assert f"{mine}:7: [train] keeps its own: zones us-east-1b" in err
-    assert "[train] does not work now: zone us-east-1b is not in eu-west-1" in err
     options = json.loads(aspot("profiles", "show", "t3.micro", "--json")[1])["options"]
     assert (options["region"], options["image"], options.get("zones")) == ("eu-west-1", "ubuntu-24.04", None)
     code, out, err = aspot("profiles", "reset", "--yes", "-q")
@@ -200,7 +199,8 @@ def test_reset_from_a_script(aspot, mine):
         (("--region", "eu-vest-1", "--yes"), 2, "no region 'eu-vest-1'", "'eu-west-1'"),
         (("--region", "cn-north-1", "--yes"), 2, "no region 'cn-north-1'", ""),
         (("--image", "ubunto-24.04", "--yes"), 2, "no image 'ubunto-24.04'", "'ubuntu-24.04'"),
-        (("--image", "ami-0123456789", "--yes"), 2, "no image 'ami-0123456789' in us-east-1", "aspot images"),
+        (("--image", "ami-0123456789", "--yes"), 2, "no image ami-0123456789 in us-east-1", "belongs to one region"),
+        (("--image", "/aws/service/no/such", "--yes"), 2, "no SSM parameter /aws/service/no/such", "al2023"),
     ],
 )
 def test_a_reset_that_cannot_work_changes_nothing(words, code, said, fix, aspot, mine):
@@ -208,6 +208,15 @@ def test_a_reset_that_cannot_work_changes_nothing(words, code, said, fix, aspot,
     assert found[0] == code
     assert said in found[2]
     assert fix in found[2]
+    assert not mine.exists()
+
+
+def test_ctrl_c_while_reset_asks_changes_nothing(mine, request):
+    asked = OnTerminal("profiles", "reset")
+    request.addfinalizer(asked.kill)
+    asked.says("Region [us-east-1]: ")
+    asked.ctrl_c()
+    assert asked.end() == 130
     assert not mine.exists()
 
 

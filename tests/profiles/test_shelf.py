@@ -101,14 +101,27 @@ def test_a_loop_is_refused_with_the_way_it_goes(user):
 def test_default_may_extend_another_and_all_have_it_then(user):
     user("[default]\nextends = 'house'\n[house]\nuser = 'me'\nextends = 'arm'\n")
     assert (resolve("default").user, resolve("default").types) == ("me", BUILT_IN["arm"]["types"])
-    assert (resolve("house").user, resolve("gpu").user, resolve("t2.micro").user) == ("me", "me", "me")
+    assert (resolve("house").user, resolve("cpu").user, resolve("t2.micro").user) == ("me", "me", "me")
 
 
-def test_zones_of_another_region_are_refused(user):
-    user("[default]\nzones = ['us-east-1a']\n")
-    with pytest.raises(ConfigError, match="us-east-1a is not in eu-west-1"):
-        resolve(Profile(region="eu-west-1"))
-    assert resolve(Profile(region="us-east-1")).zones == ("us-east-1a",)
+def test_zones_hold_in_their_own_region(user):
+    path = user("[default]\nzones = ['us-east-1a']\n[far]\nregion = 'eu-west-1'\n")
+    assert resolve(Profile(region="eu-west-1")).zones == resolve("far").zones == ()
+    assert resolve(Profile(region="us-east-1")).zones == resolve("gpu").zones == ("us-east-1a",)
+    user("[a]\nregion = 'eu-west-1'\nzones = ['us-east-1a']\n")
+    with pytest.raises(ConfigError, match=f"{path}:3: .*us-east-1a is not in eu-west-1"):
+        resolve("default")
+
+
+def test_a_login_user_belongs_to_the_image_it_was_named_with(user):
+    user(
+        "[default]\nimage = 'ami-0123'\nuser = 'me'\n[deb]\nimage = 'debian-12'\n[own]\nextends = 'deb'\nuser = 'us'\n"
+    )
+    users = {name: resolve(name).user for name in ("cpu", "c7g.large", "gpu", "deb", "own")}
+    assert users == {"cpu": "me", "c7g.large": "me", "gpu": None, "deb": None, "own": "us"}
+    assert resolve(Profile("cpu", image="al2023")).user is None
+    assert resolve(Profile("cpu", image="al2023", user="x")).user == "x"
+    assert resolve(resolve("own")) == resolve("own")
 
 
 def test_a_setup_script_is_a_path_from_where_it_is_written_or_text(user, project, tmp_path):
