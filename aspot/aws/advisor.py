@@ -16,8 +16,6 @@ URL_VARIABLE = "ASPOT_SPOT_ADVISOR_URL"
 URL = "https://spot-bid-advisor.s3.amazonaws.com/spot-advisor-data.json"
 LOCAL_PATH = "/spot-advisor-data.json"
 ASK_S = 20.0
-BANDS = ("<5%", "5-10%", "10-15%", "15-20%", ">20%")
-"""By the file's `r`: share of instances interrupted in the last month (the page's legend, 2026-11)."""
 
 
 def url_of(aws: Aws) -> str:
@@ -40,10 +38,11 @@ async def bands(url: str, region: str) -> dict[str, str]:
         timeout = aiohttp.ClientTimeout(total=ASK_S)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session, session.get(url) as answer:
             answer.raise_for_status()
-            found = json.loads(await answer.text())["spot_advisor"]
-        of_region = found.get(region, {}).get("Linux", {})
-        return {name: BANDS[item["r"]] for name, item in of_region.items()}
+            found = json.loads(await answer.text())
+        labels = {item["index"]: str(item["label"]) for item in found["ranges"]}
+        of_region = found["spot_advisor"].get(region, {}).get("Linux", {})
+        return {name: labels[item["r"]] for name, item in of_region.items()}
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise CloudError(f"{url} cannot be had: {str(error) or 'no answer in time'}") from error
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CloudError(f"{url} no longer looks as it did") from error

@@ -276,7 +276,8 @@ def advisor_file(tmp_path, monkeypatch):
 
 async def test_bands_are_read_from_the_advisor_s_file(ask, advisor_file):
     types = {"c7i.large": {"s": 60, "r": 0}, "g5.xlarge": {"s": 50, "r": 4}}
-    advisor_file["text"] = json.dumps({"spot_advisor": {"us-east-1": {"Linux": types}}})
+    ranges = [{"index": 0, "label": "<5%"}, {"index": 4, "label": ">20%"}]
+    advisor_file["text"] = json.dumps({"ranges": ranges, "spot_advisor": {"us-east-1": {"Linux": types}}})
     assert (await ask.bands(["c7i.large", "g5.xlarge", "x"])).value == {"c7i.large": "<5%", "g5.xlarge": ">20%"}
 
 
@@ -284,7 +285,8 @@ async def test_bands_are_read_from_the_advisor_s_file(ask, advisor_file):
     ("text", "code", "why"),
     [
         ("{}", 200, "no longer looks as it did"),
-        ('{"spot_advisor": {"us-east-1": {"Linux": {"c7i.large": {"r": 9}}}}}', 200, "no longer looks as it did"),
+        ('{"ranges": [], "spot_advisor": {"us-east-1": {"Linux": {"x": {"r": 9}}}}}', 200, "no longer looks as it did"),
+        ('{"ranges": [], "spot_advisor": {"us-east-1": []}}', 200, "no longer looks as it did"),
         ("[]", 200, "no longer looks as it did"),
         ("<html>", 200, "cannot be had"),
         ("gone", 404, "cannot be had: 404"),

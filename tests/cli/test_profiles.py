@@ -30,6 +30,24 @@ def test_a_run_with_a_profile_of_a_file(aspot, mine):
     assert Path(result["stdout"]).read_text().startswith("set up\n")
 
 
+def test_a_profile_says_where(aspot, mine):
+    write(mine, '[default]\nregion = "us-west-2"\ntypes = ["c7g.large", "c7i.large"]\nmarket = "on-demand"\n')
+    code, out, err = aspot("run", write("a.sh", "true\n"), "-n", "west", "--json")
+    assert code == 0, err
+    assert json_lines(out)[-1]["results"][0]["attempts"][0]["zone"].startswith("us-west-2")
+    assert "west" in aspot("ls", "--all")[1]
+
+
+def test_the_ancestor_s_price_still_works(aspot, mine, cloud):
+    code, out, err = aspot(
+        "run", write("a.sh", "true\n"), "-p", "t2.micro", "--price", "0.0111", "-n", "dear", "--json"
+    )
+    assert code == 0, err
+    machine = json_lines(out)[-1]["results"][0]["attempts"][0]["instance_id"]
+    requests = cloud.client("ec2").describe_spot_instance_requests()["SpotInstanceRequests"]
+    assert [float(item["SpotPrice"]) for item in requests if item["InstanceId"] == machine] == [0.0111]
+
+
 def test_the_project_s_file_is_found_from_below_and_words_count_most(aspot, mine, monkeypatch):
     write("aspot.toml", '[profiles.default]\ntypes = ["m5.large"]\nmarket = "on-demand"\n')
     Path("deep").mkdir()
