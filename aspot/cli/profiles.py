@@ -56,11 +56,14 @@ def show(args: argparse.Namespace) -> int:
 def change(args: argparse.Namespace) -> int:
     """Set options of a profile in a file, comments kept."""
     path, source = _file(is_project=args.project)
-    values = files.values_of(args.options)
+    values = files.values_of(args.options, folder=path.parent)
     shelf = Shelf.open(without=source)  # what is wrong there may be what is being mended
-    files.change(path, source, args.name, values, check=lambda new: shelf.with_file(source, new).resolve(args.name))
+    was_there = files.change(
+        path, source, args.name, values, check=lambda new: shelf.with_file(source, new).resolve(args.name)
+    )
+    is_known = was_there or shelf.layers(args.name)
     if not args.quiet:
-        print(f"{path}: [{one_line(args.name)}]")
+        print(f"{path}: [{one_line(args.name)}]{'' if is_known else ', a new profile'}")
         for key, value in values.items():
             said = "taken away" if value is None else f"= {one_line(_said(key, value))}"
             print(f"  {key} {said}")

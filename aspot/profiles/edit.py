@@ -24,11 +24,12 @@ TEMPLATE = """\
 """
 
 
-def values_of(words: list[str]) -> dict[str, Any]:
+def values_of(words: list[str], *, folder: Path) -> dict[str, Any]:
     """Return what `KEY=VALUE...` asks for, as TOML has it; None takes a key away.
 
     Args:
         words: Such as `types=c7g.large,m7g.large`, `max_price=0.5`, `user=`.
+        folder: Of the file they are for: a setup script in it is named from there.
 
     Raises:
         ConfigError: If one cannot work.
@@ -41,11 +42,11 @@ def values_of(words: list[str]) -> dict[str, Any]:
             raise ConfigError(f"{word!r} is not KEY=VALUE", fix=f"write {key}=VALUE, or {key}= to take it away")
         if key not in KEYS:
             raise ConfigError(f"there is no option {key!r}", fix=guess(key, KEYS, f"one of: {', '.join(KEYS)}"))
-        found[key] = _value(key, text.strip()) if text.strip() else None
+        found[key] = _value(key, text.strip(), folder) if text.strip() else None
     return found
 
 
-def _value(key: str, text: str) -> Any:
+def _value(key: str, text: str, folder: Path) -> Any:
     if key in LISTS:
         items = [item.strip() for item in text.split(",") if item.strip()]
         value: Any = [_rule(item) for item in items] if key == "firewall" else items
@@ -55,9 +56,10 @@ def _value(key: str, text: str) -> Any:
         except ValueError:
             value = text
     elif key == "setup" and "\n" not in text:
-        value = str(Path(text).expanduser().absolute())
-        if not os.path.isfile(value):
+        script = Path(text).expanduser().absolute()
+        if not script.is_file():
             raise ConfigError(f"setup: no such file: {text}", fix="name a shell script here")
+        value = str(script.relative_to(folder) if script.is_relative_to(folder) else script)
     else:
         value = text
     checked(key, value, folder=Path.cwd())
@@ -73,7 +75,7 @@ def _rule(text: str) -> str | list[str | int]:
 
 def change(
     path: Path, source: str, name: str, values: Mapping[str, Any], *, check: Callable[[list[Entry]], object]
-) -> None:
+) -> bool:
     """Change options of a profile in a file; both are made if they are not there.
 
     Args:
@@ -83,6 +85,9 @@ def change(
         values: By key; None takes one away.
         check: Is shown what the file would say, before it is written; raises ConfigError to refuse it.
 
+    Returns:
+        Whether the file had such a profile.
+
     Raises:
         ConfigError: If the file cannot be read or written, or what it would hold could not be used.
     """
@@ -90,11 +95,15 @@ def change(
         raise ConfigError(f"{name!r} cannot name a profile", fix="use letters, digits, '.', '_', '-'")
     with _alone(path):
         before = text_of(path)
-        if before is not None:
-            loaded(before, path)  # errors with their lines, in our words
+        document = loaded(before or "", path)
+        holder = document.get("profiles", {}) if source == "project" else document
+        if not isinstance(holder, dict) or not isinstance(holder.get(name, {}), dict):
+            parse(before or "", path=path, source=source)  # says which line that is
+        was_there = name in holder
         after = _changed(before or "", source, name, values)
         check(parse(after, path=path, source=source))
         _write(path, after)
+    return was_there
 
 
 def _changed(text: str, source: str, name: str, values: Mapping[str, Any]) -> str:

@@ -66,7 +66,7 @@ def text_of(path: Path) -> str | None:
         ConfigError: If it cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig")  # line ends as they are
     except FileNotFoundError:
         return None
     except UnicodeDecodeError as error:
@@ -96,7 +96,7 @@ def loaded(text: str, path: Path) -> dict[str, Any]:
     import tomllib
 
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text.replace("\r\n", "\n"))
     except tomllib.TOMLDecodeError as error:
         at = _AT_LINE.search(str(error))
         line = int(at[1]) if at else text.count("\n") + 1

@@ -112,6 +112,8 @@ def test_set_writes_and_says_where(aspot, mine):
     assert code == 0
     assert out.splitlines() == [f"{mine}: [train]", "  extends = gpu", "  max_price = $1.5", "  disk taken away"]
     assert mine.read_text().startswith("# mine\n[train]\n")
+    assert aspot("profiles", "set", "trane", "user=me")[1].startswith(f"{mine}: [trane], a new profile\n")
+    assert aspot("profiles", "set", "gpu", "user=me")[1].startswith(f"{mine}: [gpu]\n")
     assert aspot("profiles", "set", "train", "user=me", "--project", "-q") == (0, "", "")
     assert Path("aspot.toml").read_text() == '[profiles.train]\nuser = "me"\n'
 

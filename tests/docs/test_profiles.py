@@ -34,7 +34,7 @@ def test_the_files_work_and_use_every_key(tmp_path):
 def test_the_command_lines_are_understood(line):
     args = parse(shlex.split(line)[1:])
     if args.command == "profiles" and args.profiles_command == "set":
-        assert values_of(args.options)
+        assert values_of(args.options, folder=DOCS)
 
 
 def test_every_profile_by_purpose_is_named():

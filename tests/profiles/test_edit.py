@@ -4,6 +4,8 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aspot.errors import ConfigError
 from aspot.profiles.edit import change, values_of
@@ -76,6 +78,7 @@ def test_a_project_s_profile(project):
     [
         ("[a]\nuser = \n", "a", {"user": "me"}, "profiles.toml:2: invalid value"),
         ("[a]\ndisk = 'x'\n", "b", {"user": "me"}, "profiles.toml:2: "),
+        ("a = 3\n", "a", {"user": "me"}, "profiles.toml:1: 'a' stands outside of a profile"),
         ("[a]\n", "a b", {"user": "me"}, "'a b' cannot name a profile"),
         ("[a]\n", "a", {"max_price": -1}, "max_price"),
     ],
@@ -117,6 +120,56 @@ def test_links_and_rights_of_the_file_stay(user, tmp_path):
     assert stat.S_IMODE(real.stat().st_mode) == 0o600
 
 
+LINES = {
+    "user": 'user = "me"  # why',
+    "disk": "disk = 20",
+    "types": "types = [  # several\n  'c7g.large',\n]",
+    "setup": 'setup = """\n# not a comment\n[not.a.table]\n"""',
+    "max_price": "  max_price = 0.5",
+}
+BETWEEN = st.sampled_from(["", "", "# a comment", "  # [x]", "\t"])
+BODY = st.permutations(sorted(LINES)).flatmap(lambda keys: st.integers(0, 5).map(lambda count: keys[:count]))
+NEW = {
+    "user": "you",
+    "disk": "9 GB",
+    "types": ["m5.large", "c5.large"],
+    "region": "eu-west-1",
+    "max_price": None,
+    "setup": None,
+}
+
+
+@given(st.data())
+def test_whatever_the_file_looks_like_only_what_was_meant_changes(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("edit") / "profiles.toml"
+    text = ""
+    for name in ("first", "train", "last"):
+        keys = data.draw(BODY)
+        text += "".join(
+            f"{line}\n" for line in [f"[{name}]", *(LINES[key] + "\n" + data.draw(BETWEEN) for key in keys)]
+        )
+    path.write_text(text)
+    before = {entry.name: entry.options for entry in read(path, "user")}
+    key = data.draw(st.sampled_from(sorted(NEW)))
+    put(path, "user", "train", **{key: NEW[key]})
+    after = {entry.name: entry.options for entry in read(path, "user")}
+    wanted = {name: value for name, value in before["train"].items() if name != key}
+    assert (after["first"], after["last"]) == (before["first"], before["last"])
+    assert {name: value for name, value in after["train"].items() if name != key} == wanted
+    assert (key in after["train"]) == (NEW[key] is not None)
+    comments = [line for line in text.splitlines() if line.strip().startswith("#")]
+    kept = [line for line in path.read_text().splitlines() if line.strip().startswith("#")]
+    lost = ["# not a comment"] if key == "setup" and "setup" in before["train"] else []
+    assert sorted(kept + lost) == sorted(comments)
+
+
+def test_windows_line_ends_stay(user):
+    path = user("")
+    path.write_bytes(b"[a]\r\nuser = 'me' # x\r\n\r\n[b]\r\n")
+    put(path, "user", "a", user="you")
+    assert path.read_bytes() == b'[a]\r\nuser = "you" # x\r\n\r\n[b]\r\n'
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be written: (Not a directory|File exists)"):
@@ -135,7 +188,7 @@ def test_words_become_values(tmp_path, monkeypatch):
     (tmp_path / "s.sh").write_text("true\n")
     words = ["types=c7g.large, m7g.large", "max-price=$0.5", "disk=20 GB", "user=", "zones=us-east-1a", "setup=s.sh"]
     rules = ["firewall=10.0.0.0/8,tcp:8888:203.0.113.7/32"]
-    assert values_of(words + rules) == {
+    assert values_of(words + rules, folder=tmp_path / "config") == {
         "types": ["c7g.large", "m7g.large"],
         "max_price": 0.5,
         "disk": "20 GB",
@@ -144,6 +197,15 @@ def test_words_become_values(tmp_path, monkeypatch):
         "setup": str(tmp_path / "s.sh"),
         "firewall": ["10.0.0.0/8", ["tcp", 8888, "203.0.113.7/32"]],
     }
+
+
+def test_a_script_beside_the_file_is_named_from_there(tmp_path, monkeypatch):
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "s.sh").write_text("true\n")
+    monkeypatch.chdir(below)
+    assert values_of(["setup=s.sh"], folder=tmp_path) == {"setup": "below/s.sh"}
+    assert values_of(["setup=s.sh"], folder=tmp_path / "config") == {"setup": str(below / "s.sh")}
 
 
 @pytest.mark.parametrize(
@@ -158,8 +220,8 @@ def test_words_become_values(tmp_path, monkeypatch):
         ("market=bid", "market", "leave market out"),
     ],
 )
-def test_a_word_that_cannot_work_is_refused(word, words, fix):
+def test_a_word_that_cannot_work_is_refused(word, words, fix, tmp_path):
     with pytest.raises(ConfigError) as caught:
-        values_of([word])
+        values_of([word], folder=tmp_path)
     assert words in str(caught.value)
     assert fix in caught.value.fix
