@@ -95,7 +95,7 @@ def test_the_advisor_s_file_is_there_for_everyone(aws):
     types = found["spot_advisor"][aws.region]["Linux"]
     assert types["m5.large"]["r"] in range(5)
     assert 30 < types["m5.large"]["s"] < 80
-    assert {item["r"] for item in types.values()} == set(range(5))
+    assert 3 <= len({item["r"] for item in types.values()}) <= 5
 
 
 PARAMETERS = [

@@ -1,11 +1,13 @@
 """Files of profiles: every wrong key and value is told with its line."""
 
 import os
+import sys
 
 import pytest
 
+from aspot.aws.cache import Cache
 from aspot.errors import ConfigError
-from aspot.profiles.places import project_file
+from aspot.profiles.places import project_file, user_file
 from aspot.profiles.read import EXAMPLES, KEYS, parse, read
 from aspot.profiles.shelf import Shelf
 
@@ -135,8 +137,29 @@ def test_the_nearest_project_counts_and_a_stranger_s_does_not(project, tmp_path,
     nearer.write_text("")
     assert project_file() == nearer
     assert project_file(tmp_path) is None
-    monkeypatch.setattr(os, "geteuid", lambda: 12345)
-    if nearer.stat().st_uid != 0:
-        with pytest.raises(ConfigError, match="belongs to someone else"):
-            Shelf.open()
+    if os.geteuid() == 0:
+        os.chown(nearer, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(ConfigError, match="belongs to someone else") as caught:
+        Shelf.open()
+    assert str(nearer.parent) in caught.value.fix
     assert project_file(nearer.parent) == nearer, "in one's own folder, one knows the file"
+
+
+def test_a_working_directory_that_is_gone_has_no_project(tmp_path, monkeypatch):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert project_file() is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders of Linux")
+def test_files_are_where_the_platform_has_such_files(tmp_path, monkeypatch):
+    for name in ("ASPOT_CONFIG_DIR", "ASPOT_CACHE_DIR"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert user_file() == tmp_path / "config" / "aspot" / "profiles.toml"
+    assert Cache.open().folder == tmp_path / "cache" / "aspot"
