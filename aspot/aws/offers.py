@@ -16,7 +16,7 @@ import attrs
 from aspot.aws import pools
 from aspot.aws.clients import Aws, named
 from aspot.errors import ConfigError
-from aspot.profiles.builtin import COMMON_TYPES, RETIRED
+from aspot.profiles.builtin import COMMON_TYPES, KNOWN_TYPES, RETIRED
 from aspot.profiles.profile import guess
 
 TYPES_PAGE = 100
@@ -81,6 +81,8 @@ def _check(region: str, wanted: Iterable[str], found: Sequence[str]) -> None:
     from fnmatch import fnmatchcase
 
     for pattern in wanted:
+        if found and pattern in KNOWN_TYPES:
+            continue  # a type of today that this region lacks, among others: as `pools.kinds`
         if not any(fnmatchcase(name, pattern) for name in found):
             near = guess(pattern, set(COMMON_TYPES) - {pattern}, "aspot types lists them; or use another region")
             today = f"EC2 lists it no longer; the nearest of today: {', '.join(RETIRED.get(pattern, ()))}"

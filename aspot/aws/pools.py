@@ -19,6 +19,7 @@ from aspot.aws.errors import Trouble
 from aspot.aws.together import together
 from aspot.errors import ConfigError, QuotaError
 from aspot.machine.pool import Pool
+from aspot.profiles.builtin import KNOWN_TYPES
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,10 @@ def quota_of(type_name: str) -> Quota | None:
 
 
 async def kinds(aws: Aws, types: Iterable[str]) -> dict[str, Kind]:
-    """Return what these types are, in the same order.
+    """Return what these types are, in the same order; those of today that the region lacks are left out.
 
     Raises:
-        ConfigError: If the region knows one of them not.
+        ConfigError: If the region has none of them, or one is not known anywhere.
     """
     wanted = list(dict.fromkeys(types))
     seen = await aws.pages(
@@ -75,12 +76,13 @@ async def kinds(aws: Aws, types: Iterable[str]) -> dict[str, Kind]:
     )
     found = {item["InstanceType"]: kind_of(item) for item in seen}
     lacking = [name for name in wanted if name not in found]
-    if lacking:
+    strange = [name for name in lacking if name not in KNOWN_TYPES] or (lacking if not found else [])
+    if strange:
         raise ConfigError(
-            f"there is no instance type {', '.join(lacking)} in {aws.region}",
+            f"there is no instance type {', '.join(strange)} in {aws.region}",
             fix="check the spelling, or use another region",
         )
-    return {name: found[name] for name in wanted}
+    return {name: found[name] for name in wanted if name in found}
 
 
 def kind_of(item: Mapping[str, Any]) -> Kind:

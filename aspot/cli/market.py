@@ -105,6 +105,9 @@ async def _region_prices(
     told |= {"placement scores": scores} if len(names) > 1 else {}  # of one type alone, nobody expects a score
     for what, answer in told.items():
         notes.add(f"{market.region}: {what}", answer)
+    lacking = [name for name in wanted if INSTANCE_TYPE.fullmatch(name) and name not in names]
+    if lacking:
+        notes.lines[f"{market.region} has no {', '.join(lacking)}"] = None
     sold = {pool.type for pool in history.value}
     rows = _pool_rows(market.region, history, on_demand=on_demand, scores=scores, bands=bands)
     rows += [

@@ -69,6 +69,9 @@ stands for the nearest of today, so that old command lines go on working. Where 
 COMMON_TYPES = tuple(f"{family}.{size}" for family, sizes in _SIZES.items() for size in sizes.split())
 """Types that are shown and guessed; every other type's name is a profile just the same."""
 COMMON = (*COMMON_TYPES, *RETIRED)
+KNOWN_TYPES = frozenset(COMMON_TYPES) | {name for options in BUILT_IN.values() for name in options["types"]}
+KNOWN_TYPES |= {name for names in RETIRED.values() for name in names}
+"""Types that exist, though not in every region: whoever lists several of them goes without those a region lacks."""
 
 
 def built_in(name: str) -> Mapping[str, Any] | None:

@@ -57,6 +57,25 @@ def test_types_are_described_and_unknown_ones_refused(aws, refused):
     found = aws.ec2.describe_instance_types(InstanceTypes=["m5.large"])["InstanceTypes"][0]
     assert found["VCpuInfo"]["DefaultVCpus"] == 2
     assert refused(aws.ec2.describe_instance_types, InstanceTypes=["m5.gigantic"])[0] == "InvalidInstanceType"
+    assert refused(aws.ec2.describe_instance_types, MaxResults=101)[0] == "InvalidParameterValue"
+
+
+def test_types_are_those_that_the_region_offers_page_by_page(aws):
+    pages = list(aws.ec2.get_paginator("describe_instance_types").paginate())
+    assert [len(found["InstanceTypes"]) for found in pages[:-1]] == [100] * (len(pages) - 1), "as many as EC2 gives"
+    names = [item["InstanceType"] for found in pages for item in found["InstanceTypes"]]
+    offers = aws.ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="availability-zone")
+    assert set(names) == {offer["InstanceType"] for found in offers for offer in found["InstanceTypeOfferings"]}
+    assert len(names) == len(set(names))
+    wanted = [
+        {"Name": "instance-type", "Values": ["m5.*"]},
+        {"Name": "processor-info.supported-architecture", "Values": ["x86_64"]},
+        {"Name": "vcpu-info.default-vcpus", "Values": ["2", "4"]},
+        {"Name": "supported-usage-class", "Values": ["spot"]},
+    ]
+    found = aws.ec2.describe_instance_types(Filters=wanted)["InstanceTypes"]
+    assert [item["InstanceType"] for item in found] == ["m5.large", "m5.xlarge"]
+    assert found[0]["EbsInfo"]["EbsOptimizedInfo"]["BaselineIops"] > 0, "the whole of what EC2 says"
 
 
 def test_placement_scores(aws, refused):
