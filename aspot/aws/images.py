@@ -127,6 +127,18 @@ async def _by_parameter(aws: Aws, name: str) -> str:
     return found[name]
 
 
+async def login_user(aws: Aws, ami: str) -> str:
+    """Return the login user of an image, as its name and owner tell; the usual one if it is no longer there."""
+    try:
+        return _user_in(await _described(aws, ami))
+    except ConfigError:
+        return user_of("")
+
+
+def _user_in(seen: Mapping[str, Any]) -> str:
+    return user_of(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
+
+
 def _names() -> str:
     return f"use {', '.join(NAMED)}, an SSM parameter's path, or an image's id (ami-…)"
 
@@ -162,8 +174,7 @@ async def _by_id(aws: Aws, ami: str, archs: Collection[str], disk_gb: int, user:
         )
     root = seen.get("RootDeviceName", "/dev/xvda")
     _check_disk(ami, disk_gb, snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
-    guess = user_of(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
-    return Image(ids={arch: ami}, user=user or guess, root=root)
+    return Image(ids={arch: ami}, user=user or _user_in(seen), root=root)
 
 
 async def _described(aws: Aws, ami: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aspot.profiles.profile import INSTANCE_TYPE, USUAL_DISK_GB, USUAL_MARKET
+from aspot.profiles.profile import INSTANCE_TYPE, USUAL_ALLOCATION, USUAL_DISK_GB, USUAL_MARKET
 
 _GPU_IMAGE = "/aws/service/deeplearning/ami/{arch}/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
 """AWS's base image with NVIDIA's driver: without one no GPU can be used (AWS Deep Learning AMI, 2026-11)."""
@@ -28,6 +28,7 @@ BUILT_IN: Mapping[str, Mapping[str, Any]] = {
     "default": {
         "types": ("c7i.large", "m7i.large", "c6i.large", "m6i.large", "c6a.large", "m6a.large"),
         "market": USUAL_MARKET,
+        "allocation": USUAL_ALLOCATION,
         "disk": USUAL_DISK_GB,
     },
     "tiny": {"types": ("t3.micro", "t3a.micro", "t2.micro")},

@@ -17,11 +17,13 @@ from aspot.machine.quantities import dollars, gigabytes
 INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 PROTOCOLS = ("tcp", "udp")
 MARKETS = ("spot", "on-demand", "spot-first")
+ALLOCATIONS = ("price-capacity-optimized", "capacity-optimized", "lowest-price", "diversified")
+"""How EC2 chooses among spot pools; the first is what AWS advises, and the usual one here."""
 IMAGES = ("al2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12", "debian-13")
 """Images that have a name of their own; any other is named by its id, or by an SSM parameter's path."""
 LEAST_PRICE_USD = 0.001
 """EC2 takes no limit that is not above it (botocore's model, MaxPrice)."""
-USUAL_MARKET = "spot"
+USUAL_MARKET, USUAL_ALLOCATION = MARKETS[0], ALLOCATIONS[0]
 USUAL_DISK_GB = 8
 
 _IMAGE = re.compile(r"/[\w./-]+|ami-[0-9a-f]+")
@@ -112,12 +114,17 @@ def _each_like(pattern: re.Pattern[str], what: str, example: str) -> Validator:
     return check
 
 
-def _market(_: Any, __: Any, value: Any) -> None:
-    if value is not None and value not in MARKETS:
-        raise ConfigError(
-            f"market must be one of {', '.join(MARKETS)}, not {value!r}",
-            fix=guess(value, MARKETS, "leave market out for spot"),
-        )
+def _one_of(words: tuple[str, ...]) -> Validator:
+    """Return a validator: None, or one of these words, of which the first is the usual one."""
+
+    def check(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None and value not in words:
+            raise ConfigError(
+                f"{field.name} must be one of {', '.join(words)}, not {value!r}",
+                fix=guess(value, words, f"leave {field.name} out for {words[0]}"),
+            )
+
+    return check
 
 
 def _image(_: Any, __: Any, value: Any) -> None:
@@ -149,6 +156,8 @@ class Profile:
         image: `al2023`, `ubuntu-24.04`, `debian-12`, an SSM parameter's path, or `ami-…`; None for the newest AL2023.
         user: Login user; None for the image's usual one.
         market: `spot` (the usual one), `on-demand` or `spot-first` (on-demand where no spot pool has room).
+        allocation: How EC2 chooses among spot pools: `price-capacity-optimized` (as AWS advises, and usual),
+            `capacity-optimized` (fewest interruptions, whatever the price), `lowest-price` or `diversified`.
         max_price: Most US dollars an hour; None for no limit, as AWS advises (a limit brings more interruptions).
         disk: Root volume, such as "20 GB"; 8 GB if nothing says otherwise.
         setup: Shell script run once per instance before its first job: its path, or its text.
@@ -171,7 +180,8 @@ class Profile:
     )
     image: str | None = attrs.field(default=None, kw_only=True, validator=_image)
     user: str | None = attrs.field(default=None, kw_only=True, validator=_like(_USER, "ec2-user"))
-    market: str | None = attrs.field(default=None, kw_only=True, validator=_market)
+    market: str | None = attrs.field(default=None, kw_only=True, validator=_one_of(MARKETS))
+    allocation: str | None = attrs.field(default=None, kw_only=True, validator=_one_of(ALLOCATIONS))
     max_price: float | None = attrs.field(default=None, converter=_max_price, kw_only=True)
     disk: int | None = attrs.field(default=None, converter=_optional_gigabytes, kw_only=True)
     setup: str | Path | None = attrs.field(default=None, kw_only=True, validator=_setup)

@@ -208,6 +208,7 @@ EXAMPLES: Mapping[str, str] = {
     "image": 'image = "al2023"',
     "user": 'user = "ec2-user"',
     "market": 'market = "spot"',
+    "allocation": 'allocation = "capacity-optimized"',
     "max_price": "max_price = 0.5",
     "disk": 'disk = "20 GB"',
     "setup": 'setup = "setup.sh"',

@@ -36,6 +36,7 @@ WRONG = [
     ("user = 'a b'", "user", "ec2-user"),
     ("user = 3", "user", "ec2-user"),
     ("market = 'spott'", "market", "'spot'"),
+    ("allocation = 'capacity'", "allocation", "'capacity-optimized'"),
     ("market = 1", "market", "leave market out"),
     ("disk = 'big'", "big", "20 GB"),
     ("disk = 0", "disk", "20 GB"),

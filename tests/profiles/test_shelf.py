@@ -7,7 +7,7 @@ from aspot.errors import ConfigError
 from aspot.intake.options import FleetOptions
 from aspot.profiles import Profile, resolve
 from aspot.profiles.builtin import BUILT_IN, COMMON, GPU_DISK_GB, RETIRED
-from aspot.profiles.profile import IMAGES, INSTANCE_TYPE
+from aspot.profiles.profile import IMAGES, INSTANCE_TYPE, USUAL_ALLOCATION
 from aspot.profiles.shelf import Shelf
 
 
@@ -19,7 +19,7 @@ def test_without_any_file_the_usual_holds():
 
 @pytest.mark.parametrize("name", ["t2.micro", "c7g.large", "p3dn.24xlarge", "x8g.metal-48xl"])
 def test_the_name_of_any_instance_type_is_a_profile(name):
-    assert resolve(name) == Profile(name, types=name, market="spot", disk=8)
+    assert resolve(name) == Profile(name, types=name, market="spot", allocation=USUAL_ALLOCATION, disk=8)
 
 
 @pytest.mark.parametrize("name", ["gpu", "gpu-h100", "g5.xlarge", "p5.48xlarge", *RETIRED])

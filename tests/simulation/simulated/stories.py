@@ -45,6 +45,9 @@ def run_options(chance: random.Random) -> dict[str, object]:
         "idle_s": chance.choice((0.0, 60.0)),
         "capacity_timeout_s": chance.choice((120.0, 3600.0)),
         "market": chance.choice(("spot", "spot", "spot-first", "on-demand")),
+        "on_demand_base": chance.choice((0, 0, 1)),
+        "moves_when_advised": chance.choice((False, True)),
+        "keep_failed_s": chance.choice((None, 20.0, 600.0, 1800.0)),
     }
 
 
@@ -212,6 +215,8 @@ def play(seed: int, *, crashes: bool = False, seen: Callable[[World], None] = la
 
     async def story(world: World) -> None:
         seen(world)
+        if random.Random(f"events {seed}").random() < 0.3:
+            world.cloud.mail = []
         await live(world, crashes=crashes)
 
     return simulate(story, seed=seed, faults=Faults.drawn(seed), **run_options(random.Random(f"options {seed}")))
