@@ -57,6 +57,8 @@ def _command(module: str, function: str = "main") -> Handler:
 
 def build() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
+    from aspot.cli.market_arguments import register as register_market
+
     parser = _Parser(
         prog="aspot",
         description="Run scripts on EC2 spot instances: launched together, watched, brought home, nothing left behind.",
@@ -72,6 +74,7 @@ def build() -> argparse.ArgumentParser:
     _logs(commands)
     _down(commands)
     _clean(commands)
+    register_market(commands)
     _doctor(commands)
     _events(commands)
     _demo(commands)
@@ -105,7 +108,9 @@ def _run(commands: Commands[_Parser]) -> None:
 
 
 def _run_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-p", "--profile", default="default", help="'default' or an instance type")
+    group.add_argument(
+        "-p", "--profile", default="default", help="a profile's name (aspot profiles ls), or an instance type's"
+    )
     group.add_argument("--instances", type=int, metavar="N", help="most at once (default: one a job, at most 50)")
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
