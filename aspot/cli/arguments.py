@@ -30,7 +30,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser = build()
     args = parser.parse_args(before)
     args.after = after
-    if after is not None and args.command != "run":
+    if after is not None and args.command not in ("run", "ssh"):
         raise ConfigError(f"'--' means nothing to aspot {args.command}", fix=f"aspot {args.command} --help")
     return args
 
@@ -65,6 +65,7 @@ def build() -> argparse.ArgumentParser:
     _ls(commands)
     _status(commands)
     _logs(commands)
+    _ssh(commands)
     _down(commands)
     _clean(commands)
     _doctor(commands)
@@ -72,6 +73,8 @@ def build() -> argparse.ArgumentParser:
     _local(commands)
     return parser
 
+
+_NAME = "a fleet with one machine, NAME_1, FLEET/JOB, or an instance id"
 
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 
@@ -183,6 +186,21 @@ def _logs(commands: Commands[_Parser]) -> None:
     parser.add_argument("--stderr", action="store_true", help="stderr only")
     parser.add_argument("--stdout", action="store_true", help="stdout only")
     _common(parser, as_json="print one JSON object a line")
+
+
+def _ssh(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "ssh",
+        help="a shell or a command on a running machine",
+        usage="aspot ssh [-q] [--no-tmux] NAME [COMMAND...]",
+        description="Open a shell on a machine, or run a command there; the exit code is the command's. Where tmux is "
+        "installed there, a shell outlives its connection and is found again. '~.' at the beginning of a line leaves.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.ssh"))
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("--no-tmux", action="store_true", help="a plain shell, which ends with its connection")
+    parser.add_argument("name", metavar="NAME", help=_NAME)
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
 
 
 def _down(commands: Commands[_Parser]) -> None:

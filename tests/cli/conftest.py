@@ -10,9 +10,10 @@ from aspot.cli.main import main
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
+from fleet import fleet_of, machine
 from local_world import cloud, shared_cloud
 
-__all__ = ["cloud", "shared_cloud"]
+__all__ = ["cloud", "fleet_of", "machine", "shared_cloud"]
 
 
 @pytest.fixture

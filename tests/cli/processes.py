@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -48,6 +49,14 @@ class Piped:
         while text not in self.out + self.err:
             assert self._process.poll() is None or text in self.out + self.err, f"it ended: {self.out}{self.err}"
             assert time.monotonic() < deadline, f"{text!r} was not said: {self.out}{self.err}"
+            time.sleep(0.05)
+
+    def says_all(self, wanted: Sequence[re.Pattern[str]], *, within_s: float = 40) -> None:
+        """Wait until what it has said matches all of these."""
+        deadline = time.monotonic() + within_s
+        while not all(item.search(self.out) for item in wanted):
+            assert self._process.poll() is None, f"it ended: {self.out}{self.err}"
+            assert time.monotonic() < deadline, f"{wanted} was not said: {self.out}{self.err}"
             time.sleep(0.05)
 
     def signal(self, number: int) -> None:
