@@ -1,6 +1,6 @@
-"""How a name becomes a machine that can be logged in to: the state folder says which, EC2 where, noted keys that it is it.
+"""How a name becomes a machine that can be logged in to: the state folder says which, EC2 where, noted keys that it is.
 
-The one place for `ssh`, `cp`, `forward`, `notebook` and `ssh-config`. May import: `aspot.journal`, `aspot.ssh`, `aspot.aws`.
+The one place for all commands that go to a machine. May import: `aspot.journal`, `aspot.ssh`, `aspot.aws`.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ class Machine:
 
     def target(self) -> Target:
         """Return whom to connect to."""
-        return Target(
-            instance=self.instance, label=self.label, address=self.address, port=self.port, user=self.user
-        )
+        return Target(instance=self.instance, label=self.label, address=self.address, port=self.port, user=self.user)
 
     def keys(self) -> RunKeys:
         """Return the keys of its run.
@@ -145,9 +143,7 @@ def _there(found: Sequence[Machine]) -> str:
 def _only(info: RunInfo, run: Run) -> Machine:
     found = list(_of(info, run))
     if not found:
-        raise LinkError(
-            f"{info.name} has no machine now", fix=f"aspot status {info.name} shows what it waits for"
-        )
+        raise LinkError(f"{info.name} has no machine now", fix=f"aspot status {info.name} shows what it waits for")
     if len(found) > 1:
         names = ", ".join(item.label for item in found[:_SHOWN])
         raise ConfigError(
@@ -160,9 +156,7 @@ def _only(info: RunInfo, run: Run) -> Machine:
 def _on_which(info: RunInfo, run: Run, job: str) -> Machine:
     record = run.jobs.get(job)
     if record is None:
-        raise ConfigError(
-            f"{info.name} has no job {job!r}", fix=f"one of: {', '.join(list(run.jobs)[:_SHOWN])}"
-        )
+        raise ConfigError(f"{info.name} has no job {job!r}", fix=f"one of: {', '.join(list(run.jobs)[:_SHOWN])}")
     where = record.live.instance if record.live is not None else ""
     found = next((item for item in _of(info, run) if item.instance == where), None)
     if found is None:
@@ -269,7 +263,9 @@ class Way:
             raise LinkError(f"{label} ({instance}) is gone: {state}", instance=instance, fix="aspot ls shows what runs")
         if found.state != "running" or not found.address:
             raise LinkError(
-                f"{label} ({instance}) is not running yet: {found.state}", instance=instance, fix="try again in a moment"
+                f"{label} ({instance}) is not running yet: {found.state}",
+                instance=instance,
+                fix="try again in a moment",
             )
         self.machine = attrs.evolve(self.machine, address=found.address, port=found.port)
         self._is_sure = True

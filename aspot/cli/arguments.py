@@ -66,6 +66,8 @@ def build() -> argparse.ArgumentParser:
     _status(commands)
     _logs(commands)
     _ssh(commands)
+    _cp(commands)
+    _ssh_config(commands)
     _down(commands)
     _clean(commands)
     _doctor(commands)
@@ -201,6 +203,33 @@ def _ssh(commands: Commands[_Parser]) -> None:
     parser.add_argument("--no-tmux", action="store_true", help="a plain shell, which ends with its connection")
     parser.add_argument("name", metavar="NAME", help=_NAME)
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+
+
+def _cp(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "cp",
+        help="files and folders to and from a running machine",
+        usage="aspot cp [-q] HERE... NAME:THERE  |  aspot cp [-q] NAME:THERE... HERE",
+        description="Copy files and folders as cp -r does, every byte verified: all of a source arrives, or nothing "
+        "of it. Paths there are below the home unless absolute; wildcards in quotes are the machine's.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.cp"))
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help=f"NAME: {_NAME}")
+
+
+def _ssh_config(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "ssh-config",
+        help="your machines for OpenSSH: ssh NAME, scp, sftp, rsync, editors",
+        description="Print an OpenSSH configuration of the machines that run, with their keys and strict host key "
+        "checking. With --write it is put into aspot's own folder, and one Include line into ~/.ssh/config if it is "
+        "not there. Write it again when other machines run.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.ssh_config"))
+    parser.add_argument("--write", action="store_true", help="put it where ssh finds it")
+    parser.add_argument("--yes", action="store_true", help="do not ask before ~/.ssh/config is changed")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
 
 
 def _down(commands: Commands[_Parser]) -> None:

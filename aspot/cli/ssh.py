@@ -117,7 +117,7 @@ class _Session:
     def _broken(self) -> LinkError:
         name = self.way.label
         if self.command:
-            fix = "the command may have ended with the connection, or run on without it; for work that must not: aspot run"
+            fix = "the command may have ended with it, or run on without it; for work that must not: aspot run"
             return LinkError(f"the connection to {name} broke before the command ended", fix=fix)
         fix = f"aspot ssh {name} opens a new one; where tmux is installed, a shell outlives its connection"
         return LinkError(f"the connection to {name} broke, and its shell with it", fix=fix)

@@ -81,7 +81,9 @@ class SshRemote(Remote):
         link.on_close = functools.partial(self._links.discard, link)
         return link
 
-    async def log_in(self, target: Target, *, silence_s: float = KEEPALIVE_S * KEEPALIVES) -> asyncssh.SSHClientConnection:
+    async def log_in(
+        self, target: Target, *, silence_s: float = KEEPALIVE_S * KEEPALIVES
+    ) -> asyncssh.SSHClientConnection:
         """Return a verified connection of its own, beside those of the process that drives the run; nothing is written.
 
         Args:

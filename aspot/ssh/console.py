@@ -12,9 +12,10 @@ import signal
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import asyncssh
 import attrs
@@ -161,10 +162,12 @@ async def play(connection: asyncssh.SSHClientConnection, command: str | None, *,
 
 
 async def _begin(connection: asyncssh.SSHClientConnection, command: str | None, pty: Pty | None) -> _Console:
-    terminal = {"term_type": pty.kind, "term_size": pty.size(), "term_modes": dict(pty.modes)} if pty else {}
+    terminal: dict[str, Any] = (
+        {"term_type": pty.kind, "term_size": pty.size(), "term_modes": dict(pty.modes)} if pty else {}
+    )
     try:
         with anyio.fail_after(OPEN_S):
-            _, console = await connection.create_session(_Console, command, encoding=None, **terminal)  # type: ignore[arg-type]
+            _, console = await connection.create_session(_Console, command, encoding=None, **terminal)
     except (asyncssh.Error, OSError) as error:  # TimeoutError is an OSError
         raise LinkDropped(f"no channel: {error or type(error).__name__}") from error
     return cast("_Console", console)
@@ -268,7 +271,7 @@ def _readable(fd: int) -> Iterator[Callable[[], Awaitable[None]]]:
         await ready.wait()
 
     async def at_once() -> None:
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
 
     try:
         loop.add_reader(fd, wake)

@@ -68,11 +68,11 @@ def calm() -> None:
 
 @attrs.define
 class Escapes:
-    """Finds `~.` at the beginning of a line among what is typed: it leaves, as in OpenSSH; `~~` sends one `~`.
+    r"""Finds `~.` at the beginning of a line among what is typed: it leaves, as in OpenSSH; `~~` sends one `~`.
 
     >>> escapes = Escapes()
-    >>> escapes(b"ls ~."), escapes(b"\\r~"), escapes(b"~x"), escapes(b"\\r~."), escapes(b"more")
-    (b'ls ~.', b'\\r', b'~x', None, b'more')
+    >>> escapes(b"ls ~."), escapes(b"\r~"), escapes(b"~x"), escapes(b"\r~."), escapes(b"more")
+    (b'ls ~.', b'\r', b'~x', None, b'more')
     """
 
     _is_start: bool = True

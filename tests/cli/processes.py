@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -61,6 +62,11 @@ class Piped:
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
 
     def end(self, *, within_s: float = END_S) -> int:
         """Wait until it has ended; return its exit code."""

@@ -1,6 +1,6 @@
 """`aspot ssh`: a real terminal on a machine, exit codes, and a shell that outlives its connection."""
 
-import contextlib
+import asyncio
 import re
 import shutil
 import subprocess
@@ -8,7 +8,6 @@ import sys
 import threading
 from pathlib import Path
 
-import anyio
 import pytest
 from local_world import until
 from processes import ASPOT
@@ -28,34 +27,61 @@ def screen(tmp_path):
     made.close()
 
 
-@contextlib.contextmanager
-def proxied(address, port):
-    """A proxy to a machine, served from a thread; calls go to it by `tell`."""
-    ready, proxy, end = threading.Event(), Proxy(address, port), anyio.Event
-    tokens = {}
+class ByProxy:
+    """A proxy to a machine, served from a thread of its own."""
 
-    async def serve():
-        nonlocal end
-        end = anyio.Event()
-        async with proxy.serving():
-            tokens["loop"] = anyio.lowlevel.current_token()
-            ready.set()
-            await end.wait()
+    def __init__(self, address, port):
+        self.proxy = Proxy(address, port)
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
 
-    thread = threading.Thread(target=anyio.run, args=(serve,))
-    thread.start()
-    assert ready.wait(10)
-    proxy.tell = lambda call: anyio.from_thread.run_sync(call, token=tokens["loop"])
-    try:
-        yield proxy
-    finally:
-        proxy.tell(lambda: end.set())
-        thread.join(10)
+    async def _serve(self):
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        async with self.proxy.serving():
+            self._ready.set()
+            await self._end.wait()
+
+    def reset(self):
+        self._loop.call_soon_threadsafe(self.proxy.reset)
+
+    def close(self):
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def wire(machine):
+    """The way to the machine, which can be cut: `aspot` by way of it is `[*wire.aspot, "ssh", ...]`."""
+    made = ByProxy(*machine.address())
+    made.aspot = [sys.executable, BY_PROXY, str(made.proxy.here)]
+    yield made
+    made.close()
+
+
+def arrive(screen):
+    """Wait for the machine's prompt, and set one that is known."""
+    screen.shows(lambda text: re.search(r"^(bash-[\d.]+|ec2-user@.*)[$#]$", text, re.MULTILINE), within_s=40)
+    screen.enter("PS1='there> '; clear")
+    screen.shows(lambda text: text.strip() == "there>")
+
+
+def ended(screen, code):
+    """Wait for the prompt here, and see the exit code of what ended."""
+    screen.shows(lambda text: text.endswith("here$"))
+    screen.enter("echo was $?")
+    screen.shows(f"was {code}\n")
 
 
 def ssh(*words, **options):
     return subprocess.run(
-        [*ASPOT, "ssh", *words], capture_output=True, timeout=60, check=False, **{"stdin": subprocess.DEVNULL, **options}
+        [*ASPOT, "ssh", *words],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        **{"stdin": subprocess.DEVNULL, **options},
     )
 
 
@@ -81,7 +107,9 @@ def test_a_reader_that_goes_away_ends_it(machine):
 def test_ctrl_c_reaches_a_command_without_a_terminal(machine, start):
     from processes import Piped
 
-    started = start(Piped, "ssh", "box", "trap 'echo caught > caught; exit' INT; touch waits; while :; do sleep 0.1; done")
+    started = start(
+        Piped, "ssh", "box", "trap 'echo caught > caught; exit' INT; touch waits; while :; do sleep 0.1; done"
+    )
     until((machine.home() / "waits").exists)
     started.signal(2)
     assert started.end() == 130
@@ -92,9 +120,7 @@ def test_ctrl_c_reaches_a_command_without_a_terminal(machine, start):
 def test_a_session_on_a_terminal(machine, screen):
     """Size, colours, Ctrl-C, full-screen programs, Ctrl-D: as on a terminal here."""
     screen.run(*ASPOT, "ssh", "box")
-    screen.shows("$ ", within_s=30)
-    screen.enter("PS1='there> '; clear")
-    screen.shows(lambda text: text.strip() == "there>")
+    arrive(screen)
     screen.enter("stty size; tput colors")
     screen.shows("30 100\n256\n")
     screen.resize(70, 20)
@@ -113,13 +139,12 @@ def test_a_session_on_a_terminal(machine, screen):
     until((machine.home() / "notes.txt").exists)
     assert (machine.home() / "notes.txt").read_text() == "from a full screen\n"
     screen.enter("clear; top")
-    screen.shows(lambda text: "PID" in text and "COMMAND" in text)
+    screen.shows(lambda text: "PID USER" in text and "load average" in text)
     screen.type("q")
     screen.enter("clear; (exit 5)")
     screen.shows(lambda text: text.strip() == "there>")
     screen.key("C-d")
-    screen.enter("clear; echo was $?")
-    screen.shows("was 5")
+    ended(screen, 5)
 
 
 def _editor():
@@ -135,21 +160,19 @@ def _programs(machine):
 def test_a_shell_without_tmux_and_a_command_on_a_terminal(machine, screen):
     screen.run(*ASPOT, "ssh", "box", "stty size; exit 3")
     screen.shows("30 100")
-    screen.enter("clear; echo was $?")
-    screen.shows("was 3")
+    ended(screen, 3)
     screen.run(*ASPOT, "ssh", "--no-tmux", "box")
-    screen.shows("ec2-user@")
+    arrive(screen)
     screen.enter("clear; tmux -L aspot ls; exit 6")
-    screen.enter("echo was $?")
-    screen.shows("was 6")
+    ended(screen, 6)
     assert not (machine.home() / ".aspot/shells").exists()
 
 
 @needs_tmux
 def test_leaving_and_coming_back_to_the_shell(machine, screen):
     screen.run(*ASPOT, "ssh", "box")
-    screen.shows("$ ", within_s=30)
-    screen.enter("mine=kept; PS1='there> '; clear")
+    arrive(screen)
+    screen.enter("mine=kept; clear")
     screen.shows(lambda text: text.strip() == "there>")
     screen.key("Enter")
     screen.type("~.")
@@ -158,78 +181,69 @@ def test_leaving_and_coming_back_to_the_shell(machine, screen):
     screen.run(*ASPOT, "ssh", "box_1")
     screen.shows("back in the shell that an earlier connection left")
     screen.enter("clear; echo $mine; exit")
-    screen.enter("echo was $?")
-    screen.shows("was 0")
+    ended(screen, 0)
 
 
 @needs_tmux
-def test_a_dropped_connection_comes_back_to_the_same_shell(machine, screen):
-    with proxied(*machine.address()) as proxy:
-        screen.run(sys.executable, BY_PROXY, str(proxy.here), "ssh", "box")
-        screen.shows("$ ", within_s=30)
-        screen.enter("mine=kept; PS1='there> '; clear")
-        screen.shows(lambda text: text.strip() == "there>")
-        proxy.tell(proxy.reset)
-        screen.shows("connected again, to the same shell")
-        screen.enter("clear; echo mine is $mine")
-        screen.shows("mine is kept")
-        proxy.hang_ups = 3
-        proxy.tell(proxy.reset)
-        screen.shows("connected again, to the same shell")
-        assert proxy.made >= 6
-        screen.enter("clear; exit 9")
-        screen.enter("echo was $?")
-        screen.shows("was 9")
+def test_a_dropped_connection_comes_back_to_the_same_shell(wire, screen):
+    screen.run(*wire.aspot, "ssh", "box")
+    arrive(screen)
+    screen.enter("mine=kept; clear")
+    screen.shows(lambda text: text.strip() == "there>")
+    wire.reset()
+    screen.shows("connected again, to the same shell")
+    screen.enter("clear; echo mine is $mine")
+    screen.shows("mine is kept")
+    wire.proxy.hang_ups = 3
+    wire.reset()
+    screen.shows("connected again, to the same shell")
+    assert wire.proxy.made >= 6
+    screen.enter("clear; exit 9")
+    ended(screen, 9)
 
 
 @needs_tmux
-def test_a_shell_that_ended_while_the_connection_was_broken(machine, screen):
-    with proxied(*machine.address()) as proxy:
-        screen.run(sys.executable, BY_PROXY, str(proxy.here), "ssh", "box")
-        screen.shows("$ ", within_s=30)
-        screen.enter("clear; (while [ ! -e go ]; do sleep 0.1; done; kill -9 $$) & while [ ! -e go ]; do sleep 0.1; done; exit 8")
-        proxy.hang_ups = 10**6
-        proxy.tell(proxy.reset)
-        screen.shows("connecting again")
-        (machine.home() / "go").touch()
-        until((machine.home() / ".aspot/shells/shell-1.exit").exists)
-        proxy.hang_ups = 0
-        screen.shows("here$")
-        screen.enter("clear; echo was $?")
-        screen.shows(lambda text: "was 8" in text or "was 137" in text)
+def test_a_shell_that_ended_while_the_connection_was_broken(machine, wire, screen):
+    screen.run(*wire.aspot, "ssh", "box")
+    arrive(screen)
+    screen.enter("clear; (until [ -e go ]; do sleep 0.1; done; kill -9 $$) &")
+    wire.proxy.hang_ups = 10**6
+    wire.reset()
+    screen.shows("connecting again")
+    (machine.home() / "go").touch()
+    until((machine.home() / ".aspot/shells/shell-1.exit").exists)
+    wire.proxy.hang_ups = 0
+    screen.shows("here$")
+    ended(screen, 137)
 
 
 @needs_tmux
-def test_a_drop_without_tmux_says_how_to_come_back(machine, screen):
-    with proxied(*machine.address()) as proxy:
-        screen.run(sys.executable, BY_PROXY, str(proxy.here), "ssh", "--no-tmux", "box")
-        screen.shows("ec2-user@", within_s=30)
-        proxy.tell(proxy.reset)
-        shown = screen.shows("error: the connection to box_1 broke, and its shell with it")
-        assert "fix:   aspot ssh box_1 opens a new one" in shown
-        screen.enter("clear; echo was $?")
-        screen.shows("was 3")
+def test_a_drop_without_tmux_says_how_to_come_back(wire, screen):
+    screen.run(*wire.aspot, "ssh", "--no-tmux", "box")
+    arrive(screen)
+    wire.reset()
+    shown = screen.shows("error: the connection to box_1 broke, and its shell with it")
+    assert "fix:   aspot ssh box_1 opens a new one" in shown
+    ended(screen, 3)
 
 
-def test_a_drop_under_a_command(machine):
-    with proxied(*machine.address()) as proxy:
-        line = [sys.executable, BY_PROXY, str(proxy.here), "ssh", "box", "touch waits; sleep 600"]
-        with subprocess.Popen(line, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as started:
-            until((machine.home() / "waits").exists)
-            proxy.tell(proxy.reset)
-            said = started.communicate(timeout=30)[1]
-        assert started.returncode == 3
-        assert said.startswith("error: the connection to box_1 broke before the command ended\nfix:   ")
+def test_a_drop_under_a_command(machine, wire):
+    line = [*wire.aspot, "ssh", "box", "touch waits; sleep 600"]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as started:
+        until((machine.home() / "waits").exists)
+        wire.reset()
+        said = started.communicate(timeout=30)[1]
+    assert started.returncode == 3
+    assert said.startswith("error: the connection to box_1 broke before the command ended\nfix:   ")
 
 
 @needs_tmux
 def test_a_machine_that_is_gone_ends_the_session(machine, screen, cloud):
     screen.run(*ASPOT, "ssh", "box")
-    screen.shows("$ ", within_s=30)
+    arrive(screen)
     cloud.client("ec2", tries=5).terminate_instances(InstanceIds=machine.ids)
     screen.shows(lambda text: re.search(r"error: box_1 \(i-[0-9a-f]+\) is gone: (terminated|shutting-down)", text))
-    screen.enter("clear; echo was $?")
-    screen.shows("was 3")
+    ended(screen, 3)
 
 
 def test_names_that_lead_nowhere(aspot, fleet_of):
