@@ -67,6 +67,8 @@ def build() -> argparse.ArgumentParser:
     _logs(commands)
     _ssh(commands)
     _cp(commands)
+    _forward(commands)
+    _notebook(commands)
     _ssh_config(commands)
     _down(commands)
     _clean(commands)
@@ -216,6 +218,39 @@ def _cp(commands: Commands[_Parser]) -> None:
     parser.set_defaults(handler=_command("aspot.cli.cp"))
     parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     parser.add_argument("paths", nargs="+", metavar="PATH", help=f"NAME: {_NAME}")
+
+
+def _forward(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "forward",
+        help="ports of a machine on this computer",
+        usage="aspot forward [-q] NAME PORT|HERE:THERE...",
+        description="Open ports of a machine on 127.0.0.1 here, until Ctrl-C; a connection that breaks is made again.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.forward"))
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but the addresses, and errors")
+    parser.add_argument("name", metavar="NAME", help=_NAME)
+    parser.add_argument("ports", nargs="+", metavar="PORT", help="a port there; HERE:THERE for another one here, 0 any")
+
+
+def _notebook(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "notebook",
+        help="Jupyter on a machine, in the browser here",
+        description="Start Jupyter on a machine, or find the one that runs there, and open it on 127.0.0.1 here until "
+        "Ctrl-C. It goes on running there until --stop, or until its machine ends.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.notebook"))
+    parser.add_argument("name", metavar="NAME", help=_NAME)
+    parser.add_argument("--port", metavar="PORT", help="port here (default: the one there, or any)")
+    parser.add_argument(
+        "--install", action="store_true", help="install JupyterLab there first, into a folder of its own"
+    )
+    parser.add_argument(
+        "--command", metavar="CMD", help="another server: a shell command that serves HTTP on 127.0.0.1:$PORT"
+    )
+    parser.add_argument("--stop", action="store_true", help="end the one that runs there")
+    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but the address, and errors")
 
 
 def _ssh_config(commands: Commands[_Parser]) -> None:

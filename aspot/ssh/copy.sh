@@ -18,6 +18,7 @@ put() { # LENGTH into|as DEST
   new=.aspot-cp.$$
   trap 'rm -rf "$new"' EXIT
   trap 'exit 143' HUP INT TERM
+  trap '' PIPE # nobody may be there any more to hear why it failed: it is cleaned up nevertheless
   mkdir "$new" || exit 125
   head -c "$1" | (cd "$new" && tar -xof - 2>&1) >/dev/null || die 122 "the stream was cut short, or there is no room"
   (cd "$new" && { [ ! -s sums ] || sha256sum -c sums >check 2>&1; }) ||

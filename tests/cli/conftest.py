@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from fleet import fleet_of, machine
 from local_world import cloud, shared_cloud
+from wires import wire
 
-__all__ = ["cloud", "fleet_of", "machine", "shared_cloud"]
+__all__ = ["cloud", "fleet_of", "machine", "shared_cloud", "wire"]
 
 
 @pytest.fixture

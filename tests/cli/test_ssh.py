@@ -1,11 +1,8 @@
 """`aspot ssh`: a real terminal on a machine, exit codes, and a shell that outlives its connection."""
 
-import asyncio
 import re
 import shutil
 import subprocess
-import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -13,9 +10,6 @@ from local_world import until
 from processes import ASPOT
 from screen import Screen
 
-from tests.toxics.proxy import Proxy
-
-BY_PROXY = str(Path(__file__).with_name("by_proxy.py"))
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux plays the terminal")
 
 
@@ -24,40 +18,6 @@ def screen(tmp_path):
     made = Screen(tmp_path / "screen")
     yield made
     (tmp_path / "session.txt").write_text("\n\n".join(made.record))
-    made.close()
-
-
-class ByProxy:
-    """A proxy to a machine, served from a thread of its own."""
-
-    def __init__(self, address, port):
-        self.proxy = Proxy(address, port)
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
-        self._thread.start()
-        assert self._ready.wait(10)
-
-    async def _serve(self):
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        async with self.proxy.serving():
-            self._ready.set()
-            await self._end.wait()
-
-    def reset(self):
-        self._loop.call_soon_threadsafe(self.proxy.reset)
-
-    def close(self):
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-
-
-@pytest.fixture
-def wire(machine):
-    """The way to the machine, which can be cut: `aspot` by way of it is `[*wire.aspot, "ssh", ...]`."""
-    made = ByProxy(*machine.address())
-    made.aspot = [sys.executable, BY_PROXY, str(made.proxy.here)]
-    yield made
     made.close()
 
 
