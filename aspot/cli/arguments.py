@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 import aspot
+from aspot.cli import machine_words
+from aspot.cli.parser import Commands
+from aspot.cli.parser import Parser as _Parser
+from aspot.cli.parser import command as _command
 from aspot.errors import ConfigError
-
-Handler = Callable[[argparse.Namespace], int]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong use as aspot's own error, so that it looks like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message, fix=f"{self.prog} --help")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -42,15 +35,6 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:cut], words[cut + 1 :]
 
 
-def _command(module: str, function: str = "main") -> Handler:
-    """Return a handler that imports its module when it is called."""
-
-    def call(args: argparse.Namespace) -> int:
-        return int(getattr(importlib.import_module(module), function)(args))
-
-    return call
-
-
 def build() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
@@ -65,22 +49,13 @@ def build() -> argparse.ArgumentParser:
     _ls(commands)
     _status(commands)
     _logs(commands)
-    _ssh(commands)
-    _cp(commands)
-    _forward(commands)
-    _notebook(commands)
-    _ssh_config(commands)
+    machine_words.add(commands)
     _down(commands)
     _clean(commands)
     _doctor(commands)
     _demo(commands)
     _local(commands)
     return parser
-
-
-_NAME = "a fleet with one machine, NAME_1, FLEET/JOB, or an instance id"
-
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 
 
 def _common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
@@ -190,81 +165,6 @@ def _logs(commands: Commands[_Parser]) -> None:
     parser.add_argument("--stderr", action="store_true", help="stderr only")
     parser.add_argument("--stdout", action="store_true", help="stdout only")
     _common(parser, as_json="print one JSON object a line")
-
-
-def _ssh(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser(
-        "ssh",
-        help="a shell or a command on a running machine",
-        usage="aspot ssh [-q] [--no-tmux] NAME [COMMAND...]",
-        description="Open a shell on a machine, or run a command there; the exit code is the command's. Where tmux is "
-        "installed there, a shell outlives its connection and is found again. '~.' at the beginning of a line leaves.",
-    )
-    parser.set_defaults(handler=_command("aspot.cli.ssh"))
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("--no-tmux", action="store_true", help="a plain shell, which ends with its connection")
-    parser.add_argument("name", metavar="NAME", help=_NAME)
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
-
-
-def _cp(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser(
-        "cp",
-        help="files and folders to and from a running machine",
-        usage="aspot cp [-q] HERE... NAME:THERE  |  aspot cp [-q] NAME:THERE... HERE",
-        description="Copy files and folders as cp -r does, every byte verified: all of a source arrives, or nothing "
-        "of it. Paths there are below the home unless absolute; wildcards in quotes are the machine's.",
-    )
-    parser.set_defaults(handler=_command("aspot.cli.cp"))
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help=f"NAME: {_NAME}")
-
-
-def _forward(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser(
-        "forward",
-        help="ports of a machine on this computer",
-        usage="aspot forward [-q] NAME PORT|HERE:THERE...",
-        description="Open ports of a machine on 127.0.0.1 here, until Ctrl-C; a connection that breaks is made again.",
-    )
-    parser.set_defaults(handler=_command("aspot.cli.forward"))
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but the addresses, and errors")
-    parser.add_argument("name", metavar="NAME", help=_NAME)
-    parser.add_argument("ports", nargs="+", metavar="PORT", help="a port there; HERE:THERE for another one here, 0 any")
-
-
-def _notebook(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser(
-        "notebook",
-        help="Jupyter on a machine, in the browser here",
-        description="Start Jupyter on a machine, or find the one that runs there, and open it on 127.0.0.1 here until "
-        "Ctrl-C. It goes on running there until --stop, or until its machine ends.",
-    )
-    parser.set_defaults(handler=_command("aspot.cli.notebook"))
-    parser.add_argument("name", metavar="NAME", help=_NAME)
-    parser.add_argument("--port", metavar="PORT", help="port here (default: the one there, or any)")
-    parser.add_argument(
-        "--install", action="store_true", help="install JupyterLab there first, into a folder of its own"
-    )
-    parser.add_argument(
-        "--command", metavar="CMD", help="another server: a shell command that serves HTTP on 127.0.0.1:$PORT"
-    )
-    parser.add_argument("--stop", action="store_true", help="end the one that runs there")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but the address, and errors")
-
-
-def _ssh_config(commands: Commands[_Parser]) -> None:
-    parser = commands.add_parser(
-        "ssh-config",
-        help="your machines for OpenSSH: ssh NAME, scp, sftp, rsync, editors",
-        description="Print an OpenSSH configuration of the machines that run, with their keys and strict host key "
-        "checking. With --write it is put into aspot's own folder, and one Include line into ~/.ssh/config if it is "
-        "not there. Write it again when other machines run.",
-    )
-    parser.set_defaults(handler=_command("aspot.cli.ssh_config"))
-    parser.add_argument("--write", action="store_true", help="put it where ssh finds it")
-    parser.add_argument("--yes", action="store_true", help="do not ask before ~/.ssh/config is changed")
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
 
 
 def _down(commands: Commands[_Parser]) -> None:

@@ -17,10 +17,10 @@ import attrs
 
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError, LinkError
-from aspot.reach import Way
 from aspot.ui.figures import size
 from aspot.ui.progress import CopyProgress
 from aspot.ui.safe import one_line
+from aspot.way import Way
 
 if TYPE_CHECKING:
     import asyncssh

@@ -16,8 +16,8 @@ import attrs
 
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
-from aspot.reach import Way
 from aspot.ui.safe import one_line
+from aspot.way import Way
 
 if TYPE_CHECKING:
     import asyncssh

@@ -16,8 +16,8 @@ import attrs
 from aspot.cli.forward import Forwarding, Ports
 from aspot.cli.signals import run_interruptible
 from aspot.errors import ConfigError, LinkError
-from aspot.reach import Way
 from aspot.ui.safe import safe
+from aspot.way import Way
 
 if TYPE_CHECKING:
     import asyncssh

@@ -14,9 +14,9 @@ import attrs
 
 from aspot.cli.signals import run_interruptible
 from aspot.errors import LinkError
-from aspot.reach import Way
 from aspot.ui import raw
 from aspot.ui.safe import one_line
+from aspot.way import Way
 
 if TYPE_CHECKING:
     import asyncssh

@@ -14,8 +14,9 @@ import attrs
 
 from aspot.errors import AspotError, ConfigError
 from aspot.journal.folders import state_dir
-from aspot.reach import Machine, machines, open_runs, seen
+from aspot.reach import Machine, machines, open_runs
 from aspot.ui.safe import one_line
+from aspot.way import seen
 
 _HEAD = "# Written by `aspot ssh-config --write`: the machines that ran then. Changes here are lost.\n"
 _WILD = re.compile(r"[*?!]")
