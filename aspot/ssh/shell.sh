@@ -36,7 +36,7 @@ code=$d/$name.exit
 case $how in
   new)
     rm -f "$code"
-    t new-session -s "$name" "env -u TMUX -u TMUX_PANE \"\$SHELL\" -l; echo \$? >'$code'" ;;
+    t new-session -s "$name" /bin/sh -c 'env -u TMUX -u TMUX_PANE "$SHELL" -l; echo $? >"$0"' "$code" ;;
   again) t attach-session -d -t "=$name" \; display-message "$note" ;; # over the last line, for a while
 esac
 was=$?

@@ -17,8 +17,11 @@ from aspot.ui.keys import is_ours
 
 ESCAPE = ord("~")
 
-CALM = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m\r\n"
+CALM = b"\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[?1004l\x1b[?1l\x1b>\x1b[?25h\x1b[0m"
 """Undoes what a full-screen program switched on that was cut off: other screen, mouse, paste marks, focus, keypad."""
+
+LAST_LINE = b"\x1b[999;1H\r\n"
+"""Leaving the other screen moves the cursor to where it was once saved: what is said next belongs below everything."""
 
 _CHARACTERS = {1: "VINTR", 2: "VQUIT", 3: "VERASE", 4: "VKILL", 5: "VEOF", 10: "VSUSP"}
 """Special characters by RFC 4254's numbers (section 8)."""
@@ -63,7 +66,7 @@ def raw() -> Iterator[None]:
 def calm() -> None:
     """Bring the terminal out of what a program was doing to it when the connection broke."""
     with contextlib.suppress(OSError):
-        os.write(sys.stdout.fileno(), CALM)
+        os.write(sys.stdout.fileno(), CALM + LAST_LINE)
 
 
 @attrs.define

@@ -178,6 +178,35 @@ def test_a_shell_that_ended_while_the_connection_was_broken(machine, wire, scree
 
 
 @needs_tmux
+def test_ctrl_c_while_connecting_again_gives_up(wire, screen):
+    screen.run(*wire.aspot, "ssh", "box")
+    arrive(screen)
+    wire.proxy.hang_ups = 10**6
+    wire.reset()
+    screen.shows("connecting again (Ctrl-C gives up)")
+    screen.key("C-c")
+    ended(screen, 130)
+    wire.proxy.hang_ups = 0
+    screen.run(*ASPOT, "ssh", "box")
+    screen.shows("back in the shell that an earlier connection left")
+
+
+@needs_tmux
+def test_two_terminals_have_two_shells(machine, screen, tmp_path):
+    screen.run(*ASPOT, "ssh", "box")
+    arrive(screen)
+    screen.enter("mine=first; clear")
+    other = Screen(tmp_path / "other")
+    other.run(*ASPOT, "ssh", "box")
+    arrive(other)
+    other.enter('clear; echo "<$mine>"; exit 2')
+    ended(other, 2)
+    other.close()
+    screen.enter("clear; echo $mine; exit 3")
+    ended(screen, 3)
+
+
+@needs_tmux
 def test_a_drop_without_tmux_says_how_to_come_back(wire, screen):
     screen.run(*wire.aspot, "ssh", "--no-tmux", "box")
     arrive(screen)

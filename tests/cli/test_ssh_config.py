@@ -157,5 +157,6 @@ def test_a_machine_whose_process_died_is_asked_for_in_ec2(aspot, cloud, start, c
     machine.run.kill()
     assert aspot("ssh-config", "--write", "--yes", "-q") == (0, "", "")
     assert openssh(config, "ssh", "box", "echo there") == "there\n"
+    assert aspot("ssh", "box", "exit 5")[0] == 5
     down = start(Piped, "down", "box")
     assert down.end() == 0, down.err
