@@ -8,10 +8,12 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import anyio
 import anyio.to_thread
 import attrs
 
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 
 _REMOTE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)?):(.*)", re.DOTALL)
 _MOST_NAMED = 5
+
+TRIES = 4
+"""Connections that a copy may break before it is given up."""
+
+AGAIN_S = 600.0
+"""To connect again: nobody may be there to press Ctrl-C."""
+
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -100,52 +110,71 @@ class _Copy:
 
     async def put(self, items: Sequence[tuple[Path, str]], dest: str, *, is_folder: bool) -> None:
         """Copy to the machine."""
-        from aspot.ssh.copy import put
+        from aspot.ssh.copy import Upload
 
-        connection = await self.way.connect()
+        upload = Upload(items=items, dest=dest, how="into" if is_folder else "as")
         progress = self._progress(f"to {self.way.label}")
         try:
-            with _explained(self.way, "nothing was changed there"):
-                files, total = await put(connection, items, dest, is_folder=is_folder, progress=progress)
+            with _explained(self.way, lambda: "" if upload.may_be_there else "nothing was changed there"):
+                files, total = await self._persistently(partial(upload.send, progress=progress), progress)
         finally:
             progress.clear()
-            connection.abort()
         self._say(f"{_count(files)}, {size(total)} to {self.way.label}")
 
     async def take(self, sources: Sequence[tuple[_End, Source]], folder: Path, name: str | None) -> None:
         """Copy from the machine into a folder; under a name of its own, if one is given."""
-        connection = await self.way.connect()
-        try:
-            for end, source in sources:
-                await self._take(connection, source, end, folder, name)
-        finally:
-            connection.abort()
-
-    async def _take(
-        self, connection: asyncssh.SSHClientConnection, source: Source, end: _End, folder: Path, name: str | None
-    ) -> None:
-        from aspot.ssh.copy import take
-
-        fresh = Path(tempfile.mkdtemp(prefix=".aspot-cp-", dir=folder))
-        progress = self._progress(f"from {self.way.label}")
-        try:
-            with _explained(self.way, "nothing was changed here"):
-                brought = await take(connection, source, fresh, progress=progress)
-            progress.clear()
-            if not brought.files and not os.listdir(fresh):
-                raise ConfigError(f"{end.name}:{end.path} is not there", fix="; ".join(brought.missing[1:2]))
-            refused = await anyio.to_thread.run_sync(_place, fresh, folder, name)
-        finally:
-            progress.clear()
-            await anyio.to_thread.run_sync(shutil.rmtree, fresh)
-        self._report(brought, refused)
-
-    def _report(self, brought: Collected, refused: Sequence[str]) -> None:
-        lacking = (*brought.missing, *(f"{item} (something else of that name is here)" for item in refused))
-        self._say(f"{_count(len(brought.files) - len(refused))}, {size(brought.size)} from {self.way.label}")
+        lacking: list[str] = []
+        for end, source in sources:
+            lacking += await self._take(source, end, folder, name)
         if lacking:
             more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
             raise LinkError(one_line(f"not copied: {', '.join(lacking[:_MOST_NAMED])}{more}", limit=1000))
+
+    async def _take(self, source: Source, end: _End, folder: Path, name: str | None) -> list[str]:
+        """Copy one source; return what of it was not copied, and why."""
+        progress = self._progress(f"from {self.way.label}")
+        with _Staging(folder) as staging:
+            try:
+                with _explained(self.way, lambda: f"nothing of {end.path or 'it'} was changed here"):
+                    brought = await self._persistently(partial(_bring, staging, source, progress=progress), progress)
+            finally:
+                progress.clear()
+            if not brought.files and staging.is_empty:
+                raise ConfigError(f"{end.name}:{end.path} is not there", fix="; ".join(brought.missing[1:2]))
+            refused = await anyio.to_thread.run_sync(_place, staging.fresh, folder, name)
+        self._say(f"{_count(len(brought.files) - len(refused))}, {size(brought.size)} from {self.way.label}")
+        return [*brought.missing, *(f"{item} (something else of that name is here)" for item in refused)]
+
+    async def _persistently(
+        self, act: Callable[[asyncssh.SSHClientConnection], Awaitable[T]], progress: CopyProgress
+    ) -> T:
+        """Do it; when the connection breaks, do it again over another, a few times."""
+        from aspot.ports import LinkDropped
+
+        connection = await self.way.connect()
+        for left in reversed(range(TRIES)):
+            try:
+                return await act(connection)
+            except LinkDropped:
+                if not left:
+                    raise
+            finally:
+                connection.abort()
+            progress.clear()
+            self._say(f"the connection to {self.way.label} broke: copying again from the beginning")
+            connection = await self._again()
+        raise AssertionError("unreachable")
+
+    async def _again(self) -> asyncssh.SSHClientConnection:
+        try:
+            with anyio.fail_after(AGAIN_S):
+                return await self.way.connect_again(say=self._say)
+        except TimeoutError as error:
+            raise LinkError(
+                f"{self.way.label} could not be reached again within {AGAIN_S:.0f} s",
+                instance=self.way.machine.instance,
+                fix="the same command copies it again",
+            ) from error
 
     def _progress(self, label: str) -> CopyProgress:
         return CopyProgress(label, not self.is_quiet and sys.stderr.isatty())
@@ -153,6 +182,43 @@ class _Copy:
     def _say(self, text: str) -> None:
         if not self.is_quiet:
             print(one_line(text), file=sys.stderr)
+
+
+async def _bring(
+    staging: _Staging, source: Source, connection: asyncssh.SSHClientConnection, *, progress: CopyProgress
+) -> Collected:
+    from aspot.ssh.copy import take
+
+    await anyio.to_thread.run_sync(staging.renew)
+    return await take(connection, source, staging.fresh, progress=progress)
+
+
+class _Staging:
+    """A fresh folder beside what will take its place, removed with all that is left in it.
+
+    Args:
+        folder: What is in it will be moved there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        self.fresh = Path(tempfile.mkdtemp(prefix=".aspot-cp-", dir=self._folder))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        shutil.rmtree(self.fresh)
+
+    def renew(self) -> None:
+        """Empty it."""
+        shutil.rmtree(self.fresh)
+        self.fresh.mkdir(mode=0o700)
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in it."""
+        return not os.listdir(self.fresh)
 
 
 def _name(path: str) -> str:
@@ -191,7 +257,7 @@ def _place(fresh: Path, folder: Path, name: str | None) -> list[str]:
 class _explained:  # noqa: N801 - reads as a promise
     """Turns what went wrong on the way into an error with the machine's name."""
 
-    def __init__(self, way: Way, promise: str) -> None:
+    def __init__(self, way: Way, promise: Callable[[], str]) -> None:
         self._way, self._promise = way, promise
 
     def __enter__(self) -> None:
@@ -208,8 +274,7 @@ class _explained:  # noqa: N801 - reads as a promise
         if isinstance(error, CommandRefused):
             raise LinkError(f"{label}: {error}", instance=instance) from error
         if isinstance(error, LinkDropped | Damaged):
-            raise LinkError(
-                f"{label}: {error}; {self._promise}", instance=instance, fix="the same command copies it again"
-            ) from error
+            said = "; ".join(item for item in (f"{label}: {error}", self._promise()) if item)
+            raise LinkError(said, instance=instance, fix="the same command copies it again") from error
         if isinstance(error, OSError):
             raise AspotError(f"{error.strerror}: {error.filename or 'here'}") from error

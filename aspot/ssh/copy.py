@@ -17,7 +17,8 @@ import asyncssh
 import attrs
 
 from aspot.files import patterns
-from aspot.files.parcel import Hashes, pack
+from aspot.files.haul import Damaged
+from aspot.files.parcel import Hashes, Parcel, pack
 from aspot.files.patterns import Pattern
 from aspot.files.scan import scan_everything
 from aspot.machine.model import Collected
@@ -69,39 +70,54 @@ def home_relative(path: str) -> str:
     return "" if path == "~" else path.removeprefix("~/")
 
 
-async def put(
-    connection: asyncssh.SSHClientConnection,
-    items: Collection[tuple[Path, str]],
-    dest: str,
-    *,
-    is_folder: bool,
-    progress: Progress,
-) -> tuple[int, int]:
-    """Put local files and folders on a machine, all of them or none; return (files, bytes).
+@attrs.define(kw_only=True)
+class Upload:
+    """Local files and folders on their way to a machine: all of them arrive, or none. May be sent again after a drop.
 
     Args:
-        connection: Verified.
         items: Local path and the name it is to have there; "" for all that is in it.
         dest: Where they go; below the home unless absolute.
-        is_folder: Whether `dest` is a folder even if there is none yet; else a single item is called so.
-        progress: Told how far it is.
-
-    Raises:
-        Undeliverable: If they cannot be read here.
-        CommandRefused: If they cannot be put there.
-        LinkDropped: If the connection broke.
+        how: `into` a folder, made if it is not there; `as`: under that name, unless it is a folder there.
+        may_be_there: Everything was sent, and the answer is not here: it may have arrived.
     """
-    scan = await anyio.to_thread.run_sync(scan_everything, tuple(items))
-    parcel = await anyio.to_thread.run_sync(pack, scan, Hashes())
-    load = Load(parcel=parcel, saved=None, how=How.FULL)
-    how = "into" if is_folder else "as"
-    async with exchange(connection, _line("put", str(load.length), how, home_relative(dest) or ".")) as there:
-        await _send(load, there, progress)
-        there.patience_s = PLACE_S
-        await there.greeted()
-        await there.line()
-        await there.ended()
-    return parcel.count(tuple(parcel.entries))
+
+    items: Collection[tuple[Path, str]]
+    dest: str
+    how: str
+    may_be_there: bool = False
+    _parcel: Parcel | None = attrs.field(init=False, default=None)
+
+    async def send(self, connection: asyncssh.SSHClientConnection, *, progress: Progress) -> tuple[int, int]:
+        """Send them; return (files, bytes).
+
+        Args:
+            connection: Verified.
+            progress: Told how far it is.
+
+        Raises:
+            Undeliverable: If they cannot be read here.
+            CommandRefused: If they cannot be put there.
+            LinkDropped: If the connection broke.
+        """
+        if self._parcel is None:
+            scan = await anyio.to_thread.run_sync(scan_everything, tuple(self.items))
+            self._parcel = await anyio.to_thread.run_sync(pack, scan, Hashes())
+        load = Load(parcel=self._parcel, saved=None, how=How.FULL)
+        line = _line("put", str(load.length), self.how, home_relative(self.dest) or ".")
+        async with exchange(connection, line) as there:
+            await there.greeted()
+            self.how = _one_of(await there.line(), ("into", "onto"))  # for another try, which may find it placed
+            await _send(load, there, progress)
+            self.may_be_there = True
+            there.patience_s = PLACE_S
+            await there.ended()
+        return self._parcel.count(tuple(self._parcel.entries))
+
+
+def _one_of(said: str, words: tuple[str, ...]) -> str:
+    if said not in words:
+        raise Damaged("the machine's answer makes no sense")
+    return said
 
 
 async def _send(load: Load, there: Exchange, progress: Progress) -> None:

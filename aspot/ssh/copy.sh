@@ -1,5 +1,5 @@
 # Copies to and from this machine, verified, whole or not at all. POSIX sh; replies begin after a line "@aspot".
-# Words: put LENGTH into|as DEST (stdin: so many bytes of a tar of t/ and sums), or
+# Words: put LENGTH into|as|onto DEST (says how; stdin: so many bytes of a tar of t/ and sums), or
 #        take (stdin: a folder, patterns one a line, an empty line; then the names chosen, by NUL).
 set -uf
 LF='
@@ -7,10 +7,11 @@ LF='
 die() { printf '%s\n' "$2" >&2; exit "$1"; }
 copy() { cp -a --reflink=auto "$@" 2>/dev/null || cp -a "$@"; }
 
-put() { # LENGTH into|as DEST
-  dest=$3
-  if [ "$2" = into ] || [ -d "$dest" ]; then how=into folder=$dest; else
-    how=as folder=.
+put() { # LENGTH into|as|onto DEST: as: onto it, if it is no folder there yet
+  how=$2 dest=$3
+  if [ "$how" != as ]; then :; elif [ -d "$dest" ]; then how=into; else how=onto; fi
+  if [ $how = into ]; then folder=$dest; else
+    folder=.
     case $dest in /*[!/]/*) folder=${dest%/*} ;; /*) folder=/ ;; */*) folder=${dest%/*} ;; esac
   fi
   mkdir -p -- "$folder" 2>/dev/null
@@ -20,6 +21,7 @@ put() { # LENGTH into|as DEST
   trap 'exit 143' HUP INT TERM
   trap '' PIPE # nobody may be there any more to hear why it failed: it is cleaned up nevertheless
   mkdir "$new" || exit 125
+  printf '@aspot\n%s\n' $how
   head -c "$1" | (cd "$new" && tar -xof - 2>&1) >/dev/null || die 122 "the stream was cut short, or there is no room"
   (cd "$new" && { [ ! -s sums ] || sha256sum -c sums >check 2>&1; }) ||
     die 122 "damaged: $(grep -v ': OK$' "$new/check" | head -n 3)"
@@ -28,9 +30,8 @@ put() { # LENGTH into|as DEST
   set -f
   for f; do
     [ -e "$f" ] || [ -L "$f" ] || continue
-    if [ $how = as ]; then place "$f" "./${dest##*/}"; else place "$f" "./${f##*/}"; fi
-  done
-  printf '@aspot\nplaced\n'; }
+    if [ $how = onto ]; then place "$f" "./${dest##*/}"; else place "$f" "./${f##*/}"; fi
+  done; }
 
 place() { # FROM TO: a folder is merged into one that is there
   if [ -d "$1" ] && [ -d "$2" ]; then copy "$1/." "$2/" || exit 125; return; fi

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from local_world import until, write
+from processes import OnTerminal, Piped
 
 from aspot.cli import cp
 
@@ -164,15 +165,51 @@ def test_a_connection_that_breaks_changes_nothing(machine, wire, way):
     words = ["big", "box:new/"] if way == "there" else ["box:big", "back"]
     done = subprocess.run([*wire.aspot, "cp", *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 3
-    assert done.stderr.startswith("error: box_1: ")
-    assert f"nothing was changed {'there' if way == 'there' else 'here'}" in done.stderr
+    assert done.stderr.count("copying again from the beginning") == cp.TRIES - 1
+    assert "error: box_1: " in done.stderr
+    assert ("nothing was changed there" if way == "there" else "nothing of big was changed here") in done.stderr
     assert found(Path()) == ["big", "one.sh"]
     until(lambda: found(home / "new") == [] if (home / "new").exists() else True)
 
 
-def test_progress_on_a_terminal(machine, start):
-    from processes import OnTerminal
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_a_copy_goes_on_over_another_connection(machine, wire, start, way):
+    content = os.urandom(1 << 20) * 40
+    Path("big").write_bytes(content)
+    home = machine.home()
+    if way == "back":
+        (home / "big").write_bytes(content)
+        (home / "big").chmod(0o644)
+    wire.proxy.up.bytes_per_s = wire.proxy.down.bytes_per_s = 30 << 20
+    copied = start(Piped, "cp", *(["big", "box:new"] if way == "there" else ["box:big", "back"]), program=wire.aspot)
+    until(lambda: wire.proxy.up.passed + wire.proxy.down.passed > 4 << 20)
+    wire.reset()
+    assert copied.end() == 0, copied.err
+    assert copied.err.startswith("the connection to box_1 broke: copying again from the beginning\n")
+    assert (home / "new" if way == "there" else Path("back")).read_bytes() == content
 
+
+def test_a_folder_whose_arrival_was_not_heard_of_does_not_go_into_itself(machine, tmp_path):
+    """The second try means what the first one did, though the folder is there by now."""
+    import asyncio
+
+    from aspot.ssh.copy import Upload
+    from aspot.way import Way
+
+    write("tree/a.txt", "a\n")
+    upload = Upload(items=[(Path("tree"), "tree")], dest="new", how="as")
+
+    async def twice():
+        for _ in range(2):
+            connection = await Way.to("box").connect()
+            assert await upload.send(connection, progress=lambda _done, _total: None) == (1, 2)
+            connection.abort()
+
+    asyncio.run(twice())
+    assert found(machine.home() / "new") == ["a.txt"]
+
+
+def test_progress_on_a_terminal(machine, start):
     Path("big").write_bytes(bytes(1 << 20) * 60)
     copied = start(OnTerminal, "cp", "big", "box:")
     copied.says("to box_1: ")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import threading
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.toxics.proxy import Proxy
@@ -14,11 +16,22 @@ from tests.toxics.proxy import Proxy
 BY_PROXY = str(Path(__file__).with_name("by_proxy.py"))
 
 
+@attrs.define(eq=False)
+class EachLimited(Proxy):
+    """A proxy that resets each connection when so many bytes have come either way; one connection at a time."""
+
+    each: float = math.inf
+
+    def _accept(self, reader, writer):
+        self.up.resets_after = self.down.resets_after = self.each
+        super()._accept(reader, writer)
+
+
 class ByProxy:
     """A proxy to a machine, served from a thread of its own."""
 
     def __init__(self, address, port):
-        self.proxy = Proxy(address, port)
+        self.proxy = EachLimited(address, port)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
         self._thread.start()
@@ -34,8 +47,8 @@ class ByProxy:
         self._loop.call_soon_threadsafe(self.proxy.reset)
 
     def limit(self, count):
-        """Reset connections when so many more bytes have come either way."""
-        self.proxy.up.resets_after = self.proxy.down.resets_after = count
+        """Reset each connection when so many bytes have come either way."""
+        self.proxy.each = count
 
     def close(self):
         self._loop.call_soon_threadsafe(self._end.set)
