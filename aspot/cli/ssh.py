@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from aspot.ssh.console import End, Pty
 
-CODE_BROKEN = LinkError.exit_code
+PAUSE_S = 1.0
+"""Before another try on a machine that takes connections but starts nothing over them."""
 
 
 def main(args: argparse.Namespace) -> int:
@@ -55,6 +56,7 @@ class _Session:
     keeps: bool
     quiet: bool
     shell: str = ""  # the lasting shell that this is
+    has_begun: bool = False
 
     async def run(self) -> int:
         connection = await self.way.connect()
@@ -81,13 +83,14 @@ class _Session:
             command = self.command or (await self._shell(connection) if self.keeps else None)
             with _terminal() as pty:
                 end = await play(connection, command, pty=pty)
+                self.has_begun = True
                 if pty is not None and end.code is None:
                     raw.calm()
                 return end
         except LinkDropped as error:
-            if not self.shell:
+            if not (self.shell and self.has_begun):
                 raise LinkError(f"{self.way.label}: {error}", instance=self.way.machine.instance) from error
-            await anyio.sleep(0.1)
+            await anyio.sleep(PAUSE_S)
             return End()
 
     async def _shell(self, connection: asyncssh.SSHClientConnection) -> str | None:
