@@ -17,6 +17,9 @@ import attrs
 WAIT_S = 60.0
 """So long a caller here waits for a connection that broke."""
 
+PAUSE_S = 0.05
+"""Until it is noticed that the connection in use is gone."""
+
 PIECE = 1 << 16
 
 THERE = "localhost"
@@ -80,23 +83,32 @@ class Tunnel:
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with anyio.fail_after(WAIT_S):
-            await self._up.wait()
-        if self._connection is None:
-            return
-        try:
-            there = await self._connection.open_connection(THERE, self.there, encoding=None)
-        except asyncssh.ChannelOpenError:
-            if not self._is_told:
-                self.say(f"nothing listens on port {self.there} there yet")
-            self._is_told = True
-            raise
-        self._is_told = False
+            answer, request = await self._open()
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(_pump, reader, there[1])
-                group.start_soon(_pump, there[0], writer)
+                group.start_soon(_pump, reader, request)
+                group.start_soon(_pump, answer, writer)
         finally:
-            there[1].close()
+            request.close()
+
+    async def _open(self) -> tuple[asyncssh.SSHReader[bytes], asyncssh.SSHWriter[bytes]]:
+        """Reach the port there, over the next connection if this one breaks meanwhile."""
+        while True:
+            await self._up.wait()
+            connection = self._connection
+            assert connection is not None
+            try:
+                made = await connection.open_connection(THERE, self.there, encoding=None)
+            except (asyncssh.Error, OSError) as error:
+                if connection.is_closed():
+                    await anyio.sleep(PAUSE_S)
+                    continue
+                if isinstance(error, asyncssh.ChannelOpenError) and not self._is_told:
+                    self.say(f"nothing listens on port {self.there} there yet")
+                    self._is_told = True
+                raise
+            self._is_told = False
+            return made
 
 
 async def _pump(

@@ -78,6 +78,7 @@ def test_it_survives_its_connection(wire, served, start):
     url = address(forward)
     assert read(f"{url}/page")
     wire.reset()
+    forward.says("the connection to box_1 broke; connecting again")
     assert read(f"{url}/page") == "from the machine\n" * 1000, "a caller waits until there is a connection again"
     forward.says("connected again")
     forward.signal(signal.SIGINT)
