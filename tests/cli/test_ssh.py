@@ -166,7 +166,8 @@ def test_a_dropped_connection_comes_back_to_the_same_shell(wire, screen):
 def test_a_shell_that_ended_while_the_connection_was_broken(machine, wire, screen):
     screen.run(*wire.aspot, "ssh", "box")
     arrive(screen)
-    screen.enter("clear; (until [ -e go ]; do sleep 0.1; done; kill -9 $$) &")
+    screen.enter("clear; (touch waits; until [ -e go ]; do sleep 0.1; done; kill -9 $$) &")
+    until((machine.home() / "waits").exists)
     wire.proxy.hang_ups = 10**6
     wire.reset()
     screen.shows("connecting again")
