@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     )
     from aspot.fleet import Fleet, JobHandle, run_many
     from aspot.instance import Instance
+    from aspot.items import split
     from aspot.jobs import Job, grid
     from aspot.machine.news import News
     from aspot.profiles import Profile
-    from aspot.results import Attempt, Result, Results
+    from aspot.results import Attempt, Kept, Result, Results
 
 _HOMES = {
     "AspotError": "aspot.errors",
@@ -47,6 +48,7 @@ _HOMES = {
     "Job": "aspot.jobs",
     "JobHandle": "aspot.fleet",
     "JobsFailed": "aspot.errors",
+    "Kept": "aspot.results",
     "LinkError": "aspot.errors",
     "News": "aspot.machine.news",
     "Profile": "aspot.profiles",
@@ -56,6 +58,7 @@ _HOMES = {
     "ThrottledError": "aspot.errors",
     "grid": "aspot.jobs",
     "run_many": "aspot.fleet",
+    "split": "aspot.items",
 }
 
 __all__ = [
@@ -72,6 +75,7 @@ __all__ = [
     "Job",
     "JobHandle",
     "JobsFailed",
+    "Kept",
     "LinkError",
     "News",
     "Profile",
@@ -81,6 +85,7 @@ __all__ = [
     "ThrottledError",
     "grid",
     "run_many",
+    "split",
 ]
 
 

@@ -19,6 +19,7 @@ from aspot.profiles import Profile
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
+    from aspot.carry.pack import Exported
     from aspot.session import Session, Watcher
     from aspot.ui.pump import Viewer
 
@@ -42,6 +43,12 @@ class Fleet:
         existing: What to do when that folder is there: `refuse`, `resume` (skip jobs that succeeded with the same
             inputs) or `replace` (the old folder moves to `<name>.1`).
         capacity_timeout: How long a job waits for capacity before it is `lost`.
+        on_demand_base: So many of the instances are bought on demand, which EC2 does not interrupt; the rest as the
+            profile's `market` says.
+        rebalance: What jobs do when EC2 recommends to leave their machine, which may come before a notice, or without
+            one: `save` their checkpoint, or `move` to another pool as well, if they have one (and no `on_notice`).
+        keep_failed: The instance of a job that failed or timed out for good stays this long for a look, then ends
+            itself; `Results.kept` says how to get in and what it costs. None: it ends with the others.
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 
@@ -119,6 +126,10 @@ class Fleet:
         name: str,
         *,
         region: str | None = None,
+        take_over: bool = False,
+        key: str | Path | None = None,
+        from_cloud: bool = False,
+        results: str | Path | None = None,
         on_event: Listener | None = None,
         show: bool | Viewer | None = None,
     ) -> Attachment:
@@ -130,26 +141,65 @@ class Fleet:
         Args:
             name: The fleet's name.
             region: AWS region; None: where it runs.
+            take_over: Take it from the process that drives it here, if one does: that one is asked to leave, and shut
+                out if it does not.
+            key: A file that `Fleet.export` made on another computer: the fleet goes on here from now on.
+            from_cloud: Its journal is lost: rebuild it from EC2's tags and what lies on its machines. Its keys have to
+                be here still, or come with `key`. Jobs that had not started are not known any more.
+            results: With `key` or `from_cloud`, the folder for results here; None: `aspot-results`.
             on_event: As for `Fleet`.
             show: As for `Fleet`.
 
         Raises:
-            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it, or the
-                cloud cannot be asked; nothing about the fleet is changed then.
+            ConfigError: If `results` or `take_over` cannot go with the others.
+            AspotError: (when awaited) If there is no such fleet here, it has ended, another process drives it (and
+                `take_over` is not set), the file cannot be used, or the cloud cannot be asked; nothing about the fleet
+                is changed then.
         """
-        return Attachment(cls(name, on_event=on_event, show=show), region)
+        if results is not None and key is None and not from_cloud:
+            raise ConfigError("results= goes with key= or from_cloud=", fix="else results go where they went before")
+        if take_over and (key is not None or from_cloud):
+            raise ConfigError(
+                "taking over goes without a bundle and without from_cloud", fix=f"aspot attach {name} --take-over"
+            )
+        given = {} if results is None else {"results": Path(results).absolute()}
+        way = {"take_over": take_over, "from_cloud": from_cloud, "key": None if key is None else Path(key)}
+        return Attachment(cls(name, on_event=on_event, show=show), region, {**way, **given})
 
-    async def _attach(self, region: str | None) -> Self:
+    async def _attach(self, region: str | None, way: Mapping[str, Any]) -> Self:
+        from aspot.carry.ways import Way
         from aspot.session import Session
 
         assert self._options.name is not None
-        session = self._session = await Session.attach(self._options.name, region=region)
+        session = self._session = await Session.attach(self._options.name, region=region, way=Way(**way))
         try:
             await session.start(self._listeners())
         except AspotError:
             self._session = None
             raise
         return self
+
+    @classmethod
+    async def export(cls, name: str, path: str | Path | None = None, *, with_results: bool = False) -> Exported:
+        """Write what another computer needs to go on with a fleet into one file: `Fleet.attach(name, key=file)` there.
+
+        The file holds the fleet's private keys: whoever has it can log in to its machines. It is readable by you only,
+        and nothing about the fleet is changed. Let one computer at a time go on with it.
+
+        Args:
+            name: The fleet's name.
+            path: The file, which must not exist; None: `NAME.aspot` here.
+            with_results: Results that came home travel, too.
+
+        Returns:
+            Its `path`, `size`, and what is not in it: `lost`, `secrets`, `stayed`.
+
+        Raises:
+            AspotError: If there is no such fleet here, it has ended, or the file cannot be written.
+        """
+        from aspot.carry.pack import export
+
+        return await asyncio.to_thread(export, name, None if path is None else Path(path), with_results=with_results)
 
     async def detach(self) -> None:
         """Leave the fleet to its machines and return: attempts go on there, `Fleet.attach` takes it up again.
@@ -162,7 +212,7 @@ class Fleet:
 
     @property
     def is_detached(self) -> bool:
-        """Tell whether the fleet was left to its machines."""
+        """Tell whether the fleet was left to its machines, or to a client that took it over."""
         return self._session is not None and self._session.is_detached
 
     def leave(self) -> None:
@@ -232,10 +282,10 @@ class Fleet:
     ) -> None:
         if kind is None:
             await self.aclose()
-        else:
-            await self.stop(
-                "cancelled" if issubclass(kind, asyncio.CancelledError) else f"{kind.__name__} in the caller"
-            )
+        elif issubclass(kind, asyncio.CancelledError):
+            await self.stop("cancelled")
+        elif self._session is not None:  # an exception may well tell of the very failure that is to be looked at
+            await self._session.stop(f"{kind.__name__} in the caller", spares_kept=issubclass(kind, Exception))
 
     # --- work ---
 
@@ -248,7 +298,7 @@ class Fleet:
         return self.submit_all(job)[0]
 
     def map(
-        self, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **job_options: Any
+        self, script: str | Path, items: Iterable[object] | Path, *, pass_as: str = "flags", **job_options: Any
     ) -> list[JobHandle]:
         """Hand in one job for each item (`Job.each`) and return at once."""
         return self.submit_all(Job.each(script, items, pass_as=pass_as, **job_options))
@@ -323,12 +373,13 @@ class Fleet:
 class Attachment:
     """What `Fleet.attach` returns: await it, or enter it, to get the fleet."""
 
-    def __init__(self, fleet: Fleet, region: str | None) -> None:
+    def __init__(self, fleet: Fleet, region: str | None, way: Mapping[str, Any]) -> None:
         self.fleet = fleet
         self._region = region
+        self._way = way
 
     def __await__(self) -> Generator[Any, None, Fleet]:
-        return self.fleet._attach(self._region).__await__()  # noqa: SLF001
+        return self.fleet._attach(self._region, self._way).__await__()  # noqa: SLF001
 
     async def __aenter__(self) -> Fleet:
         return await self

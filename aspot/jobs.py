@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.items import read_items
 from aspot.machine.names import check_env_key, check_name
 from aspot.machine.quantities import Duration, seconds
 
@@ -130,21 +131,25 @@ class Job:
         return "<text>" if not isinstance(self.script, Path) and is_script_text(text) else text
 
     @classmethod
-    def each(cls, script: str | Path, items: Iterable[object], *, pass_as: str = "flags", **options: Any) -> list[Job]:
+    def each(
+        cls, script: str | Path, items: Iterable[object] | Path, *, pass_as: str = "flags", **options: Any
+    ) -> list[Job]:
         """Return one job for each item.
 
         Args:
             script: Path or text of the script.
             items: A dict becomes `--key value` words (or environment variables); any other item becomes one argument.
+                A `Path` names a table (`.csv`, `.tsv`, `.json`, `.jsonl`): a job for each of its rows.
             pass_as: `flags` or `env`.
             **options: As for `Job`; `args` come before the item's.
 
         Raises:
-            ConfigError: If `pass_as` is neither, or an option cannot work.
+            ConfigError: If `pass_as` is neither, an option cannot work, or the table cannot be read.
         """
         if pass_as not in ("flags", "env"):
             raise ConfigError(f"pass_as must be 'flags' or 'env', not {pass_as!r}", fix="leave pass_as out for flags")
-        return [_job_for(script, item, pass_as, options) for item in items]
+        found = read_items(items) if isinstance(items, Path) else items
+        return [_job_for(script, item, pass_as, options) for item in found]
 
 
 def _job_for(script: str | Path, item: object, pass_as: str, options: Mapping[str, Any]) -> Job:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from aspot.errors import AspotError, ConfigError
+from aspot.errors import ConfigError
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, owner
+from aspot.intake.open_files import hold_open
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
 from aspot.machine.model import Run, RunSpec
@@ -134,15 +135,19 @@ def _wired(
     results: Path,
     earlier: Run | None = None,
 ) -> RunHost:
+    from aspot.files.carried import Carried
     from aspot.runtime.host import RunHost
     from aspot.ssh.boot import user_data
     from aspot.ssh.connect import SshRemote
 
+    cloud.fence(journal.check)
     lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
     host = RunHost(
         spec,
         cloud=cloud,
-        remote=SshRemote(keys, spec.id, skip=(results,)),
+        remote=SshRemote(
+            keys, spec.id, client=journal.client, skip=(results,), carried=Carried.load(journal.folder.carried)
+        ),
         journal=journal,
         archive=archive,
         clock=SystemClock(),
@@ -170,42 +175,12 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         firewall=profile.firewall,
         count=options.instances or 1,
         owner=owner(),
+        allocation=profile.allocation,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
     )
 
 
-def attachable(name: str, region: str | None) -> RunInfo:
-    """Return the run of this name that can be taken up again.
-
-    Args:
-        name: The fleet's name.
-        region: As the user gave it; None: the run's own.
-
-    Raises:
-        AspotError: If there is none, it has ended, another process drives it, or its journal cannot be read.
-    """
-    from aspot.journal.runs import runs
-
-    everything = runs()
-    found = next((item for item in reversed(everything) if item.name == name), None)
-    if found is None:
-        known = ", ".join(item.name for item in everything if item.ended is None)
-        there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
-        raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
-    if found.trouble:
-        raise AspotError(f"{name} cannot be taken up: {found.trouble}")
-    if found.ended is not None:
-        raise ConfigError(f"fleet {name} has ended", fix=f"aspot status {name} shows what came of it")
-    if region is not None and region != found.region:
-        raise ConfigError(f"fleet {name} runs in {found.region}, not in {region}", fix="leave --region out")
-    if found.is_live:
-        raise ConfigError(
-            f"fleet {name} is being driven by another process", fix=f"aspot status {name}, or aspot logs {name}/JOB -f"
-        )
-    return found
-
-
-async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchive]:
+async def take_up(known: RunInfo, cloud: Ec2Cloud, *, take_over: bool = False) -> tuple[RunHost, LocalArchive]:
     """Return the host of an earlier run, as its journal tells it, and the run's files. The journal is locked from here.
 
     Raises:
@@ -215,12 +190,14 @@ async def take_up(known: RunInfo, cloud: Ec2Cloud) -> tuple[RunHost, LocalArchiv
     from aspot.journal.codec import decode_plan
     from aspot.journal.runs import replay
     from aspot.journal.sqlite import SqliteJournal
+    from aspot.journal.takeover import take_over as taken_over
     from aspot.ssh.keys import RunKeys
 
-    journal = SqliteJournal.open(known.folder)
+    journal = await taken_over(known.folder) if take_over else SqliteJournal.open(known.folder)
     try:
         earlier, results = replay(known.folder), Path(known.options["results"])
-        keys, plan = RunKeys.load(known.folder.keys), decode_plan(known.options["plan"])
+        hold_open(known.name, len(earlier.live))
+        keys, plan = RunKeys.load(known.folder.keys), attrs.evolve(decode_plan(known.options["plan"]), is_again=True)
         archive = LocalArchive(results, known.name, run=known.id)
         setup = str(known.options["setup"])
         host = _wired(

@@ -12,10 +12,24 @@ from typing import Protocol
 
 import attrs
 
+from aspot.machine.client import Client
 from aspot.machine.events import Event, Launched
 from aspot.machine.haul import Haul
 from aspot.machine.model import Checkpoint, Collected, EndReason, ExitStatus, JobSpec, LaunchSpec, RunSpec, StopWhy
 from aspot.machine.pool import Market, Pool, Refusal
+
+
+class TakenOver(Exception):
+    """Another client drives the run now: nothing more may be done here. Any port may raise it.
+
+    Args:
+        client: Who does.
+    """
+
+    def __init__(self, client: Client) -> None:
+        super().__init__(f"the run was taken over by {client}")
+        self.client = client
+
 
 # --- cloud -----------------------------------------------------------------------------------------------------------
 
@@ -48,6 +62,8 @@ class CloudPlan:
         count: Instances wanted at first, for the quota check.
         owner: Who runs this, for the tag `aspot:owner`.
         expires: Epoch seconds for the tag `aspot:expires`.
+        allocation: How CreateFleet chooses among spot pools, in AWS's word.
+        is_again: Whether an earlier client of the run may have made things already.
     """
 
     run: RunSpec
@@ -63,6 +79,8 @@ class CloudPlan:
     count: int = 1
     owner: str = ""
     expires: int = 0
+    allocation: str = "price-capacity-optimized"
+    is_again: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -119,6 +137,32 @@ class Sighting:
     notice: datetime | None = None
 
 
+@attrs.frozen(kw_only=True)
+class CloudNotice:
+    """EC2 says by itself that it takes an instance back at `deadline`."""
+
+    instance: str
+    deadline: datetime
+
+
+@attrs.frozen(kw_only=True)
+class CloudRebalance:
+    """EC2 recommends by itself to move an instance's work elsewhere."""
+
+    instance: str
+
+
+@attrs.frozen(kw_only=True)
+class CloudChange:
+    """EC2 says by itself that an instance changed its state (EC2's word)."""
+
+    instance: str
+    state: str
+
+
+CloudFact = CloudNotice | CloudRebalance | CloudChange
+
+
 class Cloud(Protocol):
     """EC2, for one run. Every call is bounded in time by the adapter."""
 
@@ -131,14 +175,33 @@ class Cloud(Protocol):
     async def sightings(self) -> Sequence[Sighting]:
         """Return every instance of the run that EC2 still shows. Raises `CloudUnavailable`, `CredentialsExpired`."""
 
+    async def hear(self) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself, of any instance; None: it will say nothing.
+
+        Repeats, and facts of other runs' instances, may be among it. Raises as `sightings`: ask again later;
+        `AspotError`: EC2 cannot be heard, now and later.
+        """
+
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
 
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
 
-    async def clean_up(self) -> Sequence[str]:
-        """Delete what the run made beside instances (template, group); return what is left, as text for people."""
+    async def let_caller_in(self) -> str:
+        """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.
+
+        Raises as `sightings`.
+        """
+
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        """Write onto an instance until when it is kept for a look, for other computers. Raises as `sightings`."""
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
+        """Delete what the run made beside instances (template, group); return what is left, as text for people.
+
+        Instances that are kept for a look stay, and so does what they need: neither is left behind.
+        """
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -314,6 +377,9 @@ class Link(Protocol):
     async def renew(self) -> None:
         """Renew the lease."""
 
+    async def keep(self, seconds: float) -> None:
+        """Have the machine end itself after so many seconds, and not before, whoever is there then. May be repeated."""
+
     async def deliver(self, order: AttemptOrder) -> Delivered:
         """Put the job's files and checkpoint into the attempt's fresh folder, verified. Raises `Undeliverable`."""
 
@@ -357,6 +423,13 @@ class Remote(Protocol):
     async def connect(self, target: Target) -> Link:
         """Connect, verified from the first byte; one try. Raises `NotReady`, `HostKeyMismatch`, `LinkDropped`."""
 
+    async def way_in(self, target: Target) -> str:
+        """Return the command that opens a machine from a shell, its host key checked; write down what that needs.
+
+        Raises:
+            AspotError: If it cannot be written down.
+        """
+
     async def aclose(self) -> None:
         """Close everything."""
 
@@ -371,10 +444,13 @@ class Journal(Protocol):
         """Make the events durable, in order, in one transaction; raises `AspotError` when the disk refuses."""
 
     async def requests(self) -> Sequence[str]:
-        """Return what other processes asked of this run since the last call (`stop`)."""
+        """Return what other processes asked of this run since the last call (`stop`, `leave WORD`)."""
 
-    async def finish(self, left: Sequence[str]) -> None:
-        """Mark the run as ended."""
+    def check(self) -> None:
+        """Raise `TakenOver` if another client has taken the run up; costs next to nothing while none has."""
+
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
+        """Mark the run as ended: what is left, as text, and which machines are kept on purpose, as JSON objects."""
 
     async def aclose(self) -> None:
         """Close it."""

@@ -17,6 +17,8 @@ DEFAULT_TYPES = ("c7i.large", "m7i.large", "c6i.large", "m6i.large", "c6a.large"
 
 INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 MARKETS = ("spot", "on-demand", "spot-first")
+ALLOCATIONS = ("price-capacity-optimized", "capacity-optimized", "lowest-price", "diversified")
+"""How EC2 chooses among spot pools; the first is what AWS advises, and the usual one here."""
 
 
 def _words(value: str | Iterable[str]) -> tuple[str, ...]:
@@ -63,6 +65,8 @@ class Profile:
         image: `al2023`, `ubuntu-24.04`, `debian-12`, an SSM parameter's path, or `ami-…`; None for the newest AL2023.
         user: Login user; None for the image's usual one.
         market: `spot`, `on-demand` or `spot-first` (on-demand where no spot pool has room).
+        allocation: How EC2 chooses among spot pools: `price-capacity-optimized` (as AWS advises), `capacity-optimized`
+            (fewest interruptions, whatever the price), `lowest-price` or `diversified`.
         max_price: Most US dollars an hour; None for no limit, as AWS advises (a limit brings more interruptions).
         disk: Root volume, such as "20 GB".
         setup: Shell script run once per instance before its first job.
@@ -82,6 +86,7 @@ class Profile:
     image: str | None = attrs.field(default=None, kw_only=True)
     user: str | None = attrs.field(default=None, kw_only=True)
     market: str = attrs.field(default="spot", kw_only=True)
+    allocation: str = attrs.field(default=ALLOCATIONS[0], kw_only=True)
     max_price: float | None = attrs.field(default=None, converter=_optional_dollars, kw_only=True)
     disk: int = attrs.field(default=8, converter=gigabytes, kw_only=True)
     setup: str | None = attrs.field(default=None, kw_only=True)
@@ -94,6 +99,11 @@ class Profile:
         if self.market not in MARKETS:
             raise ConfigError(
                 f"market must be one of {', '.join(MARKETS)}, not {self.market!r}", fix="leave market out for spot"
+            )
+        if self.allocation not in ALLOCATIONS:
+            raise ConfigError(
+                f"allocation must be one of {', '.join(ALLOCATIONS)}, not {self.allocation!r}",
+                fix=f"leave allocation out for {ALLOCATIONS[0]}",
             )
         for name in self.types:
             if not INSTANCE_TYPE.fullmatch(name):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 
 from aspot.errors import ConfigError, JobsFailed
+from aspot.items import table_text
 
 if TYPE_CHECKING:
     import pandas
@@ -164,6 +165,55 @@ class Result:
         }
 
 
+@attrs.frozen(kw_only=True)
+class Kept:
+    """A failed job's instance that stays for a look (`keep_failed`) and ends itself.
+
+    Args:
+        name: As the fleet calls it.
+        instance_id: EC2 id.
+        job: The job that failed on it.
+        until: When it ends itself. Aware UTC.
+        price_per_hour: US dollars an hour, at the newest price seen.
+        most: US dollars that it costs until then, at that price.
+        address, port, user: Where SSH answers, and the login user.
+        ssh: The command that opens it, its host key checked; "" if what it needs could not be written down.
+    """
+
+    name: str
+    instance_id: str
+    job: str
+    until: datetime
+    price_per_hour: float
+    most: float
+    address: str
+    port: int
+    user: str
+    ssh: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "name": self.name,
+            "instance_id": self.instance_id,
+            "job": self.job,
+            "until": self.until.isoformat(),
+            "usd_per_hour": self.price_per_hour,
+            "most_usd": self.most,
+            "address": self.address,
+            "port": self.port,
+            "user": self.user,
+            "ssh": self.ssh,
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Return what `to_json` made this of."""
+        names = {"until": "until", "usd_per_hour": "price_per_hour", "most_usd": "most"}
+        values = {names.get(key, key): value for key, value in found.items()}
+        return cls(**values | {"until": datetime.fromisoformat(found["until"])})
+
+
 class Results(list[Result]):
     """All results of a run, in order of submission.
 
@@ -171,15 +221,23 @@ class Results(list[Result]):
         results: The results.
         cost: US dollars of the whole run, boot and idle time included.
         left: What was still there when the run returned; empty: nothing.
+        kept: Instances of failed jobs that stay for a look, on purpose.
         summary: The closing lines that `print` shows below the table.
     """
 
     def __init__(
-        self, results: Iterable[Result] = (), *, cost: float = 0.0, left: Iterable[str] = (), summary: str = ""
+        self,
+        results: Iterable[Result] = (),
+        *,
+        cost: float = 0.0,
+        left: Iterable[str] = (),
+        kept: Iterable[Kept] = (),
+        summary: str = "",
     ) -> None:
         super().__init__(results)
         self.cost = cost
         self.left = tuple(left)
+        self.kept = tuple(kept)
         self.summary = summary
 
     @property
@@ -230,6 +288,28 @@ class Results(list[Result]):
             raise ConfigError("to_dataframe needs pandas", fix="pip install 'aspot[pandas]'") from error
         return pandas.DataFrame(self.rows(json_file))
 
+    def save(self, path: str | Path, json_file: str | None = None) -> Path:
+        """Write `rows()` as one table, in place of what is there: `.csv`, or `.json` (a list of objects).
+
+        Args:
+            path: Where.
+            json_file: As for `rows`.
+
+        Returns:
+            The path.
+
+        Raises:
+            ConfigError: If the file's name ends otherwise, it cannot be written, or a job's file is not a JSON object.
+        """
+        path = check_table(path)
+        rows = self.rows(json_file)
+        text = table_text(rows) if path.suffix == ".csv" else json.dumps(rows, indent=2) + "\n"
+        try:
+            path.write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be written: {error.strerror}", fix="name a file elsewhere") from error
+        return path
+
     def __str__(self) -> str:
         from aspot.ui.tables import results_text
 
@@ -239,6 +319,20 @@ class Results(list[Result]):
         from aspot.ui.tables import results_html
 
         return results_html(self)
+
+
+def check_table(path: str | Path) -> Path:
+    """Return the path of a table to write.
+
+    Raises:
+        ConfigError: If its name or its folder cannot be.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".json"):
+        raise ConfigError(f"{path} is no table's name", fix="end it in .csv or .json")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent} for {path.name}", fix="make the folder, or name another")
+    return path
 
 
 def _row(result: Result, json_file: str | None) -> dict[str, Any]:

@@ -13,24 +13,27 @@ import attrs
 
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import new_run_id
+from aspot.intake.open_files import make_room, too_few
 from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
-from aspot.machine.farewell import farewell_lines, is_settled
+from aspot.machine.farewell import farewell_lines, is_settled, taken_lines
 from aspot.machine.model import Run
 from aspot.machine.news import JobEnded, News
 from aspot.machine.states import JobStatus
-from aspot.opening import Given, Resolved, attachable, make_archive, make_host, refuse_live, resolve, take_up
+from aspot.opening import Given, Resolved, make_archive, make_host, refuse_live, resolve, take_up
 from aspot.results import Result, Results
 from aspot.runtime.outcomes import job_of
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
+    from aspot.carry.ways import Way
     from aspot.journal.folders import RunFolder
     from aspot.runtime.host import RunHost
 
 logger = logging.getLogger(__name__)
 
 NOTHING = "Nothing was launched."
+JOBLESS = "{name} has no jobs: its client ended before any was written down, and nothing ran; start them again"
 
 
 @attrs.frozen
@@ -73,32 +76,38 @@ class Session:
         self._is_new = is_new
         self._jobs: dict[str, Job] = {}
         self._reused: dict[str, Result] = {}
+        self._wanted = host.run.spec.limit
+        self._notes: Sequence[str] = ()
 
     # --- opening ---
 
     @classmethod
-    async def attach(cls, name: str, *, region: str | None = None) -> Self:
+    async def attach(cls, name: str, *, region: str | None = None, way: Way) -> Self:
         """Take up the newest run of this name again; `start` goes on with it.
 
         Args:
             name: The fleet's name.
             region: None for the run's own; another one is refused.
+            way: Where what is known of the run comes from.
 
         Raises:
             AspotError: If there is none, it has ended, or another process drives it; nothing is changed then.
         """
         from aspot.aws.cloud import Ec2Cloud
 
-        known = attachable(name, region)
+        known, notes = await way.find(name, region)
         cloud = await Ec2Cloud.open(known.region)
         try:
-            host, archive = await take_up(known, cloud)
+            host, archive = await take_up(known, cloud, take_over=way.take_over)
         except BaseException:
             await cloud.aclose()
             raise
         session = cls(Path.cwd(), host, archive, known.folder, is_new=False)
+        session._notes = notes
         session._jobs.update({job: job_of(record.spec) for job, record in host.run.jobs.items()})
         archive.expect({job: record.spec.inputs for job, record in host.run.jobs.items()})
+        if host.run.spec.is_rebuilt:
+            session._take_over({job: found for job, found in archive.home().items() if job not in session._jobs})
         return session
 
     @classmethod
@@ -130,11 +139,13 @@ class Session:
             cloud = await Ec2Cloud.open(options.profile.region)
             undo.push_async_callback(cloud.aclose)
             spec = options.run_spec(run_id, archive.name, cloud.region)
+            wanted, spec = spec.limit, attrs.evolve(spec, limit=make_room(spec.limit).instances)
             with one_at_a_time():
                 refuse_live(archive.name)
                 archive.prepare(options.existing)
                 host = make_host(spec, options, cloud, archive, folder)
             session = cls(base, host, archive, folder)
+            session._wanted = wanted
             session.hand_in(resolved)
             undo.pop_all()
         return session
@@ -151,6 +162,11 @@ class Session:
         host = self._host
         for watcher in watchers:
             host.listen(partial(watcher.watch, host.subscribe(logs=watcher.wants_logs), lambda: host.run))
+        if not self._is_new and not self.run.jobs:
+            host.warn(JOBLESS.format(name=self.name))
+        for note in self._notes:
+            host.warn(note)
+        fitting = self._bounded(self._wanted)
         try:
             with _nothing_launched() if self._is_new else nullcontext():
                 await host.start()
@@ -158,6 +174,20 @@ class Session:
             if self._is_new:
                 self._archive.abandon()
             raise
+        if fitting < self.run.spec.limit:
+            host.scale(fitting)
+
+    def _bounded(self, instances: int) -> int:
+        """Return for how many of these instances there are open files; fewer are warned about."""
+        room = make_room(instances)
+        if room.instances < instances:
+            self._host.warn(too_few(room, instances))
+        return room.instances
+
+    def _take_over(self, home: Mapping[str, Result]) -> None:
+        """Count results that came home earlier, which the run knows nothing of."""
+        self._reused.update(home)
+        self._jobs.update({name: result.job for name, result in home.items()})
 
     # --- work ---
 
@@ -206,7 +236,7 @@ class Session:
         """Change how many instances may be alive."""
         if not 1 <= limit <= 1000:
             raise ConfigError(f"a fleet has 1 to 1000 instances, not {limit}", fix="to end it: await fleet.aclose()")
-        self._host.scale(limit)
+        self._host.scale(self._bounded(limit))
 
     # --- waiting ---
 
@@ -286,11 +316,13 @@ class Session:
         from aspot.machine.money import cost_now
         from aspot.ui.closing import closing_lines
 
-        results = Results(found, cost=cost_now(self.run), left=self._host.left)
-        if self._host.is_detached:
+        results = Results(found, cost=cost_now(self.run), left=self._host.left, kept=self._host.kept)
+        if self._host.taken is not None:
+            results.summary = "\n".join(taken_lines(self.name, self._host.taken.client))
+        elif self._host.is_detached:
             results.summary = "\n".join(farewell_lines(self.run))
         elif self._host.is_done:
-            results.summary = "\n".join(closing_lines(self.run, results, self._host.left))
+            results.summary = "\n".join(closing_lines(self.run, results, self._host.left, self._host.kept))
         return results
 
     # --- the end ---
@@ -306,9 +338,9 @@ class Session:
         if self._host.error is not None:
             raise self._host.error
 
-    async def stop(self, reason: str) -> None:
-        """Cancel all, end all, wait for that."""
-        self._host.stop(reason)
+    async def stop(self, reason: str, *, spares_kept: bool = False) -> None:
+        """Cancel all, end all, wait for that; machines that are kept for a look may be spared."""
+        self._host.stop(reason, spares_kept=spares_kept)
         await self._host.finished()
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ The one place for all commands that go to a machine. May import: `aspot.reach`, 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import attrs
 
 from aspot.errors import CloudError, HostKeyError, LinkError
 from aspot.journal.runs import RunInfo
+from aspot.machine.client import Client
 from aspot.ports import HostKeyMismatch, NotReady
 from aspot.reach import Machine, find
 
@@ -138,7 +140,8 @@ class Way:
     async def _try(self) -> asyncssh.SSHClientConnection:
         from aspot.ssh.connect import SshRemote
 
-        remote = SshRemote(self.machine.keys(), self.machine.info.id)
+        onlooker = Client(epoch=0, pid=os.getpid(), host="")  # drives nothing: the runner is told nothing in its name
+        remote = SshRemote(self.machine.keys(), self.machine.info.id, client=onlooker)
         try:
             return await remote.log_in(self.machine.target(), silence_s=SILENCE_S)
         except HostKeyMismatch as error:

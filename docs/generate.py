@@ -32,6 +32,7 @@ PLACES = {
     InstanceState.INTERRUPTED: (150, 230),
     InstanceState.TERMINATING: (415, 230),
     InstanceState.TERMINATED: (680, 230),
+    InstanceState.KEPT: (930, 230),
 }
 BOX_W, BOX_H = 130, 40
 FRAME_TOP, FRAME_BOTTOM = 25, 115
@@ -62,10 +63,10 @@ def svg() -> str:
     """Return the diagram: states as boxes, changes as numbered arrows."""
     found = edges()
     parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 830 310" font-family="sans-serif" font-size="13">',
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1020 310" font-family="sans-serif" font-size="13">',
         '<defs><marker id="a" markerWidth="9" markerHeight="9" refX="8" refY="4" orient="auto">'
         '<path d="M0,0 L9,4 L0,8 z" fill="#555"/></marker></defs>',
-        '<rect width="830" height="310" fill="#fff"/>',
+        '<rect width="1020" height="310" fill="#fff"/>',
         f'<rect x="20" y="{FRAME_TOP}" width="790" height="{FRAME_BOTTOM - FRAME_TOP}" rx="12" fill="none" '
         'stroke="#9ab" stroke-dasharray="5 4"/>',
     ]

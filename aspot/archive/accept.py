@@ -88,8 +88,11 @@ class Acceptance:
             (found / str(max(serials))).rename(kept)
 
     def _make_way(self, final: Path) -> None:
-        """Move what an earlier run left under this name out of the way; it goes with the rest of staging."""
-        if os.path.lexists(final):
+        """Move what an earlier run left under this name out of the way; it goes with the rest of staging.
+
+        What this run has published meanwhile stays: then this process slept, and another has taken the run over.
+        """
+        if os.path.lexists(final) and stored(final).get("run") != self.run:
             aside = disk.free_name(self.layout.staged(self.job) / "replaced")
             final.rename(aside)
 

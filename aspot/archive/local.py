@@ -13,7 +13,7 @@ import anyio.to_thread
 from aspot.archive import disk, earlier
 from aspot.archive.accept import Acceptance
 from aspot.archive.earlier import Existing
-from aspot.archive.layout import Layout
+from aspot.archive.layout import Layout, stored
 from aspot.archive.sink import FileSink
 from aspot.errors import ConfigError
 from aspot.jobs import Job
@@ -104,6 +104,17 @@ class LocalArchive(Archive):
         results = {name: earlier.result_of(jobs[name], self.layout.job(name), data) for name, data in found.items()}
         self._reused.update(results)
         return results
+
+    def home(self) -> dict[str, Result]:
+        """Return the results of this run that are in their place, by job name; they go into `results.json`, too."""
+        found = {}
+        for folder in sorted(self.layout.root.iterdir()) if self.layout.root.is_dir() else ():
+            data = stored(folder)
+            if data.get("run") == self._run and "status" in data:
+                job = Job(str(data.get("script") or folder.name), name=folder.name)
+                found[folder.name] = earlier.result_of(job, folder, data)
+        self._reused.update(found)
+        return found
 
     def sink(self, job: str, attempt: int) -> LogSink:
         """Return where the attempt's output goes."""

@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 import anyio
 import attrs
 
-from aspot.aws import cleanup, pools, sweep, tags
+from aspot.aws import channel, cleanup, pools, sweep, tags
 from aspot.aws.clients import Aws, named
 from aspot.aws.errors import Trouble, to_error
 from aspot.aws.sightings import address_of, port_of
@@ -32,26 +32,34 @@ class Found:
         run: Run id; with `name`, which fleet or box it belongs to.
         name: The fleet's name.
         owner: Who launched it.
+        request: Which launch request of the run.
         state: EC2's word.
         type, zone: Where it is.
+        image: What it was made from.
+        key_pair: The user's own, where one was named; "" for none.
         address, port: Where SSH answers; "" while there is no address.
         lifecycle: `spot` or `on-demand`.
         launched: EC2's LaunchTime.
         expires: When its run meant to be over; None if the tag cannot be read.
+        kept: Until when it stays for a look at a job that failed; None if it does not.
     """
 
     instance: str
     run: str
     name: str
     owner: str
+    request: str
     state: str
     type: str
     zone: str
+    image: str
+    key_pair: str
     address: str
     port: int
     lifecycle: str
     launched: datetime
     expires: datetime | None
+    kept: datetime | None = None
 
 
 class Account:
@@ -98,14 +106,18 @@ class Account:
             run=seen.get(tags.RUN, ""),
             name=seen.get(tags.NAME, ""),
             owner=seen.get(tags.OWNER, ""),
+            request=seen.get(tags.REQUEST, ""),
             state=item["State"]["Name"],
             type=item["InstanceType"],
             zone=item["Placement"]["AvailabilityZone"],
+            image=str(item.get("ImageId") or ""),
+            key_pair=str(item.get("KeyName") or ""),
             address=address_of(item, is_public=False),
             port=port_of(seen, is_local=self.is_loopback),
             lifecycle=item.get("InstanceLifecycle") or "on-demand",
             launched=item["LaunchTime"].astimezone(UTC),
             expires=tags.moment(seen.get(tags.EXPIRES, "")),
+            kept=tags.moment(seen.get(tags.KEPT, "")),
         )
 
     async def runs(self) -> list[str]:
@@ -120,10 +132,15 @@ class Account:
         Raises:
             CloudError: If EC2 could not be asked.
         """
-        return await self._explained(cleanup.left_of(self._aws, run))
+        return await self._explained(self._left_of(run))
+
+    async def _left_of(self, run: str) -> list[str]:
+        left: list[str] = await cleanup.left_of(self._aws, run)
+        name = channel.name_of(run)
+        return [*left, f"event queue {name}"] if await channel.has(self._aws, name) else left
 
     async def remove_run(self, run: str, *, seconds: float = GONE_S) -> list[str]:
-        """End a run's instances and delete its templates and groups; return what is left, as text for people.
+        """End a run's instances, delete its templates, groups and event queue; return what is left, as text for people.
 
         Args:
             run: Run id.
@@ -141,12 +158,14 @@ class Account:
         made = cleanup.Made(run=run)
         made.templates |= {one for one, kind in listed if kind == "launch-template"}
         made.groups |= {one for one, kind in listed if kind == "security-group"}
+        name = channel.name_of(run)
+        stays = await channel.remove(self._aws, name) if await channel.has(self._aws, name) else []
         while True:
             is_ending = await self._are_ending(run, refused)
             left = await cleanup.remove(self._aws, made)
             is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
             if not is_going or time.monotonic() > until:
-                return left
+                return left + stays
             await anyio.sleep(EVERY_S)
 
     async def _are_ending(self, run: str, refused: Collection[str]) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -83,18 +85,24 @@ class Made:
     deleted: set[str] = attrs.field(factory=set)
 
 
-async def remove(aws: Aws, made: Made) -> list[str]:
+async def remove(aws: Aws, made: Made, kept: Collection[str] = ()) -> list[str]:
     """Delete a run's launch templates and groups, and look what is left of it; return that as text for people.
 
     A group that EC2 has deleted had no interface in it: then these need not be looked for.
+
+    Args:
+        aws: The gateway.
+        made: What the run made.
+        kept: Ids of instances that stay on purpose: the group stays with them, and none of what is theirs is left.
 
     Raises:
         Trouble: If EC2 could not be asked.
     """
     left = [f"launch template {one} ({why})" for one, why in await _delete(aws, "LaunchTemplate", made, made.templates)]
-    left += [f"security group {one} ({why})" for one, why in await _delete(aws, "SecurityGroup", made, made.groups)]
-    kinds = [kind for kind in OTHERS if not (made.is_walled and kind == "network-interface")]
-    return left + await left_of(aws, made.run, kinds, known=made.deleted | made.templates | made.groups)
+    if not kept:
+        left += [f"security group {one} ({why})" for one, why in await _delete(aws, "SecurityGroup", made, made.groups)]
+    kinds = [kind for kind in OTHERS if kept or not (made.is_walled and kind == "network-interface")]
+    return left + await left_of(aws, made.run, kinds, known=made.deleted | made.templates | made.groups, kept=kept)
 
 
 async def _delete(aws: Aws, what: str, made: Made, ids: set[str]) -> list[tuple[str, str]]:
@@ -136,7 +144,24 @@ async def of_run(aws: Aws, run: str, kinds: Collection[str] = OTHERS) -> list[tu
     return [(item["ResourceId"], item["ResourceType"]) for item in found]
 
 
-async def left_of(aws: Aws, run: str, kinds: Collection[str] = OTHERS, *, known: Collection[str] = ()) -> list[str]:
+async def mark_kept(aws: Aws, instance: str, until: datetime) -> None:
+    """Write onto an instance until when it is kept: the only tag that is not written in the call that makes a thing.
+
+    Raises:
+        Trouble: If EC2 could not be asked, or refuses.
+    """
+    mark = {"Key": tags.KEPT, "Value": str(math.ceil(until.timestamp()))}
+    await aws.call("ec2:CreateTags", tries=3, Resources=[instance], Tags=[mark])
+
+
+async def left_of(
+    aws: Aws,
+    run: str,
+    kinds: Collection[str] = OTHERS,
+    *,
+    known: Collection[str] = (),
+    kept: Collection[str] = (),
+) -> list[str]:
     """Return everything there is of a run, as text for people; nothing is changed.
 
     Three calls, however large the run was, and one more for each kind of thing that bears the run's tag: tags of
@@ -147,6 +172,7 @@ async def left_of(aws: Aws, run: str, kinds: Collection[str] = OTHERS, *, known:
         run: Run id.
         kinds: What to look for beside instances and spot requests.
         known: Ids of what need not be looked for.
+        kept: Ids of instances that stay on purpose, with what is attached to them.
 
     Raises:
         Trouble: If EC2 could not be asked.
@@ -154,12 +180,17 @@ async def left_of(aws: Aws, run: str, kinds: Collection[str] = OTHERS, *, known:
     instances, requests, listed = await together(
         partial(alive, aws, run), partial(_requests, aws, run), partial(of_run, aws, run, kinds)
     )
-    there = sorted({kind for one, kind in listed if one not in known})
-    found = await together(*(partial(_there, aws, run, kind) for kind in there))
-    left = [f"{_WORDS[kind]} {one}" for kind, ids in zip(there, found, strict=True) for one in ids if one not in known]
+    listed_kinds = sorted({kind for one, kind in listed if one not in known})
+    found = await together(*(partial(there, aws, run, kind, kept) for kind in listed_kinds))
+    left = [
+        f"{_WORDS[kind]} {one}"
+        for kind, ids in zip(listed_kinds, found, strict=True)
+        for one in ids
+        if one not in known
+    ]
     said = {one for one, _ in instances}
     left += [f"spot request {one} ({state})" for one, state, instance in requests if instance not in said]
-    return left + [f"instance {one} ({state})" for one, state in instances]
+    return left + [f"instance {one} ({state})" for one, state in instances if one not in kept]
 
 
 async def _requests(aws: Aws, run: str) -> list[tuple[str, str, str]]:
@@ -172,12 +203,18 @@ async def _requests(aws: Aws, run: str) -> list[tuple[str, str, str]]:
     return [(item["SpotInstanceRequestId"], item["State"], item.get("InstanceId") or "") for item in found]
 
 
-async def _there(aws: Aws, run: str, kind: str) -> list[str]:
-    """Return the ids of a run's things of one kind that really exist."""
+async def there(aws: Aws, run: str, kind: str, kept: Collection[str] = ()) -> list[str]:
+    """Return the ids of a run's things of one kind that really exist, but for what is attached to kept instances."""
     action, items, key = _LOOKS[kind]
     size = {"key-pair": None, "launch-template": TEMPLATES_PAGE}.get(kind, PAGE)  # key pairs come without pages
     found = await aws.pages(f"ec2:{action}", items, size=size, Filters=[named(f"tag:{tags.RUN}", [run])])
-    return [item[key] for item in found if item.get("State") not in _GOING]
+    return [item[key] for item in found if item.get("State") not in _GOING and not _holders(item) & set(kept)]
+
+
+def _holders(item: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the instances that a volume or an interface is attached to."""
+    attached = [*item.get("Attachments", ()), item.get("Attachment") or {}]
+    return {one["InstanceId"] for one in attached if "InstanceId" in one}
 
 
 _GOING = ("deleting", "deleted")

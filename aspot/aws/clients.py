@@ -9,14 +9,14 @@ import json
 import random
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 import anyio
 
 from aspot.aws import chain
-from aspot.aws.codes import TRANSIENT, Cause
+from aspot.aws.codes import PERMISSION, TRANSIENT, Cause
 from aspot.aws.errors import Trouble, examine
 from aspot.aws.lean import Reader
 from aspot.errors import AspotError, ConfigError
@@ -45,6 +45,8 @@ class Aws:
         self._is_refused = False  # the credentials are: read them afresh before the next call
         self.region = region
         self.endpoint = ""
+        self.check: Callable[[], None] = lambda: None  # called before each call; what it raises prevents that
+        self.partition = "aws"
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -60,7 +62,8 @@ class Aws:
         session = await chain.session()
         aws = cls(session, await chain.region_of(session, region))
         try:
-            aws.endpoint = str((await aws._client("ec2")).meta.endpoint_url)
+            ec2 = await aws._client("ec2")
+            aws.endpoint, aws.partition = str(ec2.meta.endpoint_url), str(ec2.meta.partition)
         except ValueError as error:
             raise ConfigError(str(error), fix="look at AWS_ENDPOINT_URL and endpoint_url in ~/.aws/config") from error
         return aws
@@ -112,6 +115,7 @@ class Aws:
         Raises:
             Trouble: If it did not succeed.
         """
+        self.check()
         service, _, action = operation.partition(":")
         try:
             with anyio.fail_after(CALL_S):
@@ -123,7 +127,7 @@ class Aws:
             trouble = examine(error, operation)
             if trouble is None:
                 raise
-            self._is_refused |= trouble.cause in (Cause.EXPIRED, Cause.AUTH)
+            self._is_refused |= trouble.cause in (Cause.EXPIRED, Cause.AUTH) and trouble.code not in PERMISSION
             raise trouble from error
         return answer
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Self, TypeVar
 
 import anyio
 
-from aspot.aws import belongings, cleanup, images, network, pools, sightings, template
+from aspot.aws import belongings, channel, cleanup, doorway, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
+from aspot.aws.ears import Ears
 from aspot.aws.errors import Trouble, to_error, to_pause
 from aspot.aws.launch import Ground, Launcher
 from aspot.aws.together import together
-from aspot.errors import InternalError
+from aspot.errors import CloudError, InternalError
 from aspot.machine.model import LaunchSpec
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Cloud, CloudPlan, LaunchAnswer, Prepared, Sighting
+from aspot.ports import Cloud, CloudFact, CloudPlan, CloudUnavailable, LaunchAnswer, Prepared, Sighting
 
 T = TypeVar("T")
 UNDO_S = 20.0
@@ -37,6 +39,8 @@ class Ec2Cloud(Cloud):
         self._made = cleanup.Made(run="")
         self._has_begun = False  # to make things in AWS
         self._eyes = sightings.Eyes(run="", is_local=aws.is_loopback)
+        self._ears: Ears | None = None
+        self._group = ""
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -50,6 +54,10 @@ class Ec2Cloud(Cloud):
             AuthError: If there are no credentials.
         """
         return cls(await Aws.open(region))
+
+    def fence(self, check: Callable[[], None]) -> None:
+        """Have something called before each call to AWS, those within one of ours too; it raises to prevent it."""
+        self._aws.check = check
 
     @property
     def region(self) -> str:
@@ -70,7 +78,7 @@ class Ec2Cloud(Cloud):
         template.check_user_data(plan)
         self._plan = plan
         try:
-            return await self._prepare(plan)
+            return await (self._adopt(plan) if plan.run.is_rebuilt else self._prepare(plan))
         except BaseException as error:
             with anyio.move_on_after(UNDO_S, shield=True):
                 await self._undo()
@@ -80,19 +88,19 @@ class Ec2Cloud(Cloud):
 
     async def _prepare(self, plan: CloudPlan) -> Prepared:
         aws = self._aws
-        is_spot = plan.run.market != "on-demand"
         kinds, offers, place, spot, on_demand = await self._market(plan)
         archs = {name: kind.arch for name, kind in kinds.items()}
         self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=plan.zones, region=aws.region)
         image, allowed, *_ = await together(
             partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
             partial(self._rules, plan),
-            partial(pools.check_quota, aws, kinds.values(), count=plan.count, is_spot=is_spot),
+            partial(self._check_quotas, plan, kinds.values()),
             partial(belongings.check_key_pair, aws, plan.key_pair),
             partial(belongings.check_instance_profile, aws, plan.instance_profile),
         )
         self._has_begun = True
         group = plan.security_group or await network.make_group(aws, plan, place.vpc, allowed)
+        self._group = group
         self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
         self._made.groups |= {group} - {plan.security_group}
         ground = Ground(
@@ -106,11 +114,38 @@ class Ec2Cloud(Cloud):
         await self._make_templates(ground)
         self._launcher = Launcher(aws, ground, self._templates)
         self._eyes = sightings.Eyes(run=plan.run.id, is_local=aws.is_loopback, is_public=place.is_public)
+        earlier = channel.name_of(plan.run.id) if plan.is_again else ""
+        self._ears = Ears(plan=plan, name=earlier)
         return Prepared(
             pools=self._pools,
             spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
             on_demand_usd_per_hour=on_demand,
             user=image.user,
+        )
+
+    async def _adopt(self, plan: CloudPlan) -> Prepared:
+        """Find what a run made whose journal is lost, and let the caller in; nothing is made or can be launched."""
+        aws, run = self._aws, plan.run.id
+        kinds, spot, on_demand, allowed, found = await together(
+            partial(pools.kinds, aws, plan.types),
+            partial(pools.spot_prices, aws, plan.types),
+            partial(pools.on_demand_prices, aws, plan.types),
+            partial(network.rules, aws, plan.firewall),
+            partial(cleanup.of_run, aws, run, ("security-group", "launch-template")),
+        )
+        self._pools = tuple(Pool(kind, zone) for kind in kinds for zone in plan.zones)
+        groups = await cleanup.there(aws, run, "security-group") if found else []
+        for group in groups:
+            await network.authorize(aws, group, allowed, is_callers=network.asks_address(plan.firewall))
+        self._made = cleanup.Made(run=run, is_walled=bool(groups))
+        self._made.groups |= set(groups)
+        self._made.templates |= {one for one, kind in found if kind == "launch-template"}
+        self._eyes = sightings.Eyes(run=run, is_local=aws.is_loopback, is_public=False)
+        return Prepared(
+            pools=self._pools,
+            spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
+            on_demand_usd_per_hour=on_demand,
+            user=plan.user or await images.login_user(aws, plan.image),
         )
 
     async def _market(self, plan: CloudPlan) -> list[Any]:
@@ -129,12 +164,18 @@ class Ec2Cloud(Cloud):
                 await pools.kinds(aws, types)  # says which type there is not, whichever call was refused first
             raise
 
+    async def _check_quotas(self, plan: CloudPlan, kinds: Iterable[pools.Kind]) -> None:
+        """Refuse what the account's limits cannot hold; for `spot-first` that for spot counts, which it hopes for."""
+        on_demand = plan.count if plan.run.market == "on-demand" else min(plan.count, plan.run.on_demand_base)
+        for count, is_spot in ((plan.count - on_demand, True), (on_demand, False)):
+            if count:
+                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot)
+
     async def _rules(self, plan: CloudPlan) -> tuple[network.Rule, ...]:
         return () if plan.security_group else await network.rules(self._aws, plan.firewall)
 
     async def _make_templates(self, ground: Ground) -> None:
-        wanted = {"spot": [Market.SPOT], "on-demand": [Market.ON_DEMAND]}.get(ground.plan.run.market, list(Market))
-        for market in wanted:
+        for market in ground.plan.run.markets:
             data = template.contents(
                 ground.plan, image=ground.image, place=ground.place, group=ground.group, market=market
             )
@@ -142,8 +183,11 @@ class Ec2Cloud(Cloud):
             self._made.templates.add(made)
 
     async def _undo(self) -> None:
-        """Delete what a preparation made before it failed; by tag too, since an answer may have been lost."""
-        if not self._has_begun:
+        """Delete what a preparation made before it failed; by tag too, since an answer may have been lost.
+
+        What an earlier client of the run made, its machines need.
+        """
+        if not self._has_begun or (self._plan is not None and self._plan.is_again):
             return
         try:
             made = await cleanup.of_run(self._aws, self._made.run)
@@ -173,25 +217,52 @@ class Ec2Cloud(Cloud):
         """
         return await self._patiently(sightings.look(self._aws, self._eyes)) if self._eyes.run else []
 
+    async def hear(self) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself; None if events are not set up.
+
+        Raises:
+            AspotError: If it cannot be heard, now and later. Otherwise as `sightings`.
+        """
+        return None if self._ears is None else await self._patiently(self._ears.hear(self._aws))
+
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
         self._eyes.ended |= set(instances)
         return await self._patiently(cleanup.terminate(self._aws, instances))
+
+    async def let_caller_in(self) -> str:
+        """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.
+
+        Only the run's own group is changed. Raises as `sightings`, and `AspotError` if it may not be done.
+        """
+        if self._plan is None or not self._group:
+            return ""
+        try:
+            return await self._patiently(doorway.follow(self._aws, self._plan, self._group))
+        except CloudError as error:
+            raise CloudUnavailable(error.message) from error
 
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
         seen = await self._patiently(pools.spot_prices(self._aws, [pool.type for pool in self._pools], tries=2))
         return {pool: seen[pool] for pool in self._pools if pool in seen}
 
-    async def clean_up(self) -> Sequence[str]:
-        """Delete the run's launch template and own group; return what is left of the run, as text for people.
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        """Write onto an instance until when it is kept for a look. Raises as `sightings`."""
+        await self._patiently(cleanup.mark_kept(self._aws, instance, until))
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
+        """Delete the run's launch template, own group and event queue; return what is left of it, as text for people.
 
         A group cannot be deleted before its instances are gone: then it is in the answer, and the caller asks again.
-        Raises as `sightings`.
+        With instances that are kept it stays for them, and is in no answer. Raises as `sightings`.
         """
         if self._plan is None:
             return []
-        return await self._patiently(cleanup.remove(self._aws, self._made))
+        removals = [partial(cleanup.remove, self._aws, self._made, kept)]
+        removals += [partial(self._ears.remove, self._aws)] if self._ears is not None else []
+        left: list[list[str]] = await self._patiently(together(*removals))
+        return [item for part in left for item in part]
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -52,7 +52,7 @@ _CODES: dict[Cause, str] = {
         "RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled"
         " RequestThrottledException EC2ThrottledException"
         " TooManyRequestsException SlowDown BandwidthLimitExceeded PriorRequestNotComplete"
-        " ProvisionedThroughputExceededException LimitExceededException TransactionInProgressException"
+        " ProvisionedThroughputExceededException LimitExceededException TransactionInProgressException OverLimit"
     ),
     Cause.LOST: "InternalError InternalFailure InternalServerError ServiceUnavailable Unavailable RequestTimeout",
     Cause.TOO_MANY: "ResourceCountExceeded RequestResourceCountExceeded",
@@ -62,13 +62,17 @@ _CODES: dict[Cause, str] = {
         " InvalidLaunchTemplateId.VersionNotFound InvalidKeyPair.NotFound"
         " InvalidLaunchTemplateName.NotFoundException InvalidSubnetID.NotFound InvalidVpcID.NotFound"
         " InvalidSpotInstanceRequestID.NotFound InvalidVolume.NotFound InvalidNetworkInterfaceID.NotFound"
-        " ParameterNotFound NoSuchResourceException"
+        " ParameterNotFound NoSuchResourceException ResourceNotFoundException"
+        " AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist"
     ),
     Cause.DUPLICATE: (
-        "InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
+        "QueueAlreadyExists QueueNameExists InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
         " InvalidLaunchTemplateName.AlreadyExistsException"
     ),
-    Cause.BUSY: "IncorrectInstanceState IncorrectState VolumeInUse DependencyViolation ConcurrentTagAccess",
+    Cause.BUSY: (
+        "IncorrectInstanceState IncorrectState VolumeInUse DependencyViolation ConcurrentTagAccess"
+        " ConcurrentModificationException AWS.SimpleQueueService.QueueDeletedRecently QueueDeletedRecently"
+    ),
     Cause.EXPIRED: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
     Cause.AUTH: (
         "UnauthorizedOperation AuthFailure InvalidClientTokenId SignatureDoesNotMatch Blocked OptInRequired"
@@ -107,6 +111,8 @@ LAUNCH_KINDS: dict[Cause, RefusalKind] = {
     Cause.GRANTED: RefusalKind.FATAL,
     Cause.UNKNOWN: RefusalKind.NO_CAPACITY,  # other pool, said loudly; the capacity time-out keeps it finite
 }
+PERMISSION = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
+"""The credentials are good, and do not allow this."""
 WHOLE_REQUEST = frozenset({RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL})
 TRANSIENT = frozenset({Cause.THROTTLED, Cause.LOST, Cause.UNREACHABLE})
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from aspot.aws import images, network, pools
+from aspot.aws import channel, images, network, pools
 from aspot.aws.clients import Aws, named
 from aspot.aws.codes import Cause
 from aspot.aws.errors import SKEW_S, Trouble, to_error
@@ -62,7 +62,7 @@ async def checks(region: str | None) -> AsyncIterator[Check]:
         identity = await _identity(aws)
         for check in identity:
             yield check
-        rest: tuple[Callable[[Aws], Awaitable[Check]], ...] = (_vpc, _permissions, _helpful, _quota, _address)
+        rest: tuple[Callable[[Aws], Awaitable[Check]], ...] = (_vpc, _permissions, _helpful, _quota, _events, _address)
         for step in rest if identity[0].verdict == "ok" else ():
             yield await step(aws)
     finally:
@@ -222,6 +222,19 @@ async def _quota(aws: Aws) -> Check:
         return Check(name="quota", verdict="ok", detail=detail)
     return Check(
         name="quota", verdict="failed", detail=detail, fix=f"request more: {pools.quota_link(aws.region, STANDARD)}"
+    )
+
+
+async def _events(aws: Aws) -> Check:
+    """See whether runs hear EC2's own events; they can do without."""
+    try:
+        is_there = await channel.url_of(aws, channel.SHARED)
+    except Trouble as trouble:
+        return Check(name="events", verdict="skipped", detail=f"cannot be seen ({trouble.operation}: {trouble.code})")
+    if is_there:
+        return Check(name="events", verdict="ok", detail="set up: notices come in a third way, too")
+    return Check(
+        name="events", verdict="ok", detail="not set up; where a third way for notices is wanted: aspot events setup"
     )
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, WHOLE_REQUEST, Cause
+from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, PERMISSION, WHOLE_REQUEST, Cause
 from aspot.errors import AuthError, CapacityError, CloudError, ConfigError, QuotaError, ThrottledError
 from aspot.machine.pool import Pool, Refusal
 from aspot.ports import CloudUnavailable, CredentialsExpired
@@ -138,13 +138,13 @@ def fix_for(trouble: Trouble) -> str:
         return "set the clock (timedatectl set-ntp true), then repeat"
     if trouble.cause is Cause.EXPIRED:
         return LOGIN_FIX
+    if trouble.code == "SSLError":
+        return (
+            "if a proxy of yours opens TLS, AWS_CA_BUNDLE=FILE names its authority; else somebody listens: do not go on"
+        )
     if trouble.cause is Cause.UNREACHABLE:
         return "check the network, the region's name, proxies, and AWS_ENDPOINT_URL if it is set"
-    if trouble.cause is Cause.AUTH and trouble.code in (
-        "UnauthorizedOperation",
-        "AccessDenied",
-        "AccessDeniedException",
-    ):
+    if trouble.code in PERMISSION:
         return f"ask for the permission {trouble.operation}; {FIXES[trouble.code]}"
     if trouble.cause is Cause.QUOTA:
         return "end other instances, or ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"

@@ -104,6 +104,18 @@ async def find(aws: Aws, wanted: str, *, archs: Collection[str], disk_gb: int, u
     raise ConfigError(f"there is no image {name!r}", fix=_names())
 
 
+async def login_user(aws: Aws, ami: str) -> str:
+    """Return the login user of an image, as its name and owner tell; the usual one if it is no longer there."""
+    try:
+        return _user_of(await _described(aws, ami))
+    except ConfigError:
+        return _user("")
+
+
+def _user_of(seen: Mapping[str, Any]) -> str:
+    return _user(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
+
+
 def _names() -> str:
     return f"use {', '.join(NAMED)}, an SSM parameter's path, or an image's id (ami-…)"
 
@@ -138,8 +150,7 @@ async def _by_id(aws: Aws, ami: str, archs: Collection[str], disk_gb: int, user:
         )
     root = seen.get("RootDeviceName", "/dev/xvda")
     _check_disk(ami, disk_gb, _snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
-    guess = _user(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
-    return Image(ids={arch: ami}, user=user or guess, root=root)
+    return Image(ids={arch: ami}, user=user or _user_of(seen), root=root)
 
 
 async def _described(aws: Aws, ami: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Launcher:
             "TagSpecifications": tags.on(("fleet", "instance", "volume"), self._tags(spec)),
         }
         if is_spot:
-            found["SpotOptions"] = {"AllocationStrategy": "price-capacity-optimized"}
+            found["SpotOptions"] = {"AllocationStrategy": self._ground.plan.allocation}
         return found
 
     def _override(self, spec: LaunchSpec, pool: Pool) -> dict[str, Any]:

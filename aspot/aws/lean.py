@@ -21,6 +21,8 @@ _ROOT = re.compile(rb"<DescribeInstancesResponse[^>]*>")
 _PLAIN = {
     "instanceId": "InstanceId",
     "instanceType": "InstanceType",
+    "imageId": "ImageId",
+    "keyName": "KeyName",
     "instanceLifecycle": "InstanceLifecycle",
     "spotInstanceRequestId": "SpotInstanceRequestId",
     "privateIpAddress": "PrivateIpAddress",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,10 +16,14 @@ from aspot.aws.errors import Trouble
 from aspot.errors import CloudError, ConfigError
 from aspot.ports import CloudPlan
 
+log = logging.getLogger(__name__)
+
 CHECK_IP = "https://checkip.amazonaws.com"
 """AWS's own service that says which address a request came from."""
 ASK_S = 10.0
 LOOPBACK = "127.0.0.1/32"
+CALLER = "aspot: the caller"
+"""Description of the rule that lets the caller in, and of no other: only such a rule is ever taken out."""
 GROUP_NOT_YET = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidSecurityGroupID.NotFound")
 Rule = tuple[str, int, str]
 
@@ -75,9 +80,17 @@ async def _vpc_of(aws: Aws, group: str) -> str:
 async def rules(aws: Aws, wanted: Iterable[Rule] | None) -> tuple[Rule, ...]:
     """Return what may come in: the caller's rules, and SSH from the caller's own address unless they say who may."""
     given = tuple(wanted or ())
-    if any(protocol == "tcp" and port == 22 for protocol, port, _ in given):
-        return given
-    return (("tcp", 22, await own_address(aws)), *given)
+    return (caller_rule(await own_address(aws)), *given) if asks_address(given) else given
+
+
+def asks_address(wanted: Iterable[Rule] | None) -> bool:
+    """Tell whether the rules leave it to us who may use SSH: then it is the caller, from wherever that is."""
+    return not any(protocol == "tcp" and port == 22 for protocol, port, _ in wanted or ())
+
+
+def caller_rule(own: str) -> Rule:
+    """Return the rule that lets the caller in."""
+    return ("tcp", 22, own)
 
 
 async def own_address(aws: Aws) -> str:
@@ -102,8 +115,11 @@ async def own_address(aws: Aws) -> str:
 
 
 async def make_group(aws: Aws, plan: CloudPlan, vpc: str, allowed: Iterable[Rule]) -> str:
-    """Make the run's own group, open to these rules only; return its id. Repeating adopts it."""
-    name = f"aspot-{plan.run.id}"
+    """Make the run's own group, open to these rules only; return its id.
+
+    Repeating adopts it; a caller that has moved since is let in, and the address before no longer.
+    """
+    name, before = f"aspot-{plan.run.id}", list[Rule]()
     try:
         answer = await aws.call(
             "ec2:CreateSecurityGroup",
@@ -116,27 +132,75 @@ async def make_group(aws: Aws, plan: CloudPlan, vpc: str, allowed: Iterable[Rule
     except Trouble as trouble:
         if trouble.code != "InvalidGroup.Duplicate":
             raise
-        group = await _adopt(aws, plan, name)  # our first answer was lost
+        group, before = await _adopt(aws, plan, name)  # our first answer was lost, or the run is taken up again
+    wanted = list(allowed)
+    await authorize(aws, group, wanted, is_callers=asks_address(plan.firewall))
     try:
-        await aws.call(
-            "ec2:AuthorizeSecurityGroupIngress",
-            awaited=GROUP_NOT_YET,
-            GroupId=group,
-            IpPermissions=[_permission(rule) for rule in allowed],
-        )
+        await revoke(aws, group, [rule for rule in before if rule not in wanted])
     except Trouble as trouble:
-        if trouble.code != "InvalidPermission.Duplicate":
+        if trouble.cause is not Cause.AUTH:
             raise
+        log.warning("an earlier address stays let in", extra={"group": group, "code": trouble.code})
     return group
 
 
-async def _adopt(aws: Aws, plan: CloudPlan, name: str) -> str:
+async def _adopt(aws: Aws, plan: CloudPlan, name: str) -> tuple[str, list[Rule]]:
+    """Return the id of the run's group, and the rules in it that let its caller in."""
     answer = await aws.call(
         "ec2:DescribeSecurityGroups", Filters=[named("group-name", [name]), tags_filter(plan.run.id)], MaxResults=5
     )
     if not answer["SecurityGroups"]:
         raise ConfigError(f"a security group {name} exists that is not this run's", fix=f"delete {name}, then repeat")
-    return str(answer["SecurityGroups"][0]["GroupId"])
+    found = answer["SecurityGroups"][0]
+    return str(found["GroupId"]), callers(found.get("IpPermissions", []))
+
+
+async def authorize(aws: Aws, group: str, rules: Sequence[Rule], *, is_callers: bool = True) -> None:
+    """Add rules to a group; those that are there already are no harm.
+
+    Args:
+        aws: The gateway.
+        group: Its id.
+        rules: What may come in.
+        is_callers: Whether the first rule is the caller's, to be known again by its description.
+    """
+    descriptions = [CALLER if is_callers and not number else "aspot" for number in range(len(rules))]
+    try:
+        await aws.call(
+            "ec2:AuthorizeSecurityGroupIngress",
+            awaited=GROUP_NOT_YET,
+            GroupId=group,
+            IpPermissions=[_permission(rule, text) for rule, text in zip(rules, descriptions, strict=True)],
+        )
+    except Trouble as trouble:
+        if trouble.code != "InvalidPermission.Duplicate":
+            raise
+        if len(rules) > 1:  # EC2 adds none of them then
+            await authorize(aws, group, rules[:1], is_callers=is_callers)
+            await authorize(aws, group, rules[1:], is_callers=False)
+
+
+async def revoke(aws: Aws, group: str, rules: Iterable[Rule]) -> None:
+    """Take rules out of a group; those that are gone already are no harm."""
+    for rule in rules:
+        try:
+            await aws.call(
+                "ec2:RevokeSecurityGroupIngress", GroupId=group, IpPermissions=[_permission(rule, description="")]
+            )
+        except Trouble as trouble:
+            if trouble.cause is not Cause.NOT_FOUND and trouble.code != "InvalidPermission.NotFound":
+                raise
+
+
+def callers(permissions: Iterable[Mapping[str, Any]]) -> list[Rule]:
+    """Return those of a group's rules that we made for its caller."""
+    found = [
+        (one["IpProtocol"], one.get("FromPort", 0), source.get("CidrIp") or source["CidrIpv6"])
+        for one in permissions
+        for source in (*one.get("IpRanges", []), *one.get("Ipv6Ranges", []))
+        if source.get("Description") == CALLER
+    ]
+    return [(str(protocol), int(port), str(cidr)) for protocol, port, cidr in found]
 
 
 def tags_filter(run: str) -> dict[str, Any]:
@@ -144,8 +208,9 @@ def tags_filter(run: str) -> dict[str, Any]:
     return named(f"tag:{tags.RUN}", [run])
 
 
-def _permission(rule: Rule) -> dict[str, Any]:
+def _permission(rule: Rule, description: str) -> dict[str, Any]:
     protocol, port, cidr = rule
+    said = {"Description": description} if description else {}
     is_v6 = ipaddress.ip_network(cidr).version == 6
-    ranges = {"Ipv6Ranges": [{"CidrIpv6": cidr}]} if is_v6 else {"IpRanges": [{"CidrIp": cidr, "Description": "aspot"}]}
+    ranges = {"Ipv6Ranges": [{"CidrIpv6": cidr, **said}]} if is_v6 else {"IpRanges": [{"CidrIp": cidr, **said}]}
     return {"IpProtocol": protocol, "FromPort": port, "ToPort": port, **ranges}

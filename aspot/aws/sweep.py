@@ -15,8 +15,10 @@ from typing import Any
 import anyio
 import attrs
 
-from aspot.aws import cleanup, tags
+from aspot.aws import channel, cleanup, tags
 from aspot.aws.clients import PAGE, TEMPLATES_PAGE, Aws, named
+from aspot.aws.codes import PERMISSION, Cause
+from aspot.aws.errors import Trouble
 from aspot.aws.together import together
 from aspot.machine.pool import Pool
 from aspot.machine.remains import Kind, Thing
@@ -125,6 +127,8 @@ async def look(aws: Aws, kinds: Collection[Kind]) -> list[Thing]:
 
 
 async def _look(aws: Aws, kind: Kind) -> list[Thing]:
+    if kind is Kind.CHANNEL:
+        return await _channels(aws)
     how = _LOOKS[kind]
     name, states = how.states
     filters = [named("tag-key", [tags.RUN]), *([named(name, states)] if name else [])]
@@ -133,20 +137,50 @@ async def _look(aws: Aws, kind: Kind) -> list[Thing]:
     return [_thing(kind, how, item) for item in items]
 
 
+async def _channels(aws: Aws) -> list[Thing]:
+    """Return the event queues of runs: one call for all, and one for each that there is; none if we may not ask."""
+    try:
+        urls = await aws.pages("sqs:ListQueues", "QueueUrls", QueueNamePrefix=channel.OWN)
+        found = await together(*(partial(_channel, aws, str(url)) for url in urls))
+    except Trouble as trouble:
+        if trouble.code in PERMISSION:
+            return []  # then no run of ours could make any
+        raise
+    return [thing for thing in found if thing is not None]
+
+
+async def _channel(aws: Aws, url: str) -> Thing | None:
+    try:
+        seen = (await aws.call("sqs:ListQueueTags", QueueUrl=url)).get("Tags", {})
+    except Trouble as trouble:
+        if trouble.cause is Cause.NOT_FOUND:
+            return None  # listed still, and deleted
+        raise
+    name = url.rpartition("/")[2]
+    return Thing(kind=Kind.CHANNEL, id=name, title=name, **_said(seen)) if tags.RUN in seen else None
+
+
 def _thing(kind: Kind, how: _Look, item: Mapping[str, Any]) -> Thing:
-    seen = tags.read({"Tags": item.get(how.tags, ())})
     return Thing(
         kind=kind,
         id=item[how.id],
-        run=seen.get(tags.RUN, ""),
-        name=seen.get(tags.NAME, ""),
-        owner=seen.get(tags.OWNER, ""),
-        version=seen.get(tags.VERSION, ""),
-        request=seen.get(tags.REQUEST, ""),
-        expires=tags.moment(seen.get(tags.EXPIRES, "")),
         title=how.title(item),
+        **_said(tags.read({"Tags": item.get(how.tags, ())})),
         **(_machine(item) if kind is Kind.INSTANCE else {"state": str(item.get("State") or item.get("Status") or "")}),
     )
+
+
+def _said(seen: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a thing's tags say."""
+    return {
+        "run": seen.get(tags.RUN, ""),
+        "name": seen.get(tags.NAME, ""),
+        "owner": seen.get(tags.OWNER, ""),
+        "version": seen.get(tags.VERSION, ""),
+        "request": seen.get(tags.REQUEST, ""),
+        "expires": tags.moment(seen.get(tags.EXPIRES, "")),
+        "kept": tags.moment(seen.get(tags.KEPT, "")),
+    }
 
 
 def _machine(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +195,8 @@ def _machine(item: Mapping[str, Any]) -> dict[str, Any]:
 async def sweep(aws: Aws, judge: Judge, *, owner: str, until: float) -> list[str]:
     """End what the judge says, see machines gone, and delete what they leave behind.
 
-    For one run of a thousand machines these are eight calls, and one each time that machines are looked at.
+    For one run of a thousand machines these are nine calls, and one each time that machines are looked at; five more
+    for each event queue.
 
     Args:
         aws: The gateway.
@@ -175,12 +210,13 @@ async def sweep(aws: Aws, judge: Judge, *, owner: str, until: float) -> list[str
     Raises:
         Trouble: If EC2 could not be asked.
     """
-    doomed = judge(await look(aws, (Kind.INSTANCE, Kind.REQUEST, Kind.GROUP, Kind.TEMPLATE)))
+    doomed = judge(await look(aws, (Kind.INSTANCE, Kind.REQUEST, Kind.GROUP, Kind.TEMPLATE, Kind.CHANNEL)))
     left = await _cancel(aws, _of(doomed, Kind.REQUEST))
     machines = {thing.id for thing in _of(doomed, Kind.INSTANCE)}
     refused = await cleanup.terminate(aws, machines)
     left += [_text(thing, refused[thing.id]) for thing in doomed if thing.id in refused]
     left += await _delete(aws, _of(doomed, Kind.TEMPLATE))
+    left += chain.from_iterable(await together(*(partial(_close, aws, one) for one in _of(doomed, Kind.CHANNEL))))
     staying = await _until_gone(aws, machines - set(refused), owner, until)
     left += [_text(thing, staying[thing.id]) for thing in doomed if thing.id in staying]
     left += await _delete(aws, judge(await look(aws, [Kind.VOLUME])))
@@ -203,6 +239,11 @@ async def _cancel(aws: Aws, requests: Sequence[Thing]) -> list[str]:
     ids = {"SpotInstanceRequestIds": sorted(thing.id for thing in requests)}
     why = await cleanup.delete_one(aws, "ec2:CancelSpotInstanceRequests", ids)
     return [_text(thing, why) for thing in requests if why]
+
+
+async def _close(aws: Aws, thing: Thing) -> list[str]:
+    """Delete an event queue with its rule; return what of them stays."""
+    return [f"{item} of {thing.name}" for item in await channel.remove(aws, thing.id)]
 
 
 async def _delete(aws: Aws, things: Sequence[Thing]) -> list[str]:

@@ -1,9 +1,9 @@
-"""The tags of everything that a run makes: written in the call that makes it, never after."""
+"""The tags of everything that a run makes: written in the call that makes it, but for the one of a kept instance."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, UTC, datetime
 from typing import Any
 
 from aspot.machine import remains
@@ -15,6 +15,8 @@ REQUEST = "aspot:request"
 OWNER = "aspot:owner"
 EXPIRES = "aspot:expires"
 VERSION = "aspot:v"
+KEPT = "aspot:kept"
+"""Seconds since 1970: until then a failed job's instance stays for a look, and ends itself."""
 LOCAL_PORT = "aspot-local:ssh-port"
 """Put on instances by the local cloud where port 22 is not to be had; honoured on a loopback endpoint only."""
 
@@ -45,8 +47,12 @@ def read(resource: Mapping[str, Any]) -> dict[str, str]:
 
 
 def moment(text: str) -> datetime | None:
-    """Return the moment that a tag such as `aspot:expires` tells in seconds since 1970; None if it cannot be read."""
+    """Return the moment that a tag such as `aspot:expires` tells in seconds since 1970; None if it cannot be read.
+
+    The last year there is counts as unreadable: it may not be one in the time of this place.
+    """
     try:
-        return datetime.fromtimestamp(float(text), UTC)
+        found = datetime.fromtimestamp(float(text), UTC)
+        return found if found.year < MAXYEAR else None
     except (ValueError, OverflowError, OSError):
         return None

@@ -21,7 +21,11 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     """
     before, after = _split(list(words))
     parser = build()
-    args = parser.parse_args(before)
+    args, others = parser.parse_known_args(before)
+    if args.command == "run" and not any(word.startswith("-") for word in others):
+        args.scripts += others  # argparse takes scripts in one place only: before, between or after the options
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.after = after
     if after is not None and args.command not in ("run", "ssh"):
         raise ConfigError(f"'--' means nothing to aspot {args.command}", fix=f"aspot {args.command} --help")
@@ -46,6 +50,7 @@ def build() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _run(commands)
     _attach(commands)
+    _export(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
@@ -53,6 +58,7 @@ def build() -> argparse.ArgumentParser:
     _down(commands)
     _clean(commands)
     _doctor(commands)
+    _events(commands)
     _demo(commands)
     _local(commands)
     return parser
@@ -86,6 +92,8 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
     group.add_argument("--market", choices=("spot", "on-demand", "spot-first"), help="how instances are bought")
+    group.add_argument("--on-demand-base", type=int, metavar="N", help="so many of the machines are bought on demand")
+    group.add_argument("--allocation", help="how EC2 chooses spot pools (default: price-capacity-optimized)")
     group.add_argument("--max-price", "--price", metavar="USD", help="most US dollars an hour per instance")
     group.add_argument("--image", help="al2023, ubuntu-24.04, debian-12, an SSM parameter or ami-...")
     group.add_argument("--user", help="login user (default: the image's)")
@@ -95,6 +103,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")
     group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
+    group.add_argument(
+        "--rebalance", choices=("save", "move"), help="on EC2's recommendation to leave a machine (default: save)"
+    )
     group.add_argument("--yes", action="store_true", help="do not ask before more than 50 instances")
     group.add_argument(
         "--detach", action="store_true", help="leave once the jobs run; `aspot attach` takes it up again"
@@ -118,6 +129,9 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--on-notice", metavar="CMD", help="shell command run on the instance on an interruption notice")
     group.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="environment variable")
     group.add_argument("--grid", action="append", default=[], metavar="KEY=A,B,C", help="a job per combination; 1..5")
+    group.add_argument("--params", metavar="FILE", help="a job per row of this table: .csv, .tsv, .json or .jsonl")
+    group.add_argument("--table", metavar="FILE", help="write one row a job there at the end: .csv or .json")
+    group.add_argument("--collect", metavar="FILE", help="what this JSON file of each job holds goes into its row, too")
     group.add_argument("--results", default="aspot-results", metavar="FOLDER", help="where results go")
     again = group.add_mutually_exclusive_group()
     again.add_argument("--replace", action="store_true", help="move an existing results folder aside")
@@ -133,6 +147,9 @@ def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--max-life", metavar="TIME", help="each machine ends itself after this (default 24h)")
     group.add_argument("--idle", metavar="TIME", help="a machine without work ends after this (default 60s)")
     group.add_argument("--hold", metavar="TIME", help="uncollected results hold a lost machine this long (default 2h)")
+    group.add_argument(
+        "--keep-failed", metavar="TIME", help="a failed job's machine stays this long for a look, at its price"
+    )
     group.add_argument("--capacity-timeout", metavar="TIME", help="how long a job waits for capacity (default 1h)")
 
 
@@ -140,7 +157,35 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser = commands.add_parser("attach", help="take up a run again that its process left, and see it to its end")
     parser.set_defaults(handler=_command("aspot.cli.attach"))
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--take-over", action="store_true", help="take it from the process that drives it, without asking"
+    )
+    parser.add_argument(
+        "--key", metavar="BUNDLE", help="go on here with a fleet of another computer: `aspot export` there"
+    )
+    parser.add_argument(
+        "--from-cloud",
+        action="store_true",
+        help="its journal is lost: rebuild it from what EC2 and its machines tell (needs its keys: here, or --key)",
+    )
+    parser.add_argument(
+        "--results", metavar="FOLDER", help="with --key or --from-cloud, where results go (default: aspot-results)"
+    )
     _common(parser, as_json="print one JSON object a line on stdout")
+
+
+def _export(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "export",
+        help="write what another computer needs to go on with a fleet",
+        description="Write the journal, keys, queue and uploads of a fleet into one file, for `aspot attach NAME --key "
+        "BUNDLE` on another computer. It holds private keys: whoever has it can log in to the fleet's machines.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.export"))
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("file", nargs="?", metavar="BUNDLE", help="the file; it must not exist (default: NAME.aspot)")
+    parser.add_argument("--with-results", action="store_true", help="take results along that came home already")
+    _common(parser)
 
 
 def _ls(commands: Commands[_Parser]) -> None:
@@ -198,6 +243,25 @@ def _doctor(commands: Commands[_Parser]) -> None:
     parser = commands.add_parser("doctor", help="check credentials, permissions, quota, clock and address")
     parser.set_defaults(handler=_command("aspot.cli.doctor"))
     _common(parser)
+
+
+def _events(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "events",
+        help="hear of interruptions by EC2's own events, too",
+        description="Let runs in a region hear EC2's own events (EventBridge, through queues of SQS): a third way in "
+        "which notices come. Set up once a region and account; runs there of more than a minute use it by themselves.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    words = {
+        "setup": "make the shared rule and queue, or put them right",
+        "status": "say whether they are there and whole",
+        "teardown": "remove them",
+    }
+    for action, text in words.items():
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        one.set_defaults(handler=_command("aspot.cli.events", action))
+        _common(one)
 
 
 def _demo(commands: Commands[_Parser]) -> None:

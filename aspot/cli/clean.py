@@ -96,10 +96,13 @@ class _Judge:
     findings: Findings = attrs.field(factory=Findings)
     now: datetime = attrs.field(factory=lambda: datetime.now(UTC))
     _known: dict[str, Standing] = attrs.field(factory=dict)
+    _kept: dict[str, datetime] = attrs.field(factory=dict)
     _things: dict[str, Thing] = attrs.field(factory=dict)
 
     def __call__(self, things: Sequence[Thing]) -> list[Thing]:
-        self._known = {item.id: _standing(item) for item in journals.runs()} | self._known
+        runs = journals.runs()
+        self._known = {item.id: _standing(item) for item in runs} | self._known
+        self._kept |= {kept.instance_id: kept.until for item in runs for kept in item.kept}
         self._things |= {thing.id: thing for thing in things}
         self.findings = sort_out(self._things.values(), self._terms())
         shown = {thing.id for thing in things}
@@ -116,6 +119,7 @@ class _Judge:
             older_than=self.older_than,
             names=frozenset(self.args.run),
             is_all=self.args.all,
+            kept=self._kept,
         )
 
     def _tell(self, doomed: set[str]) -> None:
@@ -149,7 +153,7 @@ async def _end(account: Account, judge: _Judge) -> _Outcome:
 async def _mark_ended(ended: set[str]) -> None:
     """Write the end of runs that were swept into their journals here, so that their names are free again."""
     for item in journals.runs():
-        is_over = item.ended is not None and not item.left
+        is_over = item.ended is not None and not item.left and not item.kept
         if item.id in ended and not (is_over or item.trouble or item.is_live):
             await mark_ended(item, [])
 

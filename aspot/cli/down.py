@@ -67,7 +67,9 @@ async def _down(args: argparse.Namespace) -> list[str]:
 def _known(names: list[str]) -> list[_Goal]:
     """Return the runs of these names (of all, if none is given) that have not ended, as the journals here tell."""
     wanted = [
-        item for item in journals.runs() if (not names or item.name in names) and (item.ended is None or item.left)
+        item
+        for item in journals.runs()
+        if (not names or item.name in names) and (item.ended is None or item.left or item.kept)
     ]
     return [_Goal(name=item.name, run=item.id, info=item) for item in wanted]
 
@@ -87,8 +89,10 @@ async def _end(account: object, goal: _Goal, *, quiet: bool) -> list[str]:
         _say(f"asking the process that drives {goal.name} to end it", quiet=quiet)
         if await _asked(goal.info):
             ended = journals.info(goal.info.folder)
-            return list(ended.left)
-        _say(f"it did not end within {CLIENT_S:.0f} s: ending its machines from here", quiet=quiet)
+            if not ended.kept:
+                return list(ended.left)
+        else:
+            _say(f"it did not end within {CLIENT_S:.0f} s: ending its machines from here", quiet=quiet)
     _say(f"ending {goal.name}", quiet=quiet)
     left = await account.remove_run(goal.run)
     if goal.info is not None and not goal.info.trouble and not goal.info.folder.is_live:

@@ -16,8 +16,10 @@ from aspot.cli.main import EXIT_INTERRUPTED
 from aspot.cli.signals import run_interruptible
 from aspot.errors import ConfigError
 from aspot.fleet import Fleet
+from aspot.items import number_or_text, read_items
 from aspot.jobs import Job, grid
 from aspot.profiles import Profile
+from aspot.results import check_table
 from aspot.ui.show import viewer
 
 if TYPE_CHECKING:
@@ -32,7 +34,26 @@ def main(args: argparse.Namespace) -> int:
     jobs = jobs_of(args)
     fleet = Fleet(args.name, **fleet_options(args), show=viewer(True, json=args.json, quiet=args.quiet))
     _confirm(args)
+    if args.table or args.collect:
+        _check_table(args)
+        return drive(fleet, _tabled(fleet, fleet.run(jobs, detach=args.detach), args), args)
     return drive(fleet, fleet.run(jobs, detach=args.detach), args)
+
+
+def _check_table(args: argparse.Namespace) -> None:
+    """Refuse, before anything is launched, a table that could not be written."""
+    if args.detach:
+        raise ConfigError("--table and --collect need the end of the run", fix="leave --detach out")
+    if args.table:
+        check_table(args.table)
+
+
+async def _tabled(fleet: Fleet, work: Coroutine[Any, Any, Results], args: argparse.Namespace) -> Results:
+    """Write the table once the results are there; without a name it lies with them."""
+    results = await work
+    where = args.table or Path(args.results) / fleet.name / "table.csv"
+    results.save(where, args.collect)
+    return results
 
 
 def drive(fleet: Fleet, work: Coroutine[Any, Any, Results], args: argparse.Namespace) -> int:
@@ -89,7 +110,18 @@ def _confirm(args: argparse.Namespace) -> None:
 
 def fleet_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `Fleet` that were given."""
-    names = ("instances", "budget", "deadline", "max_life", "idle", "hold", "capacity_timeout")
+    names = (
+        "instances",
+        "budget",
+        "deadline",
+        "max_life",
+        "idle",
+        "hold",
+        "capacity_timeout",
+        "on_demand_base",
+        "rebalance",
+        "keep_failed",
+    )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     existing = "replace" if args.replace else "resume" if args.resume else "refuse"
     return {**given, "profile": profile_of(args), "results": args.results, "existing": existing}
@@ -103,6 +135,7 @@ def profile_of(args: argparse.Namespace) -> Profile:
     """
     names = (
         "market",
+        "allocation",
         "max_price",
         "image",
         "user",
@@ -130,6 +163,7 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
     Raises:
         ConfigError: If there is none, or `--` is used with more than one script.
     """
+    _take_axes(args)
     options = job_options(args)
     if not args.scripts:
         if not args.after:
@@ -141,6 +175,14 @@ def jobs_of(args: argparse.Namespace) -> list[Job]:
     return [job for base in jobs for job in _expand(base, args)]
 
 
+def _take_axes(args: argparse.Namespace) -> None:
+    """Let one `--grid` name several axes: a word KEY=VALUES that is no file is one of them, not a script."""
+    if args.grid:
+        axes = [word for word in args.scripts if re.match(r"[A-Za-z_][\w-]*=", word) and not os.path.lexists(word)]
+        args.grid += axes
+        args.scripts = [word for word in args.scripts if word not in axes]
+
+
 def _script(path: str) -> Path:
     if not os.path.lexists(path):
         raise ConfigError(f"no such file: {path!r} (looked in {Path.cwd()})", fix=f"for a command: aspot run -- {path}")
@@ -148,16 +190,31 @@ def _script(path: str) -> Path:
 
 
 def _expand(base: Job, args: argparse.Namespace) -> list[Job]:
-    if not args.grid:
+    if not args.grid and not args.params:
         return [base]
     if base.script is None:
-        raise ConfigError("--grid needs a script", fix="aspot run SCRIPT --grid lr=0.1,0.01")
+        raise ConfigError("--grid and --params need a script", fix="aspot run SCRIPT --grid lr=0.1,0.01")
     options = {"args": base.args, **job_options(args)}
+    return Job.each(base.script, _items(args), **options)
+
+
+def _items(args: argparse.Namespace) -> list[Any]:
+    """Return each row of the table with each combination of the grid."""
     axes = [_axis(item) for item in args.grid]
     for key, times in Counter(key for key, _ in axes).items():
         if times > 1:
             raise ConfigError(f"--grid {key} is given {times} times", fix=f"--grid {key}=A,B,C holds all its values")
-    return Job.each(base.script, grid(**dict(axes)), **options)
+    points = grid(**dict(axes))
+    if not args.params:
+        return list(points)
+    rows = read_items(args.params)
+    if not args.grid:
+        return rows
+    for row in rows:
+        if not isinstance(row, dict) or (twice := set(row) & set(points[0])):
+            why = f"has {', '.join(sorted(twice))}, too" if isinstance(row, dict) else "has rows without names"
+            raise ConfigError(f"--grid cannot go with {args.params}: it {why}", fix="give each parameter once")
+    return [{**row, **point} for row in rows for point in points]
 
 
 def _axis(text: str) -> tuple[str, list[Any]]:
@@ -169,14 +226,7 @@ def _axis(text: str) -> tuple[str, list[Any]]:
 
 def _values(part: str) -> list[Any]:
     span = re.fullmatch(r"(-?\d+)\.\.(-?\d+)", part)
-    if span:
-        return list(range(int(span[1]), int(span[2]) + 1))
-    for kind in (int, float):
-        try:
-            return [kind(part)]
-        except ValueError:
-            continue
-    return [part]
+    return list(range(int(span[1]), int(span[2]) + 1)) if span else [number_or_text(part)]
 
 
 def job_options(args: argparse.Namespace) -> dict[str, Any]:

@@ -7,16 +7,21 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aspot.errors import AspotError, ConfigError
+from aspot.intake.names import owner
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
 from aspot.machine.model import Run
 from aspot.machine.money import instance_cost
+from aspot.results import Kept
+from aspot.runtime.outcomes import kept_machines
+from aspot.ui.closing import kept_lines
+from aspot.ui.figures import at_moment
 from aspot.ui.tables import LsRow, ls_row, ls_text, status_text
 
 if TYPE_CHECKING:
@@ -26,13 +31,15 @@ if TYPE_CHECKING:
 def ls(args: argparse.Namespace) -> int:
     """Print what runs: from the journals here, and what else in the account bears this user's tags."""
     known = journals.runs()
-    shown = [item for item in known if args.all or item.ended is None or item.left]
+    seen = _account(args.region, {item.id for item in known}, quiet=args.quiet)
+    found = [item for item in seen if item.state != "terminated"]
+    gone = {item.instance for item in seen if item.state in ("shutting-down", "terminated")}
+    shown = [item for item in known if args.all or item.ended is None or item.left or _still_kept(item, gone)]
     runs = {item.id: journals.replay(item.folder) for item in shown if not item.trouble}
-    found = _account(args.region, args.quiet)
     if args.json:
         print(json.dumps(_instances(runs, found), indent=1))
         return 0
-    rows = [_row(item, runs[item.id]) for item in shown if item.id in runs]
+    rows = [_row(item, runs[item.id], _still_kept(item, gone)) for item in shown if item.id in runs]
     print(ls_text([*rows, *_strangers(found, {item.id for item in known})]))
     for item in shown:
         if item.trouble:
@@ -40,18 +47,33 @@ def ls(args: argparse.Namespace) -> int:
     return 0
 
 
-def _row(info: RunInfo, run: Run) -> LsRow:
+def _still_kept(info: RunInfo, gone: Collection[str]) -> tuple[Kept, ...]:
+    """Return the machines of an ended run that stay for a look now; one that EC2 took back is gone before its time."""
+    return tuple(item for item in info.kept_at(datetime.now(UTC)) if item.instance_id not in gone)
+
+
+def _row(info: RunInfo, run: Run, kept: Sequence[Kept]) -> LsRow:
+    now = datetime.now(UTC)
+    if kept:
+        until = max(item.until for item in kept).astimezone()
+        return ls_row(run, now, ends=f"kept until {until:%Y-%m-%d %H:%M} for a look: aspot down {info.name}")
     if info.ended is not None:
         ends = f"left behind: aspot down {info.name}" if info.left else "ended"
         return ls_row(run, info.ended, ends=ends)
     ends = "when done" if info.is_live else f"nobody drives it: aspot attach {info.name}, or down"
-    return ls_row(run, datetime.now(UTC), ends=ends)
+    return ls_row(run, now, ends=ends)
 
 
-def _account(region: str | None, quiet: bool) -> list[Found]:
-    """Return this user's instances in the account; without credentials, what is known here has to do."""
+def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list[Found]:
+    """Return this user's instances in the account; without credentials, what is known here has to do.
+
+    Args:
+        region: AWS region; None for AWS's own choice.
+        known: Runs with a journal here: theirs are this user's, whichever computer launched them.
+        quiet: Whether nothing is said on stderr.
+    """
     try:
-        return asyncio.run(_listed(region))
+        return [item for item in asyncio.run(_listed(region)) if item.owner == owner() or item.run in known]
     except AspotError as error:
         if not quiet:
             print(f"EC2 was not asked: {error.message}", file=sys.stderr)
@@ -60,11 +82,10 @@ def _account(region: str | None, quiet: bool) -> list[Found]:
 
 async def _listed(region: str | None) -> list[Found]:
     from aspot.aws.account import Account
-    from aspot.intake.names import owner
 
     account = await Account.open(region)
     try:
-        return [item for item in await account.instances(owner()) if item.state != "terminated"]
+        return await account.instances()
     finally:
         await account.aclose()
 
@@ -84,8 +105,13 @@ def _strangers(found: Sequence[Found], known: set[str]) -> Iterator[LsRow]:
             machines={name: types.count(name) for name in dict.fromkeys(types)},
             usd_per_hour=0.0,
             spent_usd=None,
-            ends=f"aspot down {items[0].name}",
+            ends=_kept_elsewhere(items) + f"aspot down {items[0].name}",
         )
+
+
+def _kept_elsewhere(items: Sequence[Found]) -> str:
+    kept = max((item.kept for item in items if item.kept is not None), default=None)
+    return f"kept until {kept.astimezone():%Y-%m-%d %H:%M} for a look: " if kept is not None else ""
 
 
 def _instances(runs: dict[str, Run], found: Sequence[Found]) -> list[dict[str, Any]]:
@@ -107,6 +133,7 @@ def _instance(item: Found, run: Run | None) -> dict[str, Any]:
         "run": item.name,
         "job": record.attempt[0] if record and record.attempt else None,
         "cost_usd": instance_cost(run, record) if run is not None and record is not None else None,
+        "kept_until": item.kept.isoformat() if item.kept is not None else None,
     }
 
 
@@ -116,15 +143,26 @@ def status(args: argparse.Namespace) -> int:
     if info.trouble:
         raise AspotError(f"{info.name}: {info.trouble}")
     run = journals.replay(info.folder)
-    now = info.ended or datetime.now(UTC)
+    kept = _kept(info, run)
+    now = datetime.now(UTC) if info.ended is None or kept else info.ended
     if args.json:
         print(json.dumps(_status_json(info, run), indent=1, default=str))
         return 0
     print(status_text(run, now, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    if kept:
+        print("", *kept_lines(info.name, kept), sep="\n")
     if info.ended is None and not info.is_live:
         name = info.name
         print(f"Nobody drives it: aspot attach {name} goes on with it, aspot down {name} ends it.", file=sys.stderr)
     return 0
+
+
+def _kept(info: RunInfo, run: Run) -> tuple[Kept, ...]:
+    """Return the machines that stay for a look now, as far as the journal knows."""
+    now = datetime.now(UTC)
+    if info.ended is not None:
+        return info.kept_at(now)
+    return tuple(item for item in kept_machines(at_moment(run, now)) if item.until > now)
 
 
 def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
@@ -142,6 +180,7 @@ def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
         "ended": ended,
         "jobs": jobs,
         "cost_usd": cost_now(run),
+        "kept": [item.to_json() for item in _kept(info, run)],
     }
 
 

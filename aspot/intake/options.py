@@ -22,6 +22,7 @@ MOST_INSTANCES = 1000
 USUAL_INSTANCES = 50
 """Most instances alive at once when nothing else was asked for."""
 EXISTING = ("refuse", "resume", "replace")
+REBALANCE = ("save", "move")
 
 
 def _instances(value: Any, what: str) -> int:
@@ -31,6 +32,10 @@ def _instances(value: Any, what: str) -> int:
             fix=f"leave it out for one per job, at most {USUAL_INSTANCES}; for more, use several fleets",
         )
     return value
+
+
+def _base(value: Any, what: str) -> int:
+    return 0 if value == 0 and not isinstance(value, bool) else _instances(value, what)
 
 
 def _seconds(value: Any, what: str) -> float:
@@ -61,6 +66,14 @@ def _existing(value: Any, what: str) -> str:
     return str(value)
 
 
+def _rebalance(value: Any, what: str) -> bool:
+    if value not in REBALANCE:
+        raise ConfigError(
+            f"{what} must be one of {', '.join(REBALANCE)}, not {value!r}", fix=f"leave {what} out for save"
+        )
+    return bool(value == "move")
+
+
 _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "instances": ("instances", _instances),
     "budget": ("budget_usd", dollars),
@@ -71,8 +84,11 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "results": ("results", _folder),
     "existing": ("existing", _existing),
     "capacity_timeout": ("capacity_timeout_s", _seconds),
+    "on_demand_base": ("on_demand_base", _base),
+    "rebalance": ("moves_when_advised", _rebalance),
+    "keep_failed": ("keep_failed_s", _some_seconds),
 }
-_MAY_BE_NONE = frozenset({"instances", "budget", "deadline"})
+_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed"})
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +107,9 @@ class FleetOptions:
         results: The folder of all fleets' results, absolute.
         existing: `refuse`, `resume` or `replace`.
         capacity_timeout_s: How long a job waits for capacity.
+        on_demand_base: How many of the machines alive are bought on demand.
+        moves_when_advised: Whether jobs with a checkpoint move on EC2's rebalance recommendation.
+        keep_failed_s: How long a failed job's instance stays for a look; None for not.
     """
 
     name: str | None
@@ -104,6 +123,9 @@ class FleetOptions:
     results: Path = attrs.field(factory=lambda: Path("aspot-results").absolute())
     existing: str = "refuse"
     capacity_timeout_s: float = 3600.0
+    on_demand_base: int = 0
+    moves_when_advised: bool = False
+    keep_failed_s: float | None = None
 
     @classmethod
     def check(cls, name: str | None, profile: str | Profile, options: Mapping[str, Any]) -> Self:
@@ -150,6 +172,9 @@ class FleetOptions:
             market=self.profile.market,
             max_price_usd=self.profile.max_price,
             disk_gb=self.profile.disk,
+            on_demand_base=self.on_demand_base,
+            moves_when_advised=self.moves_when_advised,
+            keep_failed_s=self.keep_failed_s,
         )
 
 

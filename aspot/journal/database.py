@@ -24,7 +24,8 @@ CREATE TABLE meta (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     run TEXT NOT NULL, name TEXT NOT NULL, region TEXT NOT NULL,
     spec TEXT NOT NULL, options TEXT NOT NULL,
-    created TEXT NOT NULL, ended TEXT, leftover TEXT NOT NULL DEFAULT '[]'
+    created TEXT NOT NULL, ended TEXT, leftover TEXT NOT NULL DEFAULT '[]',
+    kept TEXT NOT NULL DEFAULT '[]'
 );
 CREATE TABLE event (seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TRIGGER event_stays BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
@@ -33,6 +34,10 @@ CREATE TABLE request (id INTEGER PRIMARY KEY, text TEXT NOT NULL, taken INTEGER 
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+
+class JournalLost(AspotError):
+    """The journal is not there, or damaged: it will not be read again."""
 
 
 def create(path: Path) -> sqlite3.Connection:
@@ -74,7 +79,9 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise AspotError(f"there is no journal at {path}", fix="aspot ls shows what is known here and what runs in EC2")
+        raise JournalLost(
+            f"there is no journal at {path}", fix="aspot ls shows what is known here and what runs in EC2"
+        )
     return path
 
 
@@ -151,7 +158,7 @@ def _explanation(path: Path, error: sqlite3.Error) -> AspotError:
 
 
 def _damaged(path: Path, why: str) -> AspotError:
-    return AspotError(
+    return JournalLost(
         f"the journal {path} is damaged: {why}",
         fix=f"move {path.parent} aside; aspot ls and aspot down still find its machines by their tags",
     )

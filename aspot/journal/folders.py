@@ -7,7 +7,7 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -125,6 +125,11 @@ class RunFolder:
         return self.path / "scripts"
 
     @property
+    def carried(self) -> Path:
+        """Return the folder of uploads that came with the run from another computer."""
+        return self.path / "carried"
+
+    @property
     def bell(self) -> Path:
         """Return the file that grows with each request left in the journal: its size is had for nothing."""
         return self.path / "bell"
@@ -168,9 +173,8 @@ class RunFolder:
             AspotError: If another process drives the run.
         """
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        if _lock_soon(descriptor):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        if _lock_soon(descriptor) and self.holds(descriptor):
+            _sign(descriptor)
             return descriptor
         holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
         os.close(descriptor)
@@ -178,6 +182,31 @@ class RunFolder:
             f"{self.name} is being driven by another aspot (process {holder or 'unknown'})",
             fix=f"aspot status {self.name} shows it; aspot down {self.name} ends it",
         )
+
+    @contextlib.contextmanager
+    def wrested(self) -> Iterator[tuple[int, Callable[[], None]]]:
+        """Yield a lock that is not in force yet, and what puts it in the place of the one that another process holds.
+
+        The other keeps a lock that means nothing any more (`holds`). A lock that was not put in place is gone after.
+        """
+        fresh = self.lock.with_name(f"lock.{os.getpid()}")
+        descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _lock(descriptor)
+            _sign(descriptor)
+            yield descriptor, lambda: _rename(fresh, self.lock)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
+
+    def holds(self, descriptor: int) -> bool:
+        """Tell whether a lock that was taken is the one in force; costs a microsecond."""
+        try:
+            there = self.lock.stat()
+        except OSError:
+            return False
+        return os.path.samestat(there, os.fstat(descriptor))
 
     @property
     def is_live(self) -> bool:
@@ -227,3 +256,12 @@ def _lock_soon(descriptor: int) -> bool:
             return True
         time.sleep(LOCK_PAUSE_S)
     return False
+
+
+def _rename(fresh: Path, lock: Path) -> None:
+    fresh.replace(lock)
+
+
+def _sign(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

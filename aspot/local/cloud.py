@@ -153,6 +153,7 @@ class Cloud:
         self.regions: dict[str, Region] = {}
         self.launched = 0
         self.changed = asyncio.Event()
+        self.mail = asyncio.Event()
 
     @cached_property
     def wire(self) -> Ec2Wire:
@@ -185,6 +186,11 @@ class Cloud:
             made = Region(await self.moto.call(self.moto.region, name))
             found = self.regions.setdefault(name, made)
         return found
+
+    def ring(self) -> None:
+        """Wake those who wait for messages: some may have come."""
+        rung, self.mail = self.mail, asyncio.Event()
+        rung.set()
 
     def dice(self, *parts: object) -> float:
         """Return a number in [0, 1) that is the same for the same seed and parts."""

@@ -25,6 +25,9 @@ KINDS = (
     "quota",
     "lose-answer",
     "lag",
+    "deny",
+    "late-notice",
+    "walls",
 )
 _ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "lose-answer"})
 _FOREVER = 2**31
@@ -74,7 +77,7 @@ class Faults:
             seconds: How long it lasts; None: until it is cleared.
             count: How often it strikes; None: once for faults of one machine or answer, always for the others.
             **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity; `action` for
-                throttle and lose-answer; `delay_s` for late-sshd and lag; `code`, `number` for quota.
+                throttle, deny and lose-answer; `delay_s` for late-sshd, lag, late-notice; `code`, `number` for quota.
 
         Raises:
             ValueError: there is no such fault.
@@ -100,7 +103,7 @@ class Faults:
         return list(self._faults)
 
     def guard(self, action: str, *, service: str, now: float) -> None:
-        """Refuse a request whose credentials have expired or that is throttled.
+        """Refuse a request whose credentials have expired, that is not allowed, or that is throttled.
 
         Raises:
             Refusal: it is.
@@ -108,6 +111,9 @@ class Faults:
         for fault in self.active(now):
             if fault.kind == "expire-credentials":
                 raise _expired(service)
+            if fault.kind == "deny" and fault.detail.get("action") in (action, "*"):
+                fault.strike()
+                raise _denied(service, action)
             if fault.kind == "throttle" and fault.detail.get("action") in (action, "*"):
                 fault.strike()
                 raise Refusal("RequestLimitExceeded", "Request limit exceeded.")
@@ -129,6 +135,15 @@ class Faults:
         """Return for how long a new machine is not seen by reads, in seconds."""
         fault = self._strikes("lag", now)
         return 0.0 if fault is None else float(fault.detail["delay_s"])
+
+    def notice_delay_s(self, *, now: float) -> float:
+        """Return how late a notice shows on the machine and in its spot request, in seconds; events come at once."""
+        fault = self._strikes("late-notice", now)
+        return 0.0 if fault is None else float(fault.detail["delay_s"])
+
+    def has_walls(self, *, now: float) -> bool:
+        """Tell whether SSH ports obey security groups."""
+        return any(fault.kind == "walls" for fault in self.active(now))
 
     def refusal_of(self, pool: Pool, *, now: float) -> str | None:
         """Return the error code with which a pool is refused, or None."""
@@ -159,6 +174,15 @@ class Faults:
 
 def _matches(fault: Fault, pool: Pool) -> bool:
     return fault.detail.get("type") in (pool.type, "*") and fault.detail.get("zone") in (pool.zone, "*")
+
+
+def _denied(service: str, action: str) -> Refusal:
+    who = "User: arn:aws:iam::123456789012:user/local is"
+    if service == "ec2":
+        return Refusal("UnauthorizedOperation", f"You are not authorized to perform this operation. {who} not allowed.")
+    said = f"{who} not authorized to perform: {service}:{action}"
+    is_query = service in ("sqs", "sts", "iam")
+    return Refusal("AccessDenied" if is_query else "AccessDeniedException", said, status=403 if is_query else 400)
 
 
 def _expired(service: str) -> Refusal:

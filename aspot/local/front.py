@@ -1,6 +1,6 @@
 """The HTTP front: whose request it is, what stands in its way, who answers, and what the answer looks like on the wire.
 
-May import: actions, services, cloud, lifecycle, moto_seams, aiohttp.
+May import: actions, services, queues, cloud, lifecycle, moto_seams, aiohttp.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from aspot.local.ec2_wire import error_xml
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.moto_host import Answer
 from aspot.local.peers import is_ours
+from aspot.local.queues import receive, unhurried
 from aspot.local.refusal import Refusal, status_of, token_mismatch
 from aspot.local.services import answer_json
 
@@ -151,7 +152,18 @@ class Front:
             if found is not None:
                 headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": request.id}
                 return Answer(status=200, headers=headers, body=json.dumps(found).encode())
-        return await self._forward(request)
+        if request.service == "sqs" and request.action == "ReceiveMessage":
+            return await self._receive(request)
+        answer = await self._forward(request)
+        if request.service in ("sqs", "events"):
+            self._cloud.ring()
+        return answer
+
+    async def _receive(self, request: _Request) -> Answer:
+        asked = _json(request.body) if request.is_json else request.form
+        body = unhurried(request.body, asked, is_json=request.is_json)
+        now = attrs.evolve(request, body=body, query="" if request.method == "POST" else request.query)
+        return await receive(self._cloud, request.region, asked, lambda: self._forward(now))
 
     async def _forward(self, request: _Request) -> Answer:
         answer = await self._cloud.moto.call(

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,6 +37,12 @@ BY_SPOT = Reason(
     message="Spot instance termination",
     request_status="instance-terminated-no-capacity",
 )
+_WARNING, _ADVICE, _CHANGE = (
+    "EC2 Spot Instance Interruption Warning",
+    "EC2 Instance Rebalance Recommendation",
+    "EC2 Instance State-change Notification",
+)
+_WARNED = timedelta(seconds=120)
 # Shutting down takes tens of seconds on EC2; the local cloud hurries, but never skips the state.
 _SHUTDOWN_S = (0.3, 0.8)
 
@@ -66,6 +73,7 @@ class Lifecycle:
 
     def start(self, machine: Machine) -> None:
         """Let a new machine boot."""
+        self._publish(machine, _CHANGE, state=machine.state.word)
         self._waits[machine.id] = self._spawn(self._boot(machine))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -111,7 +119,14 @@ class Lifecycle:
             key_pair=moto.public_key(launch.key_name) if launch.key_name else None,
             ssh_delay_s=machine.ssh_delay_s,
             boots=machine.boots,
+            admits=partial(self._admits, machine),
         )
+
+    def _admits(self, machine: Machine, address: str) -> bool:
+        """Tell whether a machine's security groups let an address in to SSH; without "walls" they are not asked."""
+        if not self._cloud.faults.has_walls(now=self._cloud.now):
+            return True
+        return self._cloud.regions[machine.region].moto.admits_ssh(machine.launch.groups, address)
 
     def end(self, machine: Machine, reason: Reason) -> None:
         """Terminate a machine: `shutting-down` at once, `terminated` a little later; again is no harm."""
@@ -159,10 +174,23 @@ class Lifecycle:
         if notice_s <= 0:
             self.end(machine, BY_SPOT)
             return when
-        machine.metadata.notice_time = when
-        self._mark_noticed(machine)
+        self._publish(machine, _WARNING, at=when - _WARNED, **{"instance-action": "terminate"})
+        late_s = self._cloud.faults.notice_delay_s(now=self._cloud.now)
+        if late_s > 0:
+            self._spawn(self._show_late(machine, when, late_s))
+        else:
+            self._show_notice(machine, when)
         self._spawn(self._reclaim(machine, notice_s))
         return when
+
+    async def _show_late(self, machine: Machine, when: datetime, late_s: float) -> None:
+        await asyncio.sleep(late_s)
+        if machine.state.is_live:
+            self._show_notice(machine, when)
+
+    def _show_notice(self, machine: Machine, when: datetime) -> None:
+        machine.metadata.notice_time = when
+        self._mark_noticed(machine)
 
     def _mark_noticed(self, machine: Machine) -> None:
         """Show the notice in the request's status: EC2 has been seen to use either of these words (AWS.md 0.6, 3)."""
@@ -183,6 +211,7 @@ class Lifecycle:
         if not machine.launch.spot or not machine.state.is_live:
             raise Refusal("IncorrectInstanceState", f"{machine.id} is not a live Spot Instance.")
         machine.metadata.rebalance_time = self._cloud.clock
+        self._publish(machine, _ADVICE)
 
     def shut_down(self, instance_id: str) -> None:
         """Do what a machine's shutdown behaviour says after its own `shutdown`."""
@@ -216,7 +245,22 @@ class Lifecycle:
         if machine.booted:
             await self._cloud.machines.reboot(machine.id)
 
+    def _publish(self, machine: Machine, kind: str, *, at: datetime | None = None, **detail: str) -> None:
+        """Put an event on the Region's bus, in order with the others.
+
+        A warning comes two minutes before the end, on EC2: here it is dated so, however short the notice.
+        """
+        moto = self._cloud.regions[machine.region].moto
+        if moto.has_rules:
+            time = (at or self._cloud.clock).timestamp()
+            self._spawn(self._published(partial(moto.publish, kind, {"instance-id": machine.id, **detail}, time=time)))
+
+    async def _published(self, publish: Callable[[], None]) -> None:
+        await self._cloud.moto.call(publish)
+        self._cloud.ring()
+
     def _changed(self, machine: Machine) -> None:
+        self._publish(machine, _CHANGE, state=machine.state.word)
         machine.touch()
         self._cloud.changed.set()
 

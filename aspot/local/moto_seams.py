@@ -1,14 +1,17 @@
 """Every use of moto, its documented and its semi-private sides alike: the one file to look at when moto changes.
 
 Written for moto 5.2.x; tests/local checks each correction, so that an upgrade fails loudly. Semi-private here: the
-`ec2_backends` registry with its `amis`, `enis`, `groups`, `key_pairs` and `tags`, the models `Ami` and `Instance`, and
-`INSTANCE_TYPES` and `INSTANCE_TYPE_OFFERINGS`. To be called on moto's own thread (moto_host).
+`ec2_backends` registry with its `amis`, `enis`, `groups`, `key_pairs` and `tags`, the models `Ami` and `Instance`,
+`INSTANCE_TYPES` and `INSTANCE_TYPE_OFFERINGS`, and EventBridge's rules. To be called on moto's own thread (moto_host).
 """
 
 from __future__ import annotations
 
 import base64
+import sys
+import uuid
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
 from aspot.local.images import Image, PublicImage, public_images
@@ -127,6 +130,11 @@ class MotoRegion:
         if found is None:
             found = self._backend.get_security_group_from_name(name_or_id, vpc)
         return None if found is None else str(found.id)
+
+    def admits_ssh(self, group_ids: Iterable[str], address: str) -> bool:
+        """Tell whether one of these groups has a rule that lets an IP address in to port 22."""
+        groups = [self._backend.get_security_group_from_id(one) for one in group_ids]
+        return any(_admits_ssh(rule, address) for group in groups if group for rule in list(group.ingress_rules))
 
     def groups_holding(self, group_id: str) -> list[str]:
         """Return what keeps a security group in use: interfaces, and other groups whose rules name it."""
@@ -254,6 +262,46 @@ class MotoRegion:
             "SourceDestCheck": bool(body.source_dest_check),
         }
 
+    @property
+    def has_rules(self) -> bool:
+        """Tell whether there may be rules of EventBridge: its part of moto is imported at the first request for it."""
+        return "moto.events.models" in sys.modules
+
+    def publish(self, kind: str, detail: Mapping[str, str], *, time: float) -> None:
+        """Put an event of EC2's about one machine on the default bus: rules that match send it to their targets.
+
+        Not by moto's PutEvents: that leaves out the account, adds a time of its own, and asks disabled rules, too.
+        A target gets the whole event: its transformer of inputs, if it has one, is not asked.
+
+        Args:
+            kind: AWS's `detail-type`.
+            detail: AWS's `detail`; the machine is its `instance-id`.
+            time: The event's own time, seconds since 1970.
+        """
+        from moto.events.models import events_backends
+
+        event: Any = {
+            "version": "0",
+            "id": str(uuid.uuid4()),
+            "detail-type": kind,
+            "source": "aws.ec2",
+            "account": ACCOUNT,
+            "time": time,
+            "region": self.name,
+            "resources": [f"arn:aws:ec2:{self.name}:{ACCOUNT}:instance/{detail['instance-id']}"],
+        }
+        for rule in list(events_backends[ACCOUNT][self.name].describe_event_bus("default").rules.values()):
+            if rule.state == "ENABLED":
+                one: Any = {**event, "detail": dict(detail)}
+                rule.send_to_targets(one, transform_input=False)
+
+    def queue_wait_s(self, name: str) -> int:
+        """Return how long a queue lets receivers wait who do not say how long; 0 if there is no such queue."""
+        from moto.sqs.models import sqs_backends
+
+        queue: Any = sqs_backends[ACCOUNT][self.name].queues.get(name)
+        return int(queue.receive_message_wait_time_seconds or 0) if queue is not None else 0
+
     def types(self) -> dict[str, Any]:
         """Return what EC2 says of each instance type (DescribeInstanceTypes), by name."""
         from moto.ec2.models.instance_types import INSTANCE_TYPES
@@ -288,6 +336,14 @@ def _subnet(found: Any) -> Subnet:
 
 def _groups_of_interface(eni: Any) -> set[str]:
     return {group.id for group in eni.group_set}
+
+
+def _admits_ssh(rule: Any, address: str) -> bool:
+    is_ssh = rule.ip_protocol == "-1" or (
+        rule.ip_protocol == "tcp" and int(rule.from_port or 0) <= 22 <= int(rule.to_port or 65535)
+    )
+    cidr = (rule.ip_range or {}).get("CidrIp") or (rule.ip_range or {}).get("CidrIpv6")
+    return is_ssh and cidr is not None and ip_address(address) in ip_network(cidr, strict=False)
 
 
 def _names(group: Any, group_id: str) -> bool:

@@ -6,6 +6,7 @@ half calls it, both in one asyncio loop. May import: attrs and the standard libr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class MachineSpec:
 
     `user_data` is raw (already decoded from base64), may be empty. `key_pair` is the OpenSSH public key line of the
     instance's KeyName. `ssh_delay_s` (seconds) holds the port closed for that long after boot; with `boots=False`
-    nothing ever listens.
+    nothing ever listens. `admits` tells, connection by connection, whether the network lets an IP address in to SSH.
     """
 
     metadata: Metadata
@@ -58,3 +59,4 @@ class MachineSpec:
     key_pair: str | None
     ssh_delay_s: float = 0.0
     boots: bool = True
+    admits: Callable[[str], bool] = attrs.field(default=lambda _: True, eq=False, repr=False)

@@ -129,7 +129,7 @@ def _collected(change: Change, event: ev.ResultCollected, _new: AttemptState) ->
     assert attempt.exit is not None
     change.job(event.job, collected=event.collected)
     end_attempt(change, event.job, outcome_of(attempt.exit, instance))
-    if attempt.exit.why == "disk_full":
+    if attempt.exit.why == "disk_full" and change.run.instances[event.instance].keep is None:
         end_instance(change, event.instance, "its disk is full")
 
 

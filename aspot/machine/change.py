@@ -33,6 +33,7 @@ _INDEXES: Mapping[InstanceState, str] = {
     InstanceState.RUNNING: "starting",
     InstanceState.SSH_READY: "idle",
     InstanceState.INTERRUPTED: "leaving",
+    InstanceState.KEPT: "kept",
 }
 
 T = TypeVar("T", Run, InstanceRecord, JobRecord, AttemptRecord, LaunchRecord)
@@ -57,9 +58,16 @@ def index_of(instance: InstanceRecord) -> str:
     return _INDEXES.get(instance.state, "")
 
 
+def is_advised(instance: InstanceRecord) -> bool:
+    """Tell whether EC2 recommended to leave the machine, and it is of use still."""
+    return instance.rebalance is not None and instance.state in (InstanceState.SSH_READY, InstanceState.JOB)
+
+
 def counts(instance: InstanceRecord) -> bool:
-    """Tell whether the instance counts towards the limit: not if it goes away against our will, or stays so."""
-    if instance.state is InstanceState.TERMINATED or instance.notice is not None or instance.kept:
+    """Tell whether the instance counts towards the limit: not if it goes away against our will, or stays."""
+    if instance.state is InstanceState.TERMINATED or instance.notice is not None:
+        return False
+    if instance.protected or instance.keep is not None:
         return False
     return instance.state is not InstanceState.TERMINATING or instance.terminate_asked
 
@@ -184,12 +192,18 @@ class Change:
         """Keep the indexes of instances."""
         was, now = index_of(old), index_of(new)
         if was != now:
+            self.is_budget_due = self.is_budget_due or "kept" in (was, now)
             if was:
                 self._leave(was, new.id)
             if now:
                 self.set(**{now: (*getattr(self.run, now), new.id)})
         if old.state is not new.state and new.state is InstanceState.TERMINATED:
             self._leave("live", new.id)
+        if is_advised(old) != is_advised(new):
+            if is_advised(new):
+                self.set(advised=(*self.run.advised, new.id))
+            else:
+                self._leave("advised", new.id)
         if counts(old) != counts(new):
             self.set(counted=self.run.counted + counts(new) - counts(old))
 

@@ -30,6 +30,9 @@ GRACE_SHARE = 0.4
 
 GRACE_MOST_S = 10.0
 
+MOVES = 10
+"""A job leaves machines on EC2's mere recommendation no oftener: EC2 may recommend it of each."""
+
 NEIGHBOURS_S = 60.0
 """A notice beside them makes attempts save only if they have not been saved for so long."""
 
@@ -102,13 +105,25 @@ def can_hand_over(run: Run, job_name: str) -> bool:
     return is_working(run, job_name) and has_saved and bool(job.spec.checkpoint)
 
 
+def can_move(run: Run, job_name: str) -> bool:
+    """Tell whether the attempt may leave an advised machine: its checkpoint moves with it, and that is no habit.
+
+    A job that saves at a notice (`on_notice`) is left where it is: there is none yet.
+    """
+    job = run.jobs[job_name]
+    is_safe = bool(job.spec.checkpoint) and not job.spec.on_notice and not job.cancel_asked
+    return is_safe and is_working(run, job_name) and job.moves < MOVES
+
+
 def hand_over(change: Change, instance: InstanceRecord) -> None:
-    """Stop the attempt on a noticed machine; its last checkpoint and its successor follow."""
-    if instance.attempt is None or instance.notice is None or not is_working(change.run, instance.attempt[0]):
+    """Stop the attempt on a machine that goes away; its last checkpoint and its successor follow."""
+    if instance.attempt is None or not is_working(change.run, instance.attempt[0]):
         return
     name, number = instance.attempt
-    left_s = max(0.0, (instance.notice.deadline - change.now).total_seconds())
-    grace_s = min(GRACE_MOST_S, GRACE_SHARE * left_s)
+    grace_s = GRACE_MOST_S
+    if instance.notice is not None:
+        left_s = max(0.0, (instance.notice.deadline - change.now).total_seconds())
+        grace_s = min(GRACE_MOST_S, GRACE_SHARE * left_s)
     change.attempt(name, state=AttemptState.STOPPING, stop_why=StopWhy.INTERRUPT, stop_asked=change.now)
     change.emit(ef.StopAttempt(instance=instance.id, job=name, attempt=number, why=StopWhy.INTERRUPT, grace_s=grace_s))
 
@@ -165,6 +180,7 @@ def _go_on_parting(change: Change, job_name: str) -> None:
         if serial:
             return
     if is_taken(instance) or (attempt.exit is not None and attempt.exit.why == "interrupt"):
-        end_attempt(change, job_name, Outcome.INTERRUPTED, because="interrupted by EC2")
+        because = "interrupted by EC2" if is_taken(instance) else "moved: EC2 recommended to leave its machine"
+        end_attempt(change, job_name, Outcome.INTERRUPTED, because=because)
     else:
         end_instance(change, instance.id, "it was shut down under a running script")

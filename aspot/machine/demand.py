@@ -5,8 +5,9 @@ from __future__ import annotations
 import attrs
 
 from aspot.machine.change import counts
-from aspot.machine.endings import outcome_of
-from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Outcome, Run
+from aspot.machine.checkpoints import can_move
+from aspot.machine.endings import is_taken, outcome_of
+from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Outcome, Run, StopWhy
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +21,7 @@ class Census:
         counted: Instances that count towards the limit; one that EC2 takes back does not: its successor may overlap it.
         queued: Jobs that wait.
         pending: Instances asked for, not yet heard of.
-        limit: Most instances allowed.
+        limit: Most instances allowed; a successor may overlap a machine that its job leaves of our own will.
         excess: By how many instances the limit is exceeded, those that we are ending left out.
     """
 
@@ -48,25 +49,42 @@ class Census:
 def census(run: Run) -> Census:
     """Return who is there now."""
     leaving = (run.instances[name] for name in run.leaving)
+    moving = (i.attempt[0] for i in leaving if i.attempt is not None and _wants_successor(run, i))
+    moving_by_choice = movers(run)
     return Census(
         idle=run.idle,
         starting=run.starting,
-        moving=tuple(i.attempt[0] for i in leaving if i.attempt is not None and _wants_successor(run, i)),
+        moving=(*moving, *moving_by_choice),
         counted=run.counted,
         queued=len(run.queued),
         pending=pending(run),
-        limit=run.spec.limit,
+        limit=run.spec.limit + len(moving_by_choice),
         excess=excess(run),
     )
 
 
 def excess(run: Run) -> int:
     """Return by how many instances the limit is exceeded, those that we are ending left out."""
-    if run.counted <= run.spec.limit:
+    limit = run.spec.limit + len(movers(run))
+    if run.counted <= limit:
         return 0
     instances = (run.instances[name] for name in run.live)
     ending = sum(counts(instance) and instance.state is InstanceState.TERMINATING for instance in instances)
-    return max(0, run.counted - ending - run.spec.limit)
+    return max(0, run.counted - ending - limit)
+
+
+def movers(run: Run) -> tuple[str, ...]:
+    """Return the jobs that leave their machine by policy, because EC2 recommended it."""
+    if not run.spec.moves_when_advised or run.stop is not None:
+        return ()
+    advised = (run.instances[name] for name in run.advised)
+    return tuple(i.attempt[0] for i in advised if i.attempt is not None and _moves(run, i))
+
+
+def _moves(run: Run, instance: InstanceRecord) -> bool:
+    assert instance.attempt is not None
+    is_under_way = run.jobs[instance.attempt[0]].attempts[-1].stop_why is StopWhy.INTERRUPT
+    return _wants_successor(run, instance) if is_under_way else can_move(run, instance.attempt[0])
 
 
 def pending(run: Run) -> int:
@@ -79,7 +97,8 @@ def _wants_successor(run: Run, instance: InstanceRecord) -> bool:
     assert instance.attempt is not None
     job = run.jobs[instance.attempt[0]]
     attempt = job.attempts[-1]
-    if run.stop is not None or job.cancel_asked or job.interruptions + 1 >= job.spec.interruptions:
+    is_last = is_taken(instance) and job.interruptions + 1 >= job.spec.interruptions
+    if run.stop is not None or job.cancel_asked or is_last:
         return False
     if attempt.state is not AttemptState.COLLECTING:
         return True

@@ -111,6 +111,14 @@ class Terminate:
 
 
 @attrs.frozen(kw_only=True)
+class Keep:
+    """Have the machine end itself at `until`, whoever is there then, and not before: `MachineKept`."""
+
+    instance: str
+    until: datetime
+
+
+@attrs.frozen(kw_only=True)
 class Announce:
     """Tell whoever listens."""
 
@@ -128,5 +136,6 @@ Effect = (
     | CollectResult
     | AcceptResult
     | Terminate
+    | Keep
     | Announce
 )

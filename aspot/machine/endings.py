@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aspot.machine import effects as ef
 from aspot.machine.change import Change
+from aspot.machine.keeping import keep_failed
 from aspot.machine.model import (
     AttemptRecord,
     AttemptState,
@@ -13,6 +14,7 @@ from aspot.machine.model import (
     JobRecord,
     JobStatus,
     Outcome,
+    StopWhy,
 )
 from aspot.machine.money import attribute
 from aspot.machine.moves import free_instance
@@ -126,7 +128,12 @@ def _decide(change: Change, name: str, outcome: Outcome) -> None:
         case Outcome.FAILED | Outcome.TIMED_OUT:
             job = change.job(name, failures=job.failures + 1)
             is_last = job.failures >= job.spec.attempts or _must_end(change, job)
+            if is_last:
+                keep_failed(change, name, job.attempts[-1].instance)
             _again_or(change, name, JobStatus(outcome.value) if is_last else None, reason)
+        case Outcome.INTERRUPTED if _has_moved(change, job.attempts[-1]):
+            change.job(name, moves=job.moves + 1)
+            _again_or(change, name, None, reason)
         case Outcome.INTERRUPTED:
             job = change.job(name, interruptions=job.interruptions + 1)
             is_last = job.interruptions >= job.spec.interruptions
@@ -139,6 +146,11 @@ def _decide(change: Change, name: str, outcome: Outcome) -> None:
             _again_or(change, name, JobStatus.CANCELLED, "cancelled")
 
 
+def _has_moved(change: Change, attempt: AttemptRecord) -> bool:
+    """Tell whether we took it off its machine, which EC2 did not take back: no interruption is charged for that."""
+    return attempt.stop_why is StopWhy.INTERRUPT and not is_taken(change.run.instances[attempt.instance])
+
+
 def _again_or(change: Change, name: str, verdict: JobStatus | None, reason: str) -> None:
     """Let the job wait for its next attempt, unless it has a verdict or has to end now."""
     job, stop = change.run.jobs[name], change.run.stop
@@ -147,6 +159,8 @@ def _again_or(change: Change, name: str, verdict: JobStatus | None, reason: str)
         finish(change, name, stop.verdict, stop.reason)
     elif job.cancel_asked and not is_own:
         finish(change, name, JobStatus.CANCELLED, "cancelled")
+    elif change.run.spec.is_rebuilt and verdict in (None, JobStatus.LOST):
+        finish(change, name, JobStatus.LOST, f"{reason}; it cannot start again, for its files are not known any more")
     elif verdict is not None:
         finish(change, name, verdict, reason)
     else:

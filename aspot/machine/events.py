@@ -78,9 +78,13 @@ class JobsCancelled(Event):
 
 @attrs.frozen(kw_only=True)
 class RunStopped(Event):
-    """The user, or trouble, stopped the whole run: cancel all, end all."""
+    """The user, or trouble, stopped the whole run: cancel all, end all.
+
+    `spares_kept`: machines that are kept for a look stay all the same.
+    """
 
     reason: str
+    spares_kept: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -105,6 +109,21 @@ class RunAttached(Event):
 @attrs.frozen(kw_only=True)
 class Ticked(Event):
     """Time passed; sent when `wakeup(run)` is due."""
+
+
+@attrs.frozen(kw_only=True)
+class AttemptFound(Event):
+    """A machine holds an attempt that no journal tells of (the run is rebuilt): a job and its newest attempt.
+
+    Args:
+        instance: EC2 id; it is free.
+        job: As far as the machine knows it.
+        attempt: Its number.
+    """
+
+    instance: str
+    job: JobSpec
+    attempt: int
 
 
 # --- launch requests -----------------------------------------------------------------------------------------------
@@ -220,6 +239,17 @@ class TerminateFailed(InstanceEvent):
     """EC2 refused to end it (termination protection): it is reported as left."""
 
     reason: str
+
+
+@attrs.frozen(kw_only=True)
+class MachineKept(InstanceEvent):
+    """It confirmed that it ends itself at the time that it is kept until, whoever is there then.
+
+    `way` is the command that opens it from a shell until then, as `user`; "" if that could not be made ready.
+    """
+
+    user: str
+    way: str
 
 
 # --- one attempt -----------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from aspot.machine.client import Client
+from aspot.machine.keeping import life_end
 from aspot.machine.model import AttemptState, InstanceRecord, Run
 from aspot.machine.money import cost_now, instance_rate
 from aspot.machine.quantities import price, short_duration
@@ -49,8 +51,8 @@ def farewell(run: Run) -> Farewell:
 
 def _life_left(run: Run, instance: InstanceRecord) -> timedelta:
     """Return how long the machine may still live: its lease ends it `max_life` after its boot, whatever happens."""
-    began = instance.running or run.now
-    return max(timedelta(0), began + timedelta(seconds=run.spec.max_life_s) - run.now)
+    end = instance.keep.until if instance.keep is not None else life_end(run, instance)
+    return max(timedelta(0), end - run.now)
 
 
 def farewell_lines(run: Run) -> Iterator[str]:
@@ -68,6 +70,18 @@ def farewell_lines(run: Run) -> Iterator[str]:
         jobs = f"{seen.waiting} {'job waits' if seen.waiting == 1 else 'jobs wait'}"
         yield f"{jobs} for a free machine, and for somebody to come back: no new one starts until then."
     yield f"Take it up again: aspot attach {name}    End it: aspot down {name}"
+
+
+def taken_lines(name: str, client: Client) -> Iterator[str]:
+    """Yield what a user reads whose run another client has taken over.
+
+    Args:
+        name: The fleet's name.
+        client: Who has.
+    """
+    since = f"{client.since.astimezone():%Y-%m-%d %H:%M:%S}"
+    yield f"{name} was taken over by {client} at {since}: nothing more is done here."
+    yield f"See how it goes: aspot status {name}    Take it back: aspot attach {name} --take-over"
 
 
 def is_settled(run: Run) -> bool:

@@ -19,6 +19,7 @@ class Move(enum.Enum):
 
     ASSIGN = "an attempt is assigned"
     FREE = "its attempt ended"
+    KEEP = "it stays for a look at the job that failed on it"
     END = "we end it"
 
 
@@ -40,36 +41,39 @@ REQUESTED, RUNNING, READY, JOB = (
     InstanceState.SSH_READY,
     InstanceState.JOB,
 )
+KEPT = InstanceState.KEPT
 NOTICED, ENDING, GONE = InstanceState.INTERRUPTED, InstanceState.TERMINATING, InstanceState.TERMINATED
 STAY, IGNORE, ______ = Rule.STAY, Rule.IGNORE, Rule.ILLEGAL
 
 # fmt: off
-_INSTANCE_ROWS: tuple[tuple[Trigger, Cell, Cell, Cell, Cell, Cell, Cell, Cell], ...] = (
-    # trigger             REQUESTED  RUNNING  SSH_READY JOB      INTERRUPTED TERMINATING TERMINATED
-    (ev.InstanceFound,    IGNORE,    IGNORE,  IGNORE,   IGNORE,  IGNORE,     IGNORE,     IGNORE),
-    (ev.InstanceRan,      RUNNING,   IGNORE,  IGNORE,   IGNORE,  STAY,       STAY,       IGNORE),
-    (ev.InstanceReady,    ______,    READY,   IGNORE,   IGNORE,  STAY,       IGNORE,     IGNORE),
-    (ev.InstanceUnusable, ENDING,    ENDING,  ENDING,   ENDING,  STAY,       IGNORE,     IGNORE),
-    (ev.NoticeReceived,   NOTICED,   NOTICED, NOTICED,  NOTICED, STAY,       IGNORE,     IGNORE),
-    (ev.RebalanceAdvised, STAY,      STAY,    STAY,     STAY,    STAY,       IGNORE,     IGNORE),
-    (ev.LinkLost,         ______,    IGNORE,  STAY,     STAY,    STAY,       IGNORE,     IGNORE),
-    (ev.LinkRestored,     ______,    IGNORE,  STAY,     STAY,    STAY,       IGNORE,     IGNORE),
-    (ev.InstanceEnding,   ENDING,    ENDING,  ENDING,   ENDING,  ENDING,     STAY,       IGNORE),
-    (ev.InstanceEnded,    GONE,      GONE,    GONE,     GONE,    GONE,       GONE,       IGNORE),
-    (ev.TerminateFailed,  ______,    ______,  ______,   ______,  ______,     STAY,       IGNORE),
-    (ev.AttemptStarted,   ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.AttemptRefused,   ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.AttemptExited,    ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.AttemptVanished,  ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.CheckpointSaved,  ______,    ______,  STAY,     STAY,    STAY,       STAY,       STAY),
-    (ev.CheckpointMissed, ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.Evacuated,        ______,    ______,  STAY,     STAY,    STAY,       STAY,       STAY),
-    (ev.HookFinished,     ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.ResultCollected,  ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (ev.CollectFailed,    ______,    ______,  IGNORE,   STAY,    STAY,       STAY,       IGNORE),
-    (Move.ASSIGN,         ______,    ______,  JOB,      ______,  ______,     ______,     ______),
-    (Move.FREE,           ______,    ______,  ______,   READY,   STAY,       STAY,       STAY),
-    (Move.END,            ENDING,    ENDING,  ENDING,   ENDING,  ENDING,     IGNORE,     IGNORE),
+_INSTANCE_ROWS: tuple[tuple[Trigger, Cell, Cell, Cell, Cell, Cell, Cell, Cell, Cell], ...] = (
+    # trigger             REQUESTED  RUNNING  SSH_READY JOB      KEPT      INTERRUPTED TERMINATING TERMINATED
+    (ev.InstanceFound,    IGNORE,    IGNORE,  IGNORE,   IGNORE,  IGNORE,   IGNORE,     IGNORE,     IGNORE),
+    (ev.InstanceRan,      RUNNING,   IGNORE,  IGNORE,   IGNORE,  IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.InstanceReady,    ______,    READY,   IGNORE,   IGNORE,  IGNORE,   STAY,       IGNORE,     IGNORE),
+    (ev.InstanceUnusable, ENDING,    ENDING,  ENDING,   ENDING,  IGNORE,   STAY,       IGNORE,     IGNORE),
+    (ev.NoticeReceived,   NOTICED,   NOTICED, NOTICED,  NOTICED, STAY,     STAY,       IGNORE,     IGNORE),
+    (ev.RebalanceAdvised, STAY,      STAY,    STAY,     STAY,    STAY,     STAY,       IGNORE,     IGNORE),
+    (ev.LinkLost,         ______,    IGNORE,  STAY,     STAY,    STAY,     STAY,       IGNORE,     IGNORE),
+    (ev.LinkRestored,     ______,    IGNORE,  STAY,     STAY,    STAY,     STAY,       IGNORE,     IGNORE),
+    (ev.InstanceEnding,   ENDING,    ENDING,  ENDING,   ENDING,  ENDING,   ENDING,     STAY,       IGNORE),
+    (ev.InstanceEnded,    GONE,      GONE,    GONE,     GONE,    GONE,     GONE,       GONE,       IGNORE),
+    (ev.TerminateFailed,  ______,    ______,  ______,   ______,  ______,   ______,     STAY,       IGNORE),
+    (ev.MachineKept,      ______,    ______,  ______,   ______,  STAY,     ______,     IGNORE,     IGNORE),
+    (ev.AttemptStarted,   ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.AttemptRefused,   ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.AttemptExited,    ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.AttemptVanished,  ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.CheckpointSaved,  ______,    ______,  STAY,     STAY,    STAY,     STAY,       STAY,       STAY),
+    (ev.CheckpointMissed, ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.Evacuated,        ______,    ______,  STAY,     STAY,    STAY,     STAY,       STAY,       STAY),
+    (ev.HookFinished,     ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.ResultCollected,  ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (ev.CollectFailed,    ______,    ______,  IGNORE,   STAY,    IGNORE,   STAY,       STAY,       IGNORE),
+    (Move.ASSIGN,         ______,    ______,  JOB,      ______,  ______,   ______,     ______,     ______),
+    (Move.FREE,           ______,    ______,  ______,   READY,   ______,   STAY,       STAY,       STAY),
+    (Move.KEEP,           ______,    ______,  KEPT,     ______,  ______,   ______,     ______,     ______),
+    (Move.END,            ENDING,    ENDING,  ENDING,   ENDING,  ENDING,   ENDING,     IGNORE,     IGNORE),
 )
 
 _A = AttemptState

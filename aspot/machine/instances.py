@@ -13,6 +13,7 @@ from aspot.machine.change import Change
 from aspot.machine.endings import is_taken, lose_machine
 from aspot.machine.evacuation import evacuate
 from aspot.machine.instance_table import instance_cell
+from aspot.machine.keeping import confirmed, fix
 from aspot.machine.launches import adopt
 from aspot.machine.model import AttemptState, EndReason, InstanceRecord, InstanceState, Notice
 from aspot.machine.money import instance_cost, start_billing, stop_billing
@@ -117,6 +118,9 @@ def _advised(change: Change, event: ev.RebalanceAdvised, old: InstanceRecord) ->
         change.instance(event.instance, rebalance=change.now)
         if old.attempt is not None:
             checkpoints.sync(change, old.attempt[0], deadline=None)
+        if change.run.spec.moves_when_advised:
+            remember_interruption(change, old.pool)
+            change.plan()
 
 
 def _link_lost(change: Change, event: ev.LinkLost, old: InstanceRecord) -> None:
@@ -124,13 +128,15 @@ def _link_lost(change: Change, event: ev.LinkLost, old: InstanceRecord) -> None:
     change.plan()
 
 
-def _link_restored(change: Change, event: ev.LinkRestored, _old: InstanceRecord) -> None:
+def _link_restored(change: Change, event: ev.LinkRestored, old: InstanceRecord) -> None:
     change.instance(event.instance, link_lost=None, boot_id=event.boot_id)
+    if old.state is InstanceState.KEPT and old.boot_id != event.boot_id:
+        fix(change, event.instance)  # a machine that was booted again knows of no end
     change.plan()
 
 
 def _terminate_failed(change: Change, event: ev.TerminateFailed, _old: InstanceRecord) -> None:
-    change.instance(event.instance, kept=event.reason)
+    change.instance(event.instance, protected=event.reason)
     change.plan()
 
 
@@ -195,4 +201,5 @@ _HANDLERS: Mapping[type[ev.InstanceEvent], Callable[[Change, Any, InstanceRecord
     ev.InstanceEnding: _ending,
     ev.InstanceEnded: _ended,
     ev.TerminateFailed: _terminate_failed,
+    ev.MachineKept: confirmed,
 }

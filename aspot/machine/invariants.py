@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import attrs
 
-from aspot.machine.change import counts, index_of
+from aspot.machine.change import counts, index_of, is_advised
 from aspot.machine.demand import excess, pending
 from aspot.machine.ledger import seconds_of
 from aspot.machine.model import (
     AttemptState,
+    InstanceRecord,
     InstanceState,
     JobRecord,
     JobStatus,
@@ -21,6 +23,7 @@ from aspot.machine.model import (
 )
 
 _BUSY = (InstanceState.JOB, InstanceState.INTERRUPTED, InstanceState.TERMINATING)
+_AFTER_WORK = (InstanceState.KEPT, InstanceState.TERMINATING, InstanceState.TERMINATED)
 _OWN_FAILURES = (Outcome.FAILED, Outcome.TIMED_OUT)
 _INSTANT_S = 1e-3
 
@@ -76,8 +79,8 @@ def _budgets(run: Run) -> Iterator[str]:
         exits = [attempt for attempt in job.attempts if attempt.outcome in _OWN_FAILURES and attempt.exit is not None]
         if job.failures != len(exits):
             yield f"{job.spec.name} is charged {job.failures} failures, and had {len(exits)}"
-        if job.interruptions != outcomes.count(Outcome.INTERRUPTED):
-            yield f"{job.spec.name} is charged {job.interruptions} interruptions"
+        if job.interruptions + job.moves != outcomes.count(Outcome.INTERRUPTED):
+            yield f"{job.spec.name} is charged {job.interruptions} interruptions and {job.moves} moves"
         if job.losses != outcomes.count(Outcome.LOST):
             yield f"{job.spec.name} is charged {job.losses} losses"
 
@@ -96,7 +99,7 @@ def _stopped_means_stopped(run: Run) -> Iterator[str]:
         yield f"{run.queued} wait in a run that stops"
     for name in run.live:
         instance = run.instances[name]
-        if instance.attempt is None and instance.state is not InstanceState.TERMINATING:
+        if instance.attempt is None and instance.state not in (InstanceState.TERMINATING, InstanceState.KEPT):
             yield f"{name} is {instance.state.value} without work in a run that stops"
 
 
@@ -112,10 +115,12 @@ def _indexes(run: Run) -> Iterator[str]:
         yield f"queued is {run.queued}, not {queued}"
     if (live, asked, starved) != (set(run.live), set(run.asked), set(run.starved)):
         yield "live, asked or starved is wrong"
-    for index in ("idle", "starting", "leaving"):
+    for index in ("idle", "starting", "leaving", "kept"):
         found = {name for name, instance in run.instances.items() if index_of(instance) == index}
         if found != set(getattr(run, index)):
             yield f"{index} is {getattr(run, index)}, not {found}"
+    if set(run.advised) != {name for name, instance in run.instances.items() if is_advised(instance)}:
+        yield f"advised is {run.advised}"
     if run.counted != sum(counts(instance) for instance in run.instances.values()):
         yield "counted is wrong"
     if unfinished != run.unfinished:
@@ -143,8 +148,29 @@ def _requests(run: Run) -> Iterator[str]:
     """Every instance was asked for or found; nothing hangs in the air once the run is over (V1)."""
     if run.phase is RunPhase.ENDED and (pending(run) or run.unfinished):
         yield "the run has ended with something open"
-    if run.phase is RunPhase.ENDED and any(not run.instances[name].kept for name in run.live):
+    if run.phase is RunPhase.ENDED and not all(_may_stay(run.instances[name]) for name in run.live):
         yield "the run has ended with a live machine"
+
+
+def _kept(run: Run) -> Iterator[str]:
+    """A kept machine stays for a job that failed for good, works no more, and ends within its life."""
+    for instance in run.instances.values():
+        keep = instance.keep
+        if keep is None:
+            if instance.state is InstanceState.KEPT:
+                yield f"{instance.id} is kept for nothing"
+            continue
+        job, last = run.jobs[keep.job], timedelta(seconds=run.spec.max_life_s)
+        if instance.state not in _AFTER_WORK or instance.attempt is not None:
+            yield f"{instance.id} was kept, and is {instance.state.value} with {instance.attempt}"
+        if job.verdict not in (JobStatus.FAILED, JobStatus.TIMED_OUT) or job.attempts[-1].instance != instance.id:
+            yield f"{instance.id} is kept for {keep.job}, which did not fail there for good"
+        if run.spec.keep_failed_s is None or instance.running is None or keep.until > instance.running + last:
+            yield f"{instance.id} is kept for longer than it may live"
+
+
+def _may_stay(instance: InstanceRecord) -> bool:
+    return bool(instance.protected) or instance.is_kept
 
 
 def _is_live(run: Run, key: tuple[str, int]) -> bool:
@@ -169,4 +195,5 @@ _CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
     _money,
     _seconds,
     _requests,
+    _kept,
 )

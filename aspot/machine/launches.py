@@ -20,7 +20,7 @@ from aspot.machine.model import (
 )
 from aspot.machine.money import budget_left, launch_reserve, price_of
 from aspot.machine.moves import end_instance
-from aspot.machine.placement import choose, is_hopeless, remember_success, tried
+from aspot.machine.placement import choose, is_hopeless, lacks_on_demand, remember_success, tried
 from aspot.machine.pool import Market, Pool, RefusalKind
 from aspot.machine.quantities import price
 from aspot.machine.refusals import announce, learn, lose_queued
@@ -48,10 +48,14 @@ def ask(change: Change, seen: Census) -> None:
     market, pools = choose(change.run) if seen.unmet else (Market.SPOT, ())
     room = min(seen.unmet, seen.pending + _affordable(change.run, seen, market, pools)) if seen.unmet else 0
     _mark_starved(change, seen, room)
-    if seen.unmet and not room and not change.run.live:
+    if seen.unmet and not room and len(change.run.live) == len(change.run.kept):
         exhaust(change)
     elif room > seen.pending and not _is_setup_broken(change, seen) and not is_blocked(change.run):
-        _send(change, market, pools, room - seen.pending)
+        count = room - seen.pending
+        is_base = market is Market.ON_DEMAND and change.run.spec.market != "on-demand" and lacks_on_demand(change.run)
+        _send(change, market, pools, min(count, lacks_on_demand(change.run)) if is_base else count)
+        if is_base and pools:
+            ask(change, census(change.run))  # the rest on the other market
 
 
 def is_blocked(run: Run) -> bool:
@@ -191,7 +195,7 @@ def _mark_starved(change: Change, seen: Census, room: int) -> None:
     if (run.bare_since is not None) != bool(room and not seen.counted):
         change.set(bare_since=change.now if run.bare_since is None else None)
     covered = len(seen.idle) + len(seen.starting)
-    has_to_queue = run.quota is not None and seen.counted > 0
+    has_to_queue = run.quota is not None and (seen.counted > 0 or bool(run.kept))
     names = () if has_to_queue else run.queued[covered : covered + room]
     if names == run.starved:
         return

@@ -24,6 +24,7 @@ from aspot.machine.values import (
     Evacuation,
     ExitStatus,
     JobSpec,
+    Keep,
     LaunchSpec,
     Notice,
     RunSpec,
@@ -43,6 +44,7 @@ __all__ = [
     "JobRecord",
     "JobSpec",
     "JobStatus",
+    "Keep",
     "LaunchRecord",
     "LaunchSpec",
     "LaunchState",
@@ -107,6 +109,7 @@ class JobRecord:
     attempts: tuple[AttemptRecord, ...] = ()
     failures: int = 0
     interruptions: int = 0
+    moves: int = 0  # attempts that left their machine on EC2's recommendation
     losses: int = 0  # attempts that vanished for a reason that is neither the script's nor an interruption
     checkpoint: Checkpoint | None = None  # newest over all attempts
     checkpoint_serial: int = 0  # newest serial given out
@@ -155,8 +158,14 @@ class InstanceRecord:
     priced_at: datetime | None = None
     attributed_usd: float = 0.0  # how much of its cost the attempts that ended on it bear
     refund_usd: float = 0.0  # compute part that AWS does not charge: EC2 took it back within its first hour
-    kept: str = ""  # why EC2 refuses to end it: it is reported as left
+    protected: str = ""  # why EC2 refuses to end it: it is reported as left
+    keep: Keep | None = None  # it stays for a look at the failed job on it
     story: tuple[str, ...] = ()
+
+    @property
+    def is_kept(self) -> bool:
+        """Tell whether it is left on purpose: it stays for a look, and is known to end itself in time."""
+        return self.state is InstanceState.KEPT and self.keep is not None and self.keep.is_fixed
 
 
 @attrs.frozen(kw_only=True, slots=False)  # changed several times a step: see `change.replace`
@@ -222,6 +231,8 @@ class Run:
     idle: tuple[str, ...] = ()  # instances that are SSH_READY
     starting: tuple[str, ...] = ()  # instances that are REQUESTED or RUNNING
     leaving: tuple[str, ...] = ()  # instances that are INTERRUPTED, or TERMINATING with an attempt on them
+    advised: tuple[str, ...] = ()  # SSH_READY or JOB, with a rebalance recommendation
+    kept: tuple[str, ...] = ()  # instances that are KEPT
     counted: int = 0  # instances that count towards the limit
     # Lower bounds, so that `wakeup` need not look at everything either:
     look_at: datetime | None = None  # no attempt or waiting job falls due before

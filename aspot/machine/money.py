@@ -27,6 +27,8 @@ ADDRESS_USD_PER_HOUR = 0.005
 
 HOURS_PER_MONTH = 730.0
 
+ROUNDING_USD = 1e-9
+
 DRAIN_S = 90.0
 """How long it may take from "the budget is reached" until every machine has stopped billing."""
 
@@ -76,7 +78,10 @@ def on_demand_cost(run: Run) -> float | None:
 
 
 def reserve(run: Run) -> float:
-    """Return what bringing all home may still cost: each machine `DRAIN_S`, and a first minute if it has not begun."""
+    """Return what bringing all home may still cost.
+
+    That is `DRAIN_S` of each machine, a first minute if it has not begun, and its whole time if it is kept for a look.
+    """
     alive = sum(_reserve_of(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
     return alive + sum(_asked_reserve(run, run.requests[name]) for name in run.asked)
 
@@ -94,17 +99,27 @@ def budget_left(run: Run) -> float | None:
 
 
 def budget_bound(run: Run) -> datetime | None:
-    """Return a time before which the budget cannot be reached, if no machine is added and no price moves."""
+    """Return a time before which the budget cannot be reached, if no machine is added and no price moves.
+
+    What a kept machine costs was set aside when it was kept.
+    """
     left = budget_left(run)
     if left is None:
         return None
-    rate = sum(instance_rate(run, run.instances[name]) for name in run.live if run.instances[name].ending is None)
+    alive = (run.instances[name] for name in run.live if run.instances[name].ending is None)
+    rate = sum(instance_rate(run, instance) for instance in alive if instance.state is not InstanceState.KEPT)
     return run.now + timedelta(hours=min(max(0.0, left) / rate, 1e6)) if rate else None
 
 
 def instance_rate(run: Run, instance: InstanceRecord) -> float:
     """Return what the instance costs while it runs, in US dollars an hour."""
     return instance.price_usd_per_hour + extras_per_hour(run)
+
+
+def kept_cost(run: Run, instance: InstanceRecord) -> float:
+    """Return what a machine that is kept for a look costs from now until it ends itself, in US dollars."""
+    assert instance.keep is not None
+    return instance_rate(run, instance) * _hours(run.now, instance.keep.until)
 
 
 def start_billing(change: Change, name: str) -> None:
@@ -163,7 +178,8 @@ def _is_billed(instance: InstanceRecord) -> bool:
 
 def _reserve_of(run: Run, instance: InstanceRecord) -> float:
     seconds = DRAIN_S + (MINIMUM_S if instance.running is None else 0.0)
-    return instance_rate(run, instance) * seconds / 3600
+    kept = kept_cost(run, instance) if instance.state is InstanceState.KEPT else 0.0
+    return instance_rate(run, instance) * seconds / 3600 + kept
 
 
 def _asked_reserve(run: Run, request: LaunchRecord) -> float:

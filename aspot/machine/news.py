@@ -61,6 +61,20 @@ class InstanceEnded(News):
 
 
 @attrs.frozen(kw_only=True)
+class InstanceKept(News):
+    """A failed job's instance stays for a look until then, and ends itself; it can cost this much more by then.
+
+    `ssh` is the command that opens it; "" if it could not be made ready.
+    """
+
+    instance_id: str
+    until: datetime
+    price_usd_per_hour: float
+    most_usd: float
+    ssh: str
+
+
+@attrs.frozen(kw_only=True)
 class LaunchRefused(News):
     """AWS refused a launch; what happens next stands in the message."""
 
@@ -137,10 +151,11 @@ class BudgetReached(News):
 
 @attrs.frozen(kw_only=True)
 class FleetFinished(News):
-    """The run is over; `left` says what is still there."""
+    """The run is over; `left` says what is still there, `kept` what was left on purpose (`aspot.results.Kept`)."""
 
     cost_usd: float
     left: tuple[str, ...]
+    kept: tuple[Any, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -150,6 +165,14 @@ class FleetDetached(News):
     machines: int
     until: datetime | None
     most_usd: float
+
+
+@attrs.frozen(kw_only=True)
+class FleetTakenOver(News):
+    """Another client drives the run now; nothing more is done here."""
+
+    by: str
+    since: datetime
 
 
 @attrs.frozen(kw_only=True)

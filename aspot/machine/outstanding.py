@@ -30,8 +30,10 @@ def _instances(run: Run) -> Iterator[ef.Effect]:
         if instance.state is InstanceState.TERMINATING:
             if instance.terminate_asked:
                 yield ef.Terminate(instance=name, why="aspot had asked for it")
-        elif instance.address:
+        elif instance.address and not instance.is_kept:
             yield ef.Connect(instance=name, address=instance.address, port=instance.port)
+            if instance.keep is not None:
+                yield ef.Keep(instance=name, until=instance.keep.until)
 
 
 def _attempts(run: Run) -> Iterator[ef.Effect]:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from aspot.machine.change import Change
+from aspot.machine.change import Change, counts, is_advised
 from aspot.machine.model import EndReason, InstanceState, PoolMemory, Run
 from aspot.machine.money import price_of
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
@@ -26,7 +26,7 @@ _NOTHING = PoolMemory()
 
 def choose(run: Run) -> tuple[Market, tuple[Pool, ...]]:
     """Return how to buy now and where, best pools first; no pools when all have to be waited for."""
-    if run.spec.market == "on-demand":
+    if run.spec.market == "on-demand" or (lacks_on_demand(run) and _usable(run, Market.ON_DEMAND)):
         return Market.ON_DEMAND, _usable(run, Market.ON_DEMAND)
     pools = _usable(run, Market.SPOT)
     if pools:
@@ -38,26 +38,31 @@ def choose(run: Run) -> tuple[Market, tuple[Pool, ...]]:
     return Market.SPOT, _last_resort(run)
 
 
-def markets(run: Run) -> tuple[Market, ...]:
-    """Return the markets that the run may buy in."""
-    known = {"on-demand": (Market.ON_DEMAND,), "spot": (Market.SPOT,)}
-    return known.get(run.spec.market, (Market.SPOT, Market.ON_DEMAND))
+def lacks_on_demand(run: Run) -> int:
+    """Return how many more machines are to be bought on demand, because the user wants so many to be."""
+    if not run.spec.on_demand_base:
+        return 0
+    there = sum(run.instances[name].market is Market.ON_DEMAND and counts(run.instances[name]) for name in run.live)
+    requests = (run.requests[name] for name in run.asked)
+    asked = sum(max(0, r.spec.count - len(r.instances)) for r in requests if r.spec.market is Market.ON_DEMAND)
+    return max(0, run.spec.on_demand_base - there - asked)
 
 
 def next_chance(run: Run) -> datetime | None:
     """Return when the next pool may be asked again; None if only prices or ends of machines can change that."""
-    times = [time for market in markets(run) for memory in memory_of(run, market).values() for time in _times(memory)]
+    memories = (memory for market in run.spec.markets for memory in memory_of(run, market).values())
+    times = [time for memory in memories for time in _times(memory)]
     return min((time for time in times if time > run.now), default=None)
 
 
 def is_hopeless(run: Run) -> bool:
     """Tell whether no pool will ever be used again in this run."""
-    return all(memory_of(run, market).get(pool, _NOTHING).barred for market in markets(run) for pool in run.pools)
+    return all(memory_of(run, market).get(pool, _NOTHING).barred for market in run.spec.markets for pool in run.pools)
 
 
 def tried(run: Run) -> str:
     """Return the pools that refused, with their codes, as text for people."""
-    memories = [(pool, memory) for market in markets(run) for pool, memory in memory_of(run, market).items()]
+    memories = [(pool, memory) for market in run.spec.markets for pool, memory in memory_of(run, market).items()]
     named = [f"{pool} ({memory.last_code})" for pool, memory in memories if memory.last_code]
     more = f" and {len(named) - 8} more" if len(named) > 8 else ""
     return ", ".join(named[:8]) + more
@@ -140,6 +145,7 @@ def _being_taken(run: Run) -> frozenset[Pool]:
         instance.pool
         for instance in instances
         if instance.state is InstanceState.INTERRUPTED
+        or (run.spec.moves_when_advised and is_advised(instance))
         or (
             instance.state is InstanceState.TERMINATING
             and (instance.notice or instance.end_reason is EndReason.INTERRUPTED)

@@ -16,7 +16,7 @@ from aspot.machine.stopping import stop
 
 QUOTA_WAIT_S = 30.0
 QUOTA_REFUSALS = 3
-"""So many quota refusals in a row, with no machine of ours alive, and the jobs are lost."""
+"""So many quota refusals in a row, with no machine of ours alive (not even a kept one), and the jobs are lost."""
 
 EMPTY_WAIT_S = 5.0
 """How long to wait after an answer that brought nothing and says nothing about any pool."""
@@ -73,7 +73,7 @@ def _remember(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered, refusa
 
 def _quota(change: Change, refusal: Refusal) -> None:
     change.set(quota=refusal, launch_after=change.now + timedelta(seconds=QUOTA_WAIT_S))
-    if change.run.counted:
+    if change.run.counted or change.run.kept:
         return
     change.set(quota_refusals=change.run.quota_refusals + 1)
     if change.run.quota_refusals >= QUOTA_REFUSALS:

@@ -24,7 +24,7 @@ SKEW = timedelta(minutes=15)
 
 
 class Kind(enum.Enum):
-    """A kind of thing, by EC2's word for its type in tags."""
+    """A kind of thing, by EC2's word for its type in tags; a queue for EC2's events comes with its rule."""
 
     INSTANCE = "instance"
     REQUEST = "spot-instances-request"
@@ -32,6 +32,7 @@ class Kind(enum.Enum):
     INTERFACE = "network-interface"
     GROUP = "security-group"
     TEMPLATE = "launch-template"
+    CHANNEL = "event-queue"
 
     @property
     def words(self) -> str:
@@ -56,7 +57,8 @@ class Thing:
         id: EC2's id.
         run, name, owner, version, request: What its tags say; "" where there is none.
         expires: When its run meant to be over, as its tag says; None if that cannot be read.
-        title: EC2's name of a template or group; an interface's is that of its group.
+        kept: Until when an instance stays for a look at a job that failed, as its tag says; None if it does not.
+        title: AWS's name of a template, group or queue; an interface's is that of its group.
         state: EC2's word; "" where it has none.
         pool: An instance's type and zone.
         is_spot: Whether an instance is spot.
@@ -71,6 +73,7 @@ class Thing:
     version: str = ""
     request: str = ""
     expires: datetime | None = None
+    kept: datetime | None = None
     title: str = ""
     state: str = ""
     pool: Pool | None = None
@@ -95,13 +98,14 @@ def objection(thing: Thing, owner: str) -> str:
     return f"its {_TITLED[thing.kind]} is not called {wanted[0]}" if wanted and thing.title not in wanted else ""
 
 
-_TITLED = {Kind.GROUP: "group", Kind.TEMPLATE: "template", Kind.INTERFACE: "group"}
+_TITLED = {Kind.GROUP: "group", Kind.TEMPLATE: "template", Kind.INTERFACE: "group", Kind.CHANNEL: "queue"}
 
 
 def _titles(thing: Thing) -> tuple[str, ...]:
     """Return what EC2 calls a thing of this kind and run, or its group; () where that proves nothing."""
     own = f"aspot-{thing.run}"
-    return {Kind.GROUP: (own,), Kind.INTERFACE: (own,), Kind.TEMPLATE: (own, f"{own}-od")}.get(thing.kind, ())
+    titles = dict.fromkeys((Kind.GROUP, Kind.INTERFACE, Kind.CHANNEL), (own,))
+    return (titles | {Kind.TEMPLATE: (own, f"{own}-od")}).get(thing.kind, ())
 
 
 @attrs.frozen(kw_only=True)
@@ -114,7 +118,8 @@ class Terms:
         known: What the journals here say, by run id.
         older_than: Runs that launched something since then are left alone.
         names: Only these runs, by name or id, even ones that began just now; empty for all.
-        is_all: Whether runs that were left to their machines are ended before their time.
+        is_all: Whether runs that were left to their machines, and kept machines, are ended before their time.
+        kept: Until when instances stay for a look, by id, as the journals here say.
     """
 
     now: datetime
@@ -123,6 +128,7 @@ class Terms:
     older_than: timedelta = timedelta(0)
     names: Collection[str] = ()
     is_all: bool = False
+    kept: Mapping[str, datetime] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -222,6 +228,10 @@ def reprieve(remains: Remains, terms: Terms) -> str:
     if standing is Standing.OPEN and not terms.is_all and _is_to_come(remains.expires, terms.now):
         ends = f" until {remains.expires.astimezone():%Y-%m-%d %H:%M}" if remains.expires else ""
         return f"left to its machines{ends}; aspot attach {name} takes it up again, --yes --all ends it"
+    kept = _kept_until(remains, terms)
+    if kept is not None and kept > terms.now and not terms.is_all:
+        look = f"kept until {kept.astimezone():%Y-%m-%d %H:%M} for a look at a failed job"
+        return f"{look}; aspot down {name} ends it, --yes --all too"
     quiet = terms.now - remains.newest
     if standing is None and not terms.names and quiet < SETTLE:
         settle = short_duration(SETTLE.total_seconds())
@@ -229,6 +239,13 @@ def reprieve(remains: Remains, terms: Terms) -> str:
     if quiet < terms.older_than:
         return f"it began or launched something {short_duration(quiet.total_seconds())} ago"
     return ""
+
+
+def _kept_until(remains: Remains, terms: Terms) -> datetime | None:
+    """Return until when a machine of the run stays for a look; None if none does."""
+    machines = [thing for thing in remains.things if thing.kind is Kind.INSTANCE]
+    told = (moment for thing in machines for moment in (thing.kept, terms.kept.get(thing.id)))
+    return max((moment for moment in told if moment is not None), default=None)
 
 
 def _is_to_come(moment: datetime | None, now: datetime) -> bool:

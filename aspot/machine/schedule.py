@@ -26,6 +26,7 @@ def plan(change: Change) -> None:
         return
     if change.run.stop is None:
         _assign(change)
+        _retire(change)
         _hand_over(change)
         ask(change, census(change.run))
     _shed(change)
@@ -95,17 +96,25 @@ def _assign(change: Change) -> None:
 
 def _hand_over(change: Change) -> None:
     """Stop attempts on machines that go away, as many as there are idle machines for them."""
-    if not change.run.idle or not change.run.leaving:
+    if not change.run.idle or not (change.run.leaving or change.run.advised):
         return
     seen = census(change.run)
     free = sum(change.run.instances[name].link_lost is None for name in seen.idle) - seen.queued
     free -= sum(not checkpoints.can_hand_over(change.run, name) for name in seen.moving)
     for name in seen.moving:
         instance = change.run.instances[change.run.jobs[name].attempts[-1].instance]
-        is_noticed = instance.state is InstanceState.INTERRUPTED
-        if free > 0 and is_noticed and checkpoints.can_hand_over(change.run, name):
+        is_there = instance.state in (InstanceState.INTERRUPTED, InstanceState.JOB)
+        if free > 0 and is_there and checkpoints.can_hand_over(change.run, name):
             checkpoints.hand_over(change, instance)
             free -= 1
+
+
+def _retire(change: Change) -> None:
+    """By policy, end machines that EC2 recommended to leave, once nothing runs or waits for them."""
+    if change.run.spec.moves_when_advised:
+        for name in change.run.advised:
+            if change.run.instances[name].attempt is None:
+                end_instance(change, name, "EC2 recommended to leave it, and nothing runs on it")
 
 
 def _shed(change: Change) -> None:

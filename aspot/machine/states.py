@@ -12,6 +12,7 @@ class InstanceState(enum.Enum):
     RUNNING = "running"  # EC2 says running; no verified SSH connection yet
     SSH_READY = "ssh-ready"  # verified, own host key, lease armed; no attempt on it
     JOB = "job"  # an attempt is on it
+    KEPT = "kept"  # a job failed on it, and it stays for a look: no new attempt; it ends itself in time
     INTERRUPTED = "interrupted"  # noticed: it takes no new attempt; one may still be on it
     TERMINATING = "terminating"  # we asked EC2 to end it, or EC2 is ending it
     TERMINATED = "terminated"  # EC2 says it is gone: final

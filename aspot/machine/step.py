@@ -14,11 +14,12 @@ import attrs
 from aspot.errors import InternalError
 from aspot.machine import events as ev
 from aspot.machine import launches
-from aspot.machine.attaching import attached
+from aspot.machine.attaching import attached, attempt_found
 from aspot.machine.attempts import attempt_event
 from aspot.machine.change import Change
 from aspot.machine.effects import Effect
 from aspot.machine.instances import found, instance_event
+from aspot.machine.keeping import end_kept
 from aspot.machine.model import JobStatus, Run, RunPhase, RunSpec
 from aspot.machine.money import budget_bound, reprice
 from aspot.machine.schedule import accept, cancel, plan, submit
@@ -64,10 +65,13 @@ def wakeup(run: Run) -> datetime | None:
 
 
 def is_over(run: Run) -> bool:
-    """Tell whether no more jobs come, all are final, and every machine is gone (or kept by EC2 against our will)."""
+    """Tell whether no more jobs come, all are final, and every machine is gone.
+
+    Or it stays: kept by EC2 against our will, or for a look, and then known to end itself.
+    """
     if run.phase not in (RunPhase.CLOSED, RunPhase.STOPPING, RunPhase.ENDED) or run.unfinished or run.asked:
         return False
-    return all(run.instances[name].kept for name in run.live)
+    return all(run.instances[name].protected or run.instances[name].is_kept for name in run.live)
 
 
 def _take_in(change: Change, event: ev.Event) -> None:
@@ -127,6 +131,8 @@ def _cancelled(change: Change, event: ev.JobsCancelled) -> None:
 
 def _stopped(change: Change, event: ev.RunStopped) -> None:
     stop(change, event.reason, verdict=JobStatus.CANCELLED)
+    if not event.spares_kept:
+        end_kept(change, event.reason)
 
 
 def _prepare_failed(change: Change, event: ev.PrepareFailed) -> None:
@@ -150,6 +156,7 @@ _HANDLERS: Mapping[type[ev.Event], Callable[[Change, Any], None]] = {
     ev.LimitChanged: _limit_changed,
     ev.PricesSeen: _prices_seen,
     ev.RunAttached: attached,
+    ev.AttemptFound: attempt_found,
     ev.Ticked: _tick,
     ev.LaunchAnswered: launches.answered,
     ev.LaunchInDoubt: launches.in_doubt,

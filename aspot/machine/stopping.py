@@ -9,14 +9,13 @@ from aspot.machine.attempts import ask_to_stop
 from aspot.machine.change import Change
 from aspot.machine.endings import close_attempt, finish
 from aspot.machine.model import JobStatus, Outcome, Run, RunPhase, Stop, StopWhy
-from aspot.machine.money import DRAIN_S, budget_bound, budget_left, cost_now
+from aspot.machine.money import DRAIN_S, ROUNDING_USD, budget_bound, budget_left, cost_now
 from aspot.machine.quantities import price
 
 PATIENCE_S = 20.0
 """What is not home this long after a stop is given up."""
 
 GRACE_S = 5.0
-ROUNDING_USD = 1e-9
 ENDING_S = 15.0
 """How long machines may take from our call until EC2 bills no more; part of the budget's drain time."""
 

@@ -10,6 +10,7 @@ from aspot.machine import checkpoints
 from aspot.machine.attempts import STOP_PATIENCE_S
 from aspot.machine.change import Change
 from aspot.machine.demand import census
+from aspot.machine.keeping import due, give_up
 from aspot.machine.launches import repeat
 from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Run, RunPhase
 from aspot.machine.moves import end_instance
@@ -34,6 +35,8 @@ def timers(run: Run) -> Iterator[Timer]:
         instance = run.instances[name]
         if seen.spare or instance.link_lost:
             yield idle_until(run, instance), partial(_end_idle, name=name)
+    for name in run.kept:
+        yield due(run.instances[name]), partial(give_up, name=name)
     for name in run.leaving:
         yield from _leaving_timers(run, run.instances[name])
 

@@ -99,6 +99,27 @@ class Notice:
 
 
 @attrs.frozen(kw_only=True)
+class Keep:
+    """A failed job's machine stays for a look.
+
+    Args:
+        job: The job that failed on it.
+        since: Since when; or since when its confirmation is waited for.
+        until: When it ends itself.
+        is_fixed: Whether it has confirmed that it will, whoever is there then.
+        user: The login user there.
+        way: The command that opens it from a shell; "" if it could not be made ready.
+    """
+
+    job: str
+    since: datetime
+    until: datetime
+    is_fixed: bool = False
+    user: str = ""
+    way: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class JobSpec:
     """A job after every option was checked and resolved; what the journal keeps.
 
@@ -182,8 +203,12 @@ class RunSpec:
         hold_s: Uncollected results hold a machine for at most this many seconds.
         capacity_timeout_s: How long a job waits for capacity before it is `lost`.
         market: `spot`, `on-demand` or `spot-first`.
+        on_demand_base: So many of the machines alive are bought on demand, whatever the market.
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
+        moves_when_advised: Whether jobs with a checkpoint leave a machine on EC2's mere rebalance recommendation.
+        keep_failed_s: A failed job's machine stays this long for a look; None for not.
+        is_rebuilt: Whether the run is what its machines told of it, its journal being lost: nothing starts again then.
     """
 
     id: str
@@ -197,8 +222,20 @@ class RunSpec:
     hold_s: float = 7200.0
     capacity_timeout_s: float = 3600.0
     market: str = "spot"
+    on_demand_base: int = 0
     max_price_usd: float | None = None
     disk_gb: int = 8
+    moves_when_advised: bool = False
+    keep_failed_s: float | None = None
+    is_rebuilt: bool = False
+
+    @property
+    def markets(self) -> tuple[Market, ...]:
+        """Return the markets that the run may buy in."""
+        if self.market == "on-demand":
+            return (Market.ON_DEMAND,)
+        is_spot_only = self.market == "spot" and not self.on_demand_base
+        return (Market.SPOT,) if is_spot_only else (Market.SPOT, Market.ON_DEMAND)
 
 
 @attrs.frozen(kw_only=True)

@@ -17,6 +17,7 @@ from aspot.machine.effects import (
     Effect,
     Evacuate,
     FollowAttempt,
+    Keep,
     Launch,
     SaveCheckpoint,
     StartAttempt,
@@ -63,6 +64,8 @@ class Dispatch:
             case Connect():
                 self._connect(effect)
             case StartAttempt() | FollowAttempt() | StopAttempt() | SaveCheckpoint() | Evacuate() | CollectResult():
+                self._order(effect)
+            case Keep():
                 self._order(effect)
             case AcceptResult():
                 self.group.start_soon(self.guarded, self._accept, effect)

@@ -23,6 +23,7 @@ from aspot.machine.events import (
 from aspot.machine.model import RunPhase
 from aspot.machine.pool import Refusal, RefusalKind
 from aspot.machine.step import is_over, step, wakeup
+from aspot.ports import TakenOver
 from aspot.runtime.dispatch import Dispatch
 from aspot.runtime.poller import Poller, is_moving
 from aspot.runtime.wiring import Wiring
@@ -55,6 +56,8 @@ class MainLoop:
             events = await self._next()
             effects = self._step(events)
             effects = await self._record(events, effects)
+            if self.wiring.taken is not None:
+                return
             self._settle(events, dispatch)
             if any(isinstance(event, PrepareFailed) for event in events):
                 return
@@ -92,6 +95,8 @@ class MainLoop:
         if events and self._is_recording:
             try:
                 await self.wiring.journal.append(events)
+            except TakenOver as taken:
+                self.wiring.resign(taken)
             except AspotError as error:
                 self._is_recording = False
                 self.wiring.fail(error)

@@ -17,8 +17,8 @@ from aspot.errors import AspotError, ConfigError
 from aspot.jobs import Job
 from aspot.machine.events import JobsCancelled, JobsSubmitted, LimitChanged, RunStopped, SubmissionClosed
 from aspot.machine.model import JobSpec, Run, RunPhase, RunSpec
-from aspot.ports import Archive, Clock, Cloud, CloudPlan, Journal, Lease, Remote
-from aspot.results import Result
+from aspot.ports import Archive, Clock, Cloud, CloudPlan, Journal, Lease, Remote, TakenOver
+from aspot.results import Kept, Result
 from aspot.runtime.hub import Subscription
 from aspot.runtime.supervisor import Supervisor
 from aspot.runtime.wiring import Wiring
@@ -99,6 +99,11 @@ class RunHost:
         return self._supervisor.left
 
     @property
+    def kept(self) -> tuple[Kept, ...]:
+        """Return the machines of failed jobs that stayed at the end, on purpose."""
+        return self._supervisor.kept
+
+    @property
     def results(self) -> Mapping[str, Result]:
         """Return the results that are accepted, by job name."""
         return self._supervisor.desk.results
@@ -107,6 +112,11 @@ class RunHost:
     def is_detached(self) -> bool:
         """Tell whether the run was left to its machines on purpose."""
         return self._supervisor.is_detached
+
+    @property
+    def taken(self) -> TakenOver | None:
+        """Return who has taken the run over, if somebody has."""
+        return self._wiring.taken
 
     @property
     def is_done(self) -> bool:
@@ -124,6 +134,10 @@ class RunHost:
     def listen(self, listener: Callable[[], Awaitable[None]]) -> None:
         """Have a coroutine function run in the host's task group, from `start` to shortly after the end."""
         self._supervisor.listeners.append(listener)
+
+    def warn(self, message: str) -> None:
+        """Tell whoever listens of something that they should know."""
+        self._wiring.warn(message)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -168,13 +182,18 @@ class RunHost:
         """Change how many instances may be alive at once."""
         self._wiring.post(LimitChanged(at=self._wiring.now(), limit=limit))
 
-    def stop(self, reason: str) -> None:
-        """Cancel every job and end every machine, bounded in time. Harmless to repeat."""
+    def stop(self, reason: str, *, spares_kept: bool = False) -> None:
+        """Cancel every job and end every machine, bounded in time. Harmless to repeat.
+
+        Args:
+            reason: For people.
+            spares_kept: Whether machines that are kept for a look stay.
+        """
         self._is_closed = True
         if not self._is_stopping:
             self._is_stopping = True
             self._supervisor.hasten()
-            self._wiring.post(RunStopped(at=self._wiring.now(), reason=reason))
+            self._wiring.post(RunStopped(at=self._wiring.now(), reason=reason, spares_kept=spares_kept))
 
     def detach(self) -> None:
         """Leave the run to its machines: attempts go on there, and another process can take the run up again."""

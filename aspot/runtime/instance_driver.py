@@ -14,6 +14,7 @@ from aspot.machine.effects import (
     Connect,
     Evacuate,
     FollowAttempt,
+    Keep,
     SaveCheckpoint,
     StartAttempt,
     StopAttempt,
@@ -21,12 +22,13 @@ from aspot.machine.effects import (
 from aspot.ports import Target
 from aspot.runtime.attempt_driver import AttemptDriver
 from aspot.runtime.evacuator import Evacuator
+from aspot.runtime.kept import fix_end
 from aspot.runtime.link_keeper import LinkKeeper
 from aspot.runtime.mailbox import Mailbox
 from aspot.runtime.watcher import Watcher
 from aspot.runtime.wiring import Wiring
 
-Order = StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | Evacuate | CollectResult
+Order = StartAttempt | FollowAttempt | StopAttempt | SaveCheckpoint | Evacuate | CollectResult | Keep
 
 
 @attrs.define
@@ -83,6 +85,9 @@ class InstanceDriver:
         self._scope.cancel()
 
     def _begin(self, order: Order) -> None:
+        if isinstance(order, Keep):
+            self._group.start_soon(self._guarded, fix_end, self.wiring, self._keeper, order)
+            return
         attempt = self._attempt(order.job, order.attempt)
         match order:
             case StartAttempt():

@@ -8,8 +8,9 @@ from typing import Any
 
 from aspot.jobs import Job
 from aspot.machine.ledger import gap_s, longest_gap_s, redone_s, seconds_of
-from aspot.machine.model import AttemptRecord, JobRecord, JobSpec
-from aspot.results import Attempt, Result
+from aspot.machine.model import AttemptRecord, InstanceRecord, JobRecord, JobSpec, Keep, Run
+from aspot.machine.money import instance_rate, kept_cost
+from aspot.results import Attempt, Kept, Result
 
 _OWN_ENDS = ("exit", "disk_full")
 
@@ -76,6 +77,27 @@ def _lost(record: AttemptRecord, redone_s: float) -> Iterator[str]:
         yield f"{redone_s:.0f} s of work"
     if record.evacuated is not None:
         yield from record.evacuated.lost
+
+
+def kept_machines(run: Run) -> tuple[Kept, ...]:
+    """Return the machines that stay for a look at a job that failed, on purpose."""
+    records = (run.instances[name] for name in run.kept)
+    return tuple(_kept(run, record, record.keep) for record in records if record.is_kept and record.keep is not None)
+
+
+def _kept(run: Run, record: InstanceRecord, keep: Keep) -> Kept:
+    return Kept(
+        name=record.label,
+        instance_id=record.id,
+        job=keep.job,
+        until=keep.until,
+        price_per_hour=instance_rate(run, record),
+        most=kept_cost(run, record),
+        address=record.address,
+        port=record.port,
+        user=keep.user,
+        ssh=keep.way,
+    )
 
 
 def result_json(record: JobRecord, job: Job) -> dict[str, Any]:

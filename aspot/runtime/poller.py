@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import anyio
 import attrs
 
 from aspot.errors import AspotError
+from aspot.machine.client import Client
 from aspot.machine.events import PricesSeen, RunStopped
 from aspot.machine.model import InstanceRecord, InstanceState, LaunchState, Run
 from aspot.ports import CloudUnavailable, CredentialsExpired
@@ -48,9 +51,15 @@ def _is_unsure(run: Run) -> bool:
 
 @attrs.define
 class Poller:
-    """Asks EC2 for the whole run at once and posts what changed."""
+    """Asks EC2 for the whole run at once and posts what changed.
+
+    Args:
+        wiring: The run's ports.
+        leave: Called with a client that asks this one to leave the run to it.
+    """
 
     wiring: Wiring
+    leave: Callable[[Client], None]
     _changes: Changes = attrs.field(init=False, factory=Changes)
     _hurry: anyio.Event = attrs.field(init=False, factory=anyio.Event)
     _prices_at: float = attrs.field(init=False, default=0.0)
@@ -80,9 +89,12 @@ class Poller:
                 await self._hurry.wait()
 
     async def _hear_requests(self) -> None:
+        self.wiring.journal.check()
         for request in await self.wiring.journal.requests():
             if request == "stop":
                 self.wiring.post(RunStopped(at=self.wiring.now(), reason="stopped by another process (aspot down)"))
+            elif (client := Client.read(request)) is not None:
+                self.leave(client)
 
     async def _look(self) -> float:
         """Take one listing and return how long to rest."""

@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import attrs
 
 from aspot.errors import AspotError
+from aspot.machine.client import Client
 from aspot.machine.events import PrepareFailed, RunAttached, RunPrepared
-from aspot.machine.farewell import farewell, farewell_lines
+from aspot.machine.farewell import farewell, farewell_lines, taken_lines
 from aspot.machine.model import Run
 from aspot.machine.money import cost_now
-from aspot.machine.news import FleetDetached, FleetFinished
+from aspot.machine.news import FleetDetached, FleetFinished, FleetTakenOver
 from aspot.machine.outstanding import outstanding
-from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired
+from aspot.ports import CloudPlan, CloudUnavailable, CredentialsExpired, TakenOver
+from aspot.results import Kept
 from aspot.runtime.desk import Desk
 from aspot.runtime.dispatch import Dispatch
+from aspot.runtime.doorkeeper import Doorkeeper
 from aspot.runtime.driver import MainLoop
+from aspot.runtime.listening import Listening
+from aspot.runtime.outcomes import kept_machines
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.poller import Poller
 from aspot.runtime.reaper import Reaper
-from aspot.runtime.teardown import clean_up, end_all, machines_left
+from aspot.runtime.teardown import clean_up, end_all, kept_in, machines_left
 from aspot.runtime.wiring import Wiring
 
 logger = logging.getLogger(__name__)
@@ -58,6 +64,7 @@ class Supervisor:
     plan: CloudPlan
     teardown_s: float
     left: tuple[str, ...] = attrs.field(init=False, default=())
+    kept: tuple[Kept, ...] = attrs.field(init=False, default=())
     desk: Desk = attrs.field(init=False)
     listeners: list[Callable[[], Awaitable[None]]] = attrs.field(init=False, factory=list)
     prepared: anyio.Event = attrs.field(init=False, factory=anyio.Event)
@@ -72,6 +79,7 @@ class Supervisor:
     def __attrs_post_init__(self) -> None:
         self.desk = Desk(self.wiring)
         self._loop = MainLoop(self.wiring, self.teardown_s)
+        self.wiring.give_way = self._give_way
 
     @property
     def run(self) -> Run:
@@ -100,6 +108,16 @@ class Supervisor:
         self._is_abandoned = self.is_detached = True
         self._scope.cancel()
         self._ending.cancel()
+
+    def leave_to(self, client: Client) -> None:
+        """Leave the run to another client, which asks for it; what is being asked of the cloud is finished first."""
+        self.wiring.taken = self.wiring.taken or TakenOver(client)
+        self.detach()
+
+    def _give_way(self) -> None:
+        """Leave the run to the client that has taken it over, without another word to the cloud."""
+        self.is_detached, self.left = True, ()
+        self.abandon()
 
     async def host(self) -> None:
         """Carry the run through; the body of the host task."""
@@ -135,7 +153,7 @@ class Supervisor:
 
     async def _live(self) -> None:
         async with anyio.create_task_group() as group:
-            poller, reaper = Poller(self.wiring), Reaper(self.wiring)
+            poller, reaper = Poller(self.wiring, self.leave_to), Reaper(self.wiring)
             dispatch = Dispatch(self.wiring, self.desk, reaper, group)
             if self.wiring.earlier is None:
                 group.start_soon(dispatch.guarded, self._prepare)
@@ -143,6 +161,8 @@ class Supervisor:
                 return
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
+            group.start_soon(dispatch.guarded, Listening(self.wiring, poller.hurry).run)
+            group.start_soon(self._service, Doorkeeper(self.wiring).run)
             await self._loop.until_over(dispatch, poller)
             group.cancel_scope.cancel()
 
@@ -200,41 +220,52 @@ class Supervisor:
     async def _leave_closing_loop(self) -> None:
         """The loop cancels every task: end the machines, unless that is on its way already, and write it down."""
         if self.run.live and not (self._is_abandoned or self.run.stop is not None):
-            with anyio.CancelScope(shield=True):
-                await end_all(self.wiring, self.run.live, limit_s=LEAVE_S)
+            with anyio.CancelScope(shield=True), suppress(TakenOver):
+                await end_all(self.wiring, self._endable(), limit_s=LEAVE_S, spared=kept_in(self.run))
+        self.kept = kept_machines(self.run)
         self.left = machines_left(self.run, {})
         await self._close()
 
     async def _wind_up(self) -> None:
+        try:
+            await self._end()
+        except TakenOver as taken:
+            self.wiring.resign(taken)
+        if self.is_detached:
+            self.left = self.kept = ()  # on purpose: `_close` tells of it
+        elif not self.left and self._is_abandoned:
+            self.left = (*machines_left(self.run, {}), UNCHECKED)
+        await self._close()
+
+    async def _end(self) -> None:
+        if self.wiring.taken is not None:
+            return
         with self._ending:
             shown = await self._end_rest()
+            self.kept = kept_machines(self.run)
             left = machines_left(self.run, shown)
             self.left = (*left, UNCHECKED)
             rest = await self._clean_up()
             self.left = (*left, *(item for item in rest if not any(name in item for name in self.run.live)))
-        if self.is_detached:
-            self.left = ()  # on purpose: `_close` tells of it
-        elif not self.left and self._is_abandoned:
-            self.left = (*machines_left(self.run, {}), UNCHECKED)
-        await self._close()
 
     async def _end_rest(self) -> dict[str, str]:
         """End what the run, had it ended in order, would not have left."""
         if not (self._endable() or self.run.asked):
             return {}
-        return await end_all(self.wiring, self._endable(), limit_s=LEAVE_S)
+        return await end_all(self.wiring, self._endable(), limit_s=LEAVE_S, spared=kept_in(self.run))
 
     async def _clean_up(self) -> tuple[str, ...]:
         if self._is_unprepared:
             return ()
         pauses = Pauses(first_s=1.0, most_s=10.0, chance=self.wiring.chance)
-        is_kept = any(self.run.instances[name].kept for name in self.run.live)
-        patience_s = 0.0 if is_kept else self.teardown_s  # what a kept machine uses stays, however often we try
+        is_protected = any(self.run.instances[name].protected for name in self.run.live)
+        patience_s = 0.0 if is_protected else self.teardown_s  # what such a machine uses stays, however often we try
         deadline = min(self._loop.deadline, anyio.current_time() + patience_s)
         return await clean_up(self.wiring, pauses, deadline=deadline)
 
     def _endable(self) -> set[str]:
-        return {name for name in self.run.live if not self.run.instances[name].kept}
+        records = [self.run.instances[name] for name in self.run.live]
+        return {record.id for record in records if not (record.protected or record.is_kept)}
 
     async def _close(self) -> None:
         """Write down and tell the end, and close the adapters; each bounded, none keeps the next from its turn."""
@@ -245,6 +276,11 @@ class Supervisor:
             await self._bounded(act)
 
     def _tell_the_end(self) -> None:
+        if self.wiring.taken is not None:
+            client = self.wiring.taken.client
+            message = " ".join(taken_lines(self.run.spec.name, client))
+            self.wiring.tell(FleetTakenOver, by=str(client), since=client.since, message=message)
+            return
         if self.is_detached:
             seen = farewell(self.run)
             message = " ".join(farewell_lines(self.run))
@@ -253,13 +289,16 @@ class Supervisor:
             )
             return
         message = "nothing left (checked)" if not self.left else f"still there: {'; '.join(self.left)}"
-        self.wiring.tell(FleetFinished, cost_usd=cost_now(self.run), left=self.left, message=message)
+        if self.kept:
+            message += f"; kept for a look: {', '.join(item.name for item in self.kept)}"
+        self.wiring.tell(FleetFinished, cost_usd=cost_now(self.run), left=self.left, kept=self.kept, message=message)
 
     async def _write_down(self) -> None:
         results = [self.desk.results[name].to_json() for name in self.run.jobs if name in self.desk.results]
         summary: dict[str, Any] = {"run": self.run.spec.id, "fleet": self.run.spec.name, "results": results}
-        summary |= {"cost_usd": cost_now(self.run), "left": list(self.left)}
-        await self.wiring.journal.finish(self.left)
+        kept = [item.to_json() for item in self.kept]
+        summary |= {"cost_usd": cost_now(self.run), "left": list(self.left), "kept": kept}
+        await self.wiring.journal.finish(self.left, kept)
         if not self._is_unprepared:
             await self.wiring.archive.finish(summary)
 
@@ -267,6 +306,8 @@ class Supervisor:
         with anyio.move_on_after(CLOSE_S, shield=True):
             try:
                 await act()
+            except TakenOver as taken:
+                self.wiring.resign(taken)
             except (AspotError, OSError, CloudUnavailable, CredentialsExpired) as error:
                 self.wiring.error = self.wiring.error or (error if isinstance(error, AspotError) else None)
                 logger.warning("could not finish in order", exc_info=True)

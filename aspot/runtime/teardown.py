@@ -22,13 +22,16 @@ _ENDING = ("shutting-down", "stopping")
 _TROUBLE = (CloudUnavailable, CredentialsExpired, AspotError)
 
 
-async def end_all(wiring: Wiring, known: Collection[str], *, limit_s: float) -> dict[str, str]:
+async def end_all(
+    wiring: Wiring, known: Collection[str], *, limit_s: float, spared: Collection[str] = ()
+) -> dict[str, str]:
     """End every machine of the run that EC2 shows or that is known, and see it ending; never raises.
 
     Args:
         wiring: The run's ports.
         known: EC2 ids of machines not known to be gone.
         limit_s: Seconds to try for.
+        spared: EC2 ids of machines that stay on purpose.
 
     Returns:
         EC2's word for the state of each machine that it showed last.
@@ -38,7 +41,8 @@ async def end_all(wiring: Wiring, known: Collection[str], *, limit_s: float) -> 
     with anyio.move_on_after(limit_s):
         while True:
             shown = await _states(wiring.cloud) or shown
-            doomed = (doomed | set(shown)) - {name for name, state in shown.items() if state in _GONE + _ENDING}
+            over = {name for name, state in shown.items() if state in _GONE + _ENDING}
+            doomed = (doomed | set(shown)) - over - set(spared)
             if not doomed:
                 break
             with contextlib.suppress(*_TROUBLE):
@@ -73,7 +77,7 @@ async def clean_up(wiring: Wiring, pauses: Pauses, *, deadline: float) -> tuple[
         now = anyio.current_time()
         with anyio.move_on_after(max(LAST_TRY_S, deadline - now)):
             try:
-                left = tuple(await wiring.cloud.clean_up())
+                left = tuple(await wiring.cloud.clean_up(kept_in(wiring.run)))
                 if left:
                     await _end_strangers(wiring)
             except _TROUBLE as error:
@@ -92,6 +96,11 @@ async def _end_strangers(wiring: Wiring) -> None:
         await wiring.cloud.terminate(strangers)
 
 
+def kept_in(run: Run) -> tuple[str, ...]:
+    """Return the EC2 ids of the machines that stay on purpose."""
+    return tuple(name for name in run.kept if run.instances[name].is_kept)
+
+
 def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:
     """Return the machines that EC2 has not been seen to end, and launches without an answer, as text for people.
 
@@ -99,7 +108,9 @@ def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:
         run: The run.
         shown: Newer words of EC2 for their states, by id.
     """
-    known = [_machine_text(run, name, shown.get(name, "")) for name in run.live if shown.get(name) not in _GONE]
+    kept = kept_in(run)
+    left = [name for name in run.live if name not in kept and shown.get(name) not in _GONE]
+    known = [_machine_text(run, name, shown.get(name, "")) for name in left]
     strangers = [
         f"instance {name}: {state}" for name, state in shown.items() if name not in run.instances and state not in _GONE
     ]
@@ -110,5 +121,5 @@ def machines_left(run: Run, shown: Mapping[str, str]) -> tuple[str, ...]:
 def _machine_text(run: Run, name: str, shown: str) -> str:
     record = run.instances[name]
     known = "pending" if record.state is InstanceState.REQUESTED else "running"
-    state = record.kept or shown or ("shutting-down" if record.ending else known)
+    state = record.protected or shown or ("shutting-down" if record.ending else known)
     return f"instance {record.label} ({record.id}, {record.pool}): {state}"

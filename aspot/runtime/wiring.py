@@ -18,7 +18,8 @@ from aspot.machine.events import Event, RunStopped
 from aspot.machine.model import JobSpec, Run, RunSpec
 from aspot.machine.news import News, Warned
 from aspot.machine.step import start_run
-from aspot.ports import Archive, Clock, Cloud, Journal, Lease, Remote
+from aspot.ports import Archive, Clock, Cloud, Journal, Lease, Remote, TakenOver
+from aspot.runtime.fence import FencedArchive, FencedCloud
 from aspot.runtime.hub import NewsHub
 from aspot.runtime.mailbox import Mailbox
 
@@ -59,11 +60,15 @@ class Wiring:
     run: Run = attrs.field(init=False)
     error: AspotError | None = attrs.field(init=False, default=None)
     user: str = attrs.field(init=False, default="")
+    taken: TakenOver | None = attrs.field(init=False, default=None)
+    give_way: Callable[[], None] = attrs.field(init=False, default=lambda: None)
     _warned: set[str] = attrs.field(init=False, factory=set)
     transfers: anyio.CapacityLimiter = attrs.field(init=False, factory=lambda: anyio.CapacityLimiter(TRANSFERS))
 
     def __attrs_post_init__(self) -> None:
         self.run = self.earlier or start_run(self.spec, self.clock.now())
+        self.cloud = FencedCloud(self.cloud, self.journal.check)
+        self.archive = FencedArchive(self.archive, self.journal.check)
 
     def post(self, event: Event) -> None:
         """Hand an event to the main loop."""
@@ -75,8 +80,17 @@ class Wiring:
             self.error = error
             self.post(RunStopped(at=self.now(), reason=error.message))
 
+    def resign(self, taken: TakenOver) -> None:
+        """Leave the run to the client that took it over, at once: whatever is under way here is cut. Once is enough."""
+        if self.taken is None:
+            self.taken = taken
+            self.give_way()
+
     def bug(self, error: Exception) -> None:
-        """Report an exception that nobody expected: the run is stopped in order."""
+        """Report an exception that nobody expected: the run is stopped in order. `TakenOver` ends it here instead."""
+        if (taken := _taken(error)) is not None:
+            self.resign(taken)
+            return
         logger.error("unexpected exception", exc_info=error, extra={"run": self.spec.id})
         first: BaseException = error
         while isinstance(first, BaseExceptionGroup):
@@ -126,3 +140,10 @@ class Wiring:
         if message not in self._warned:
             self._warned.add(message)
             self.warn(message)
+
+
+def _taken(error: BaseException) -> TakenOver | None:
+    """Return what says that the run was taken over, if that is what went wrong, alone or among others."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := _taken(one)) is not None), None)
+    return error if isinstance(error, TakenOver) else None

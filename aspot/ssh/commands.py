@@ -23,15 +23,18 @@ def command(*words: str | float) -> str:
     return 'exec /bin/sh "$HOME/.aspot/run" ' + " ".join(str(word) for word in words)
 
 
-def install_command(numbers: str) -> str:
-    """Return the command line that installs the runner from stdin, whole or not at all, and arms the machine.
+def install_command(words: str) -> str:
+    """Return the command line that sends the runner by stdin, whole or not at all, and has it arm the machine.
 
-    The input stays open for the one word that `arm` waits for.
+    It puts itself in its place there, unless the machine heeds another client by now. The input stays open for the one
+    word that `arm` waits for.
+
+    Args:
+        words: The runner's: who we are, `arm`, and its numbers.
     """
     steps = (
         f'umask 077; mkdir -p "$HOME/.aspot/.machine" && cd "$HOME/.aspot" && head -c {len(runner_text())} >.run.$$ '
-        f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && mv -f .run.$$ run '
-        f'&& cd && exec /bin/sh "$HOME/.aspot/run" arm {numbers}'
+        f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && cd && exec /bin/sh "$HOME/.aspot/.run.$$" {words}'
     )
     return f"exec /bin/sh -c {shlex.quote(steps)}"
 

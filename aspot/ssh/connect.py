@@ -6,14 +6,19 @@ May import: asyncssh, anyio, `aspot.ssh`.
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import anyio.to_thread
 import asyncssh
 
-from aspot.ports import HostKeyMismatch, Link, NobodyListens, NotReady, Remote, Target
+from aspot.files.carried import Carried
+from aspot.machine.client import Client
+from aspot.ports import HostKeyMismatch, NobodyListens, NotReady, Remote, Target
+from aspot.ssh.badge import Badge
 from aspot.ssh.cork import Cork
 from aspot.ssh.dial import dial
 from aspot.ssh.keys import TYPE, RunKeys
@@ -25,6 +30,8 @@ LOGIN_S = 10.0
 
 HANDSHAKES = 8
 """At once: 8 stall the loop for 13 ms, 64 for 285 ms (DESIGN 6, measured)."""
+
+SSH_PORT = 22
 
 KEEPALIVE_S, KEEPALIVES = 15, 4
 """A peer that is silent for a minute is gone; asyncssh sends none unless told."""
@@ -51,17 +58,28 @@ class SshRemote(Remote):
     Args:
         keys: The run's keys; pinned host keys are written there.
         run: The run's id: the folder on the instances.
+        client: Who drives the run from here.
         skip: Local folders that are never uploaded (the results folder).
+        carried: What jobs send that came from another computer; None: there are no such jobs.
     """
 
-    def __init__(self, keys: RunKeys, run: str, *, skip: tuple[Path, ...] = ()) -> None:
+    def __init__(
+        self,
+        keys: RunKeys,
+        run: str,
+        *,
+        client: Client,
+        skip: tuple[Path, ...] = (),
+        carried: Carried | None = None,
+    ) -> None:
         self._keys = keys
+        self._badge = Badge(client, keys.client)
         self._run = run
-        self._uploads = Uploads(skip=skip)
+        self._uploads = Uploads(skip=skip, carried=carried)
         self._handshakes = anyio.Semaphore(HANDSHAKES)
         self._links: set[SshLink] = set()
 
-    async def connect(self, target: Target) -> Link:
+    async def connect(self, target: Target) -> SshLink:
         """Connect, verified from the first byte; one try.
 
         Raises:
@@ -76,7 +94,15 @@ class SshRemote(Remote):
                 raise
             connection = await self._open(target, (candidate,))
             self._keys.pin(target.instance)
-        link = SshLink(connection, target, run=self._run, keys=self._keys, uploads=self._uploads, probe=self._probe)
+        link = SshLink(
+            connection,
+            target,
+            run=self._run,
+            keys=self._keys,
+            uploads=self._uploads,
+            probe=self._probe,
+            badge=self._badge,
+        )
         self._links.add(link)
         link.on_close = functools.partial(self._links.discard, link)
         return link
@@ -95,6 +121,22 @@ class SshRemote(Remote):
         """
         trusted = self._keys.trusted(target.instance)
         return await self._open(target, trusted, keepalive_interval=silence_s / KEEPALIVES)
+
+    async def way_in(self, target: Target) -> str:
+        """Return the `ssh` command that opens a machine, and write down the host key that it is to believe.
+
+        Raises:
+            ConfigError: If that cannot be written down.
+        """
+        write = self._keys.write_known_hosts
+        path = await anyio.to_thread.run_sync(write, target.instance, self._believed(target))
+        return ssh_command(target, key=self._keys.client_key_path, known_hosts=path)
+
+    def _believed(self, target: Target) -> list[str]:
+        """Return the lines of `known_hosts` for a machine: its key, and the one it said it will serve, if unseen."""
+        host = target.address if target.port == SSH_PORT else f"[{target.address}]:{target.port}"
+        keys = (self._keys.expected(target.instance), self._keys.candidate(target.instance))
+        return [f"{host} {key.export_public_key().decode().strip()}" for key in keys if key is not None]
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -167,6 +209,18 @@ class SshRemote(Remote):
                         )
         except (asyncssh.Error, OSError):
             return None
+
+
+def ssh_command(target: Target, *, key: Path, known_hosts: Path) -> str:
+    """Return the command that opens a machine from a shell, its host key checked strictly.
+
+    Keys that the user's agent or configuration hold are not offered: a server lets nobody try many.
+    """
+    hosts = f'"{known_hosts}"' if " " in str(known_hosts) else str(known_hosts)
+    options = [f"UserKnownHostsFile={hosts}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes"]
+    words = ["ssh", "-i", str(key), *(word for option in options for word in ("-o", option))]
+    words += [] if target.port == SSH_PORT else ["-p", str(target.port)]
+    return shlex.join([*words, f"{target.user}@{target.address}"])
 
 
 def _why(error: Exception) -> str:

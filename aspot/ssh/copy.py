@@ -23,7 +23,7 @@ from aspot.files.patterns import Pattern
 from aspot.files.scan import scan_everything
 from aspot.machine.model import Collected
 from aspot.ssh.collect import bring_files
-from aspot.ssh.exchange import PATIENCE_S, Exchange, exchange
+from aspot.ssh.exchange import PATIENCE_S, Exchange, exchange, plain
 from aspot.ssh.upload import PLACE_S, How, Load
 
 Progress = Callable[[int, int], None]
@@ -104,7 +104,7 @@ class Upload:
             self._parcel = await anyio.to_thread.run_sync(pack, scan, Hashes())
         load = Load(parcel=self._parcel, saved=None, how=How.FULL)
         line = _line("put", str(load.length), self.how, home_relative(self.dest) or ".")
-        async with exchange(connection, line) as there:
+        async with exchange(connection, line, refusal=plain) as there:
             await there.greeted()
             self.how = _one_of(await there.line(), ("into", "onto"))  # for another try, which may find it placed
             await _send(load, there, progress)
@@ -139,7 +139,7 @@ async def take(
         LinkDropped: If the connection broke.
     """
     wanted, _ = patterns.parse([source.pattern])
-    async with exchange(connection, _line("take")) as there:
+    async with exchange(connection, _line("take"), refusal=plain) as there:
         asked = f"{source.folder}\n{_roots(wanted, source)}\n\n"
         await there.send(asked.encode("utf-8", "surrogateescape"))
         there.patience_s = PLACE_S

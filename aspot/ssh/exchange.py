@@ -14,7 +14,7 @@ from typing import cast
 import anyio
 import asyncssh
 
-from aspot.ports import LinkDropped
+from aspot.ports import LinkDropped, TakenOver
 
 OPEN_S = 20.0
 """To open a channel and have the command started."""
@@ -32,8 +32,14 @@ GREETING = b"@aspot\n"
 """What the runner says first: a shell's start-up files may say something before it."""
 
 
+TAKEN_OVER = 119
+"""The runner's exit code for a command of a client that it heeds no more."""
+
 Diversion = Callable[[bytes, bool], None]
 """Takes a piece of output, and whether it is stderr's."""
+
+Refusal = Callable[[str], Exception]
+"""Returns what it means that the machine heeds us no more, from what it said."""
 
 
 class CommandRefused(Exception):
@@ -44,10 +50,16 @@ class CommandRefused(Exception):
         self.code = code
 
 
+def plain(said: str) -> Exception:
+    """Return what it means to whoever drives no run that a machine heeds somebody else: a refusal like any other."""
+    return CommandRefused(TAKEN_OVER, said)
+
+
 class Exchange(asyncssh.SSHClientSession[bytes]):
     """The client's side of one command; `patience_s` limits every wait, None for one that may be silent for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, refusal: Refusal) -> None:
+        self._refusal = refusal
         self._patience_s: float | None = PATIENCE_S
         self.error = bytearray()
         self._held = bytearray()
@@ -192,9 +204,9 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """Wait for the runner's greeting; what a start-up file said before it is dropped."""
         await self.read_until(GREETING)
 
-    async def line(self) -> str:
-        """Return the next line, without its end."""
-        return (await self.read_until(b"\n")).decode("utf-8", "replace").rstrip("\n")
+    async def line(self, *, most: int = 1 << 16) -> str:
+        """Return the next line, without its end; one longer than `most` bytes makes no sense."""
+        return (await self.read_until(b"\n", most=most)).decode("utf-8", "replace").rstrip("\n")
 
     async def ended(self) -> None:
         """Wait for the end; output that nobody asked for is dropped. Raises `LinkDropped`, `CommandRefused`."""
@@ -229,14 +241,15 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
 
     async def _refuse(self) -> None:
         code = await self._exit_code()
-        raise CommandRefused(code, bytes(self.error).decode("utf-8", "replace").strip()[-2000:])
+        said = bytes(self.error).decode("utf-8", "replace").strip()[-2000:]
+        raise self._refusal(said) if code == TAKEN_OVER else CommandRefused(code, said)
 
     def _divert(self, data: bytes, is_error: bool) -> None:
         """Pass output on; trouble of the receiver (a full disk here) ends the command and is kept for `finished`."""
         if self.trouble is None and self._diversion is not None:
             try:
                 self._diversion(data, is_error)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TakenOver) as error:
                 self.trouble = error
                 self._channel.close()
 
@@ -272,28 +285,35 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._news.set()
 
 
-async def begin(connection: asyncssh.SSHClientConnection, command: str) -> Exchange:
+async def begin(connection: asyncssh.SSHClientConnection, command: str, *, refusal: Refusal) -> Exchange:
     """Start a command.
+
+    Args:
+        connection: Where.
+        command: The command line.
+        refusal: Says what it means when the machine heeds us no more: awaiting the command then raises that.
 
     Raises:
         LinkDropped: If the channel cannot be opened.
     """
     try:
         with anyio.fail_after(OPEN_S):
-            _, there = await connection.create_session(Exchange, command, encoding=None)
+            _, there = await connection.create_session(lambda: Exchange(refusal), command, encoding=None)
     except (asyncssh.Error, OSError) as error:  # TimeoutError is an OSError
         raise LinkDropped(f"no channel: {error or type(error).__name__}") from error
     return cast("Exchange", there)
 
 
 @asynccontextmanager
-async def exchange(connection: asyncssh.SSHClientConnection, command: str) -> AsyncIterator[Exchange]:
+async def exchange(
+    connection: asyncssh.SSHClientConnection, command: str, *, refusal: Refusal
+) -> AsyncIterator[Exchange]:
     """Run a command for the length of the block. Leaving early closes the channel; the command may run on.
 
     Raises:
         LinkDropped: If the channel cannot be opened.
     """
-    there = await begin(connection, command)
+    there = await begin(connection, command, refusal=refusal)
     try:
         yield there
     finally:

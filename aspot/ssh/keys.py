@@ -6,6 +6,7 @@ May import: asyncssh. Everything lies in one folder (0700), every file is 0600 a
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -130,6 +131,26 @@ class RunKeys:
         """Accept the proposed key, and no other from now on, from the instance: it was seen to serve it."""
         self._path(instance, "next").replace(self._path(instance, "pub"))
         self._pinned[instance] = self._candidates.pop(instance)
+
+    def write_known_hosts(self, instance: str, lines: Sequence[str]) -> Path:
+        """Write down the host keys that a shell's `ssh` is to believe of an instance; return the file. Blocks.
+
+        Args:
+            instance: EC2 id.
+            lines: As `known_hosts` has them.
+
+        Raises:
+            ConfigError: If it cannot be written.
+        """
+        path = self._path(instance, "known_hosts")
+        fresh = path.with_suffix(f".{os.getpid()}")
+        try:
+            fresh.unlink(missing_ok=True)
+            _write_new(fresh, "".join(f"{line}\n" for line in lines).encode())
+            fresh.replace(path)
+        except OSError as error:
+            raise ConfigError(f"host keys cannot be written to {path}: {error.strerror}") from error
+        return path
 
     def _look_up(self, known: dict[str, asyncssh.SSHKey | None], instance: str, kind: str) -> asyncssh.SSHKey | None:
         """Return the key, read at the first question: a run's folder is one process's."""

@@ -15,7 +15,7 @@ import asyncssh
 import attrs
 
 from aspot.ssh.commands import answers
-from aspot.ssh.exchange import GREETING, exchange
+from aspot.ssh.exchange import GREETING, exchange, plain
 
 _LINE = re.compile(r"shell-(\d+) (\d+)")
 
@@ -55,7 +55,7 @@ async def look(connection: asyncssh.SSHClientConnection) -> Shells:
         LinkDropped: If the connection broke.
     """
     with answers():
-        async with exchange(connection, f"exec /bin/sh -c {shlex.quote(_LOOK)}") as there:
+        async with exchange(connection, f"exec /bin/sh -c {shlex.quote(_LOOK)}", refusal=plain) as there:
             there.end_input()
             await there.greeted()
             lines = (await there.rest()).splitlines()

@@ -6,6 +6,7 @@ May import: asyncssh, anyio, `aspot.files`, `aspot.ssh`.
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import asyncssh
 from aspot.files import patterns
 from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
+from aspot.machine.names import NAME
 from aspot.ports import (
     Armed,
     AttemptOrder,
@@ -31,6 +33,7 @@ from aspot.ports import (
     Target,
     Undeliverable,
 )
+from aspot.ssh.badge import Badge
 from aspot.ssh.collect import ask, bring_files, bring_logs
 from aspot.ssh.commands import answers, command, honest, install_command, runner_text
 from aspot.ssh.evacuate import Carrier, TooSlow, clean
@@ -52,6 +55,9 @@ NEVER_STARTED = "it was never started"
 
 CLOSE_S = 2.0
 
+MOST_LINE, MOST_ATTEMPTS, MOST_NUMBER = 1 << 20, 10_000, 1_000
+"""Of what a machine lists: characters a line, lines, and the number of an attempt. It is a machine's claim."""
+
 CHANNELS = 6
 """At once, beside the watch and the output: OpenSSH takes 10 sessions a connection (sshd_config, MaxSessions)."""
 
@@ -66,6 +72,7 @@ class SshLink(Link):
         keys: The run's keys.
         uploads: What the run uploads, and what its machines have.
         probe: Returns the host key that the machine serves now.
+        badge: Says to the machine who we are.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class SshLink(Link):
         keys: RunKeys,
         uploads: Uploads,
         probe: Probe,
+        badge: Badge,
     ) -> None:
         self.on_close: Callable[[], None] = lambda: None
         self._connection = connection
@@ -85,6 +93,7 @@ class SshLink(Link):
         self._keys = keys
         self._uploads = uploads
         self._probe = probe
+        self._badge = badge
         self._channels = anyio.Semaphore(CHANNELS)
         self._events: Exchange | None = None  # armed, and about to be watched
         self._ready: dict[tuple[str, int], Exchange] = {}  # delivered, waiting for the order
@@ -96,10 +105,9 @@ class SshLink(Link):
     async def arm(self, lease: Lease) -> Armed:
         """Install the runner, give the machine a host key of its own, arm the lease and check it. Re-entrant."""
         durations = (lease.term_s, lease.idle_s, lease.hold_s, lease.max_life_s)
+        words = (self._badge.word, "arm", *(str(hundredths(seconds)) for seconds in durations))
         said: dict[str, str] = {}
-        there = await begin(
-            self._connection, install_command(" ".join(str(hundredths(seconds)) for seconds in durations))
-        )
+        there = await self._begin(install_command(" ".join(words)))
         with answers():
             await there.send(runner_text())
             await there.greeted()
@@ -126,7 +134,7 @@ class SshLink(Link):
         """
         digest = hashlib.sha256(script.encode("utf-8", "surrogateescape")).hexdigest()
         try:
-            async with self._command(command("setup", digest)) as there:
+            async with self._command(self._line("setup", digest)) as there:
                 there.patience_s = SETUP_S
                 await there.send(setup_text(script))
                 there.end_input()
@@ -140,16 +148,47 @@ class SshLink(Link):
             why = f"exit code {status.code}" if status else line
             raise Undeliverable(f"{why}; it said at last: {output[-1500:] or 'nothing'}")
 
+    async def lease(self) -> Lease | None:
+        """Return the lease that the machine was armed with; None if it was not. Asks nothing of the runner."""
+        line = "exec /bin/sh -c " + shlex.quote('echo @aspot; cat "$HOME/.aspot/.machine/lease" 2>/dev/null; echo')
+        with answers():
+            async with self._command(line) as there:
+                there.end_input()
+                await there.greeted()
+                numbers = (await there.line()).split()
+        if len(numbers) != 4 or not all(number.isdigit() and len(number) < 12 for number in numbers):
+            return None
+        term_s, idle_s, hold_s, life_s = (int(number) / 100 for number in numbers)
+        return Lease(term_s=term_s, idle_s=idle_s, hold_s=hold_s, max_life_s=life_s)
+
+    async def attempts(self) -> list[tuple[str, int, str]]:
+        """Return each attempt of the run that was started here: its job, its number, and the note beside it."""
+        found: list[tuple[str, int, str]] = []
+        with answers():
+            async with self._command(self._line("list", self._run)) as there:
+                there.end_input()
+                await there.greeted()
+                while (line := await there.line(most=MOST_LINE)) != "end" and len(found) < MOST_ATTEMPTS:
+                    job, _, rest = line.partition(" ")
+                    number, _, note = rest.partition(" ")
+                    if NAME.fullmatch(job) and number.isdigit() and 0 < int(number[:9]) <= MOST_NUMBER:
+                        found.append((job, int(number), note))
+        return found
+
     async def renew(self) -> None:
         """Renew the lease."""
         await self._say("lease")
+
+    async def keep(self, seconds: float) -> None:
+        """Have the machine end itself after so many seconds, and not before, whoever is there then. May be repeated."""
+        await self._say("keep", hundredths(seconds))
 
     async def watch(self) -> AsyncIterator[RunnerFact]:
         """Yield what the machine says by itself, facts of before this connection too."""
         there, self._events = self._events, None
         with answers():
             if there is None:
-                there = await begin(self._connection, command("watch"))
+                there = await self._begin(self._line("watch"))
                 await there.greeted()
             there.patience_s = None
             try:
@@ -185,8 +224,8 @@ class SshLink(Link):
             Undeliverable: If they cannot be read here or taken there.
         """
         delivery = Delivery(
-            connection=self._connection,
-            command=command("deliver", self._run, order.spec.name, order.attempt),
+            begin=self._begin,
+            command=self._line("deliver", self._run, order.spec.name, order.attempt),
             instance=self._target.instance,
             label=self._target.label,
             uploads=self._uploads,
@@ -205,7 +244,7 @@ class SshLink(Link):
         text = order_text(order, self._run)
         there = self._ready.pop(_key(order), None)
         is_fresh = there is None
-        there = there or await begin(self._connection, command("start", self._run, order.spec.name, order.attempt))
+        there = there or await self._begin(self._line("start", self._run, order.spec.name, order.attempt))
         try:
             there.patience_s = ANSWER_S
             await there.send(text)
@@ -252,7 +291,7 @@ class SshLink(Link):
                 there.close()
                 there = None
             if there is None:
-                there = await begin(self._connection, command("follow", self._run, job, attempt, *sink.offsets()))
+                there = await self._begin(self._line("follow", self._run, job, attempt, *sink.offsets()))
             there.patience_s = None
             there.divert(Following(sink))
             try:
@@ -270,7 +309,7 @@ class SshLink(Link):
         """
         wanted, bad = patterns.parse(spec.download)
         out, err = sink.offsets()
-        line = command("collect", self._run, spec.name, attempt, "result", out, err)
+        line = self._line("collect", self._run, spec.name, attempt, "result", out, err)
         with honest(self._target.label):
             async with self._command(line) as there:
                 await ask(there, wanted)
@@ -287,7 +326,7 @@ class SshLink(Link):
         """
         wanted, _ = patterns.parse(spec.checkpoint)
         with honest(self._target.label):
-            async with self._command(command("collect", self._run, spec.name, attempt, "checkpoint", 0, 0)) as there:
+            async with self._command(self._line("collect", self._run, spec.name, attempt, "checkpoint", 0, 0)) as there:
                 await ask(there, wanted)
                 brought = await bring_files(there, wanted, into)
         return len(brought.files), brought.size
@@ -301,7 +340,7 @@ class SshLink(Link):
         wanted, _ = patterns.parse(spec.evacuate)
         carrier = Carrier(wanted, into, haul)
         try:
-            while await self._carried(carrier, command("evacuate", self._run, spec.name, attempt)):
+            while await self._carried(carrier, self._line("evacuate", self._run, spec.name, attempt)):
                 continue
         finally:
             clean(into)
@@ -318,15 +357,21 @@ class SshLink(Link):
 
     # --- how ----------------------------------------------------------------------------------------------------------
 
+    def _line(self, *words: str | float) -> str:
+        return command(self._badge.word, *words)
+
+    async def _begin(self, line: str) -> Exchange:
+        return await begin(self._connection, line, refusal=self._badge.refusal)
+
     @asynccontextmanager
     async def _command(self, line: str) -> AsyncIterator[Exchange]:
-        async with self._channels, exchange(self._connection, line) as there:
+        async with self._channels, exchange(self._connection, line, refusal=self._badge.refusal) as there:
             yield there
 
     async def _say(self, *words: str | float, more_s: float = 0.0) -> str:
         """Return the first line of the runner's answer to a command that takes no input."""
         with answers():
-            async with self._command(command(*words)) as there:
+            async with self._command(self._line(*words)) as there:
                 there.patience_s = ANSWER_S + more_s
                 there.end_input()
                 await there.greeted()

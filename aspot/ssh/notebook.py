@@ -14,7 +14,7 @@ from importlib import resources
 import asyncssh
 import attrs
 
-from aspot.ssh.exchange import exchange
+from aspot.ssh.exchange import exchange, plain
 
 _RUNNING = re.compile(r"running (\d{1,5}) ([A-Za-z0-9_-]{1,128})")
 
@@ -46,7 +46,7 @@ async def look(connection: asyncssh.SSHClientConnection) -> Server:
         LinkDropped: If the connection broke.
         CommandRefused: If it could not be asked.
     """
-    async with exchange(connection, _line("look")) as there:
+    async with exchange(connection, _line("look"), refusal=plain) as there:
         there.end_input()
         await there.greeted()
         state, program, log = await there.line(), await there.line(), await there.rest()
@@ -62,7 +62,7 @@ async def install(connection: asyncssh.SSHClientConnection, say: Callable[[bytes
         LinkDropped: If the connection broke.
         CommandRefused: If it failed.
     """
-    async with exchange(connection, _line("install")) as there:
+    async with exchange(connection, _line("install"), refusal=plain) as there:
         there.end_input()
         await there.greeted()
         there.patience_s = None
@@ -83,7 +83,7 @@ async def start(connection: asyncssh.SSHClientConnection, command: str, *, port:
         LinkDropped: If the connection broke.
         CommandRefused: If it could not be started.
     """
-    async with exchange(connection, _line("start", str(port))) as there:
+    async with exchange(connection, _line("start", str(port)), refusal=plain) as there:
         await there.send(f"{token}\n{command}\n".encode())
         there.end_input()
         await there.greeted()
@@ -97,7 +97,7 @@ async def stop(connection: asyncssh.SSHClientConnection) -> bool:
         LinkDropped: If the connection broke.
         CommandRefused: If it could not be asked.
     """
-    async with exchange(connection, _line("stop")) as there:
+    async with exchange(connection, _line("stop"), refusal=plain) as there:
         there.end_input()
         await there.greeted()
         return await there.line() == "stopped"

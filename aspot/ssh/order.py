@@ -18,6 +18,7 @@ from aspot.ports import (
     RunnerRebalance,
     Undeliverable,
 )
+from aspot.ssh.noted import note_of
 
 GRACE_S = 10.0
 """Between TERM and KILL when a script's own timeout has run out."""
@@ -77,6 +78,7 @@ def order_text(order: AttemptOrder, run: str) -> bytes:
         f"timeout={hundredths(spec.timeout_s) if spec.timeout_s is not None else 0}",
         f"grace={hundredths(GRACE_S)}",
         f"hook={_quote(spec.on_notice)}",
+        f"spec={_quote(note_of(spec))}",
         *_checkpoint(spec),
         "job_env() {",
         *_checkpoint_export(spec),

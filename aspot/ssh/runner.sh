@@ -1,8 +1,9 @@
 #!/bin/sh
 # aspot's runner: owns the attempts on this machine, so that no connection does. POSIX sh (dash, bash, busybox ash).
 # Layout: $HOME/.aspot/{run,events,notice,.machine/} and one folder an attempt, $HOME/.aspot/RUN/JOB/aN/
-#   {work/,stdout,stderr,status,pid,lock/,ready,released}. Words on the command line are safe names and numbers only;
+#   {work/,stdout,stderr,status,pid,lock/,ready,released,spec}. Words on the command line are safe names and numbers only;
 #   everything else comes on stdin. Replies begin after a line "@aspot", so that a noisy .bashrc does no harm.
+#   A first word "@EPOCH..." says which client speaks: one of a lower epoch than the machine was armed by changes nothing.
 # Rules: a special builtin (":", ".") never gets a redirection that may fail, for dash would exit;
 #   a group is signalled as `kill -TERM -PG`, the only form that all three shells take.
 set -uf
@@ -58,6 +59,19 @@ valid() { # valid FOLDER: it has a whole status (STATUS)
   IFS= read -r STATUS 2>/dev/null <"$1/status" || return 1
   case $STATUS in 'v1 '*' ok') return 0 ;; esac
   return 1; }
+
+heeded() { # whoever speaks still drives the run: no client of a higher epoch has armed this machine; takes no process
+  set +f
+  set -- "$M"/@*
+  set -f
+  newest=
+  for c; do
+    e=${c##*/@}
+    [ "${e%%.*}" -le "$EPOCH" ] 2>/dev/null || [ ! -f "$c" ] || newest=${c##*/}
+  done
+  [ -z "$newest" ]; }
+
+fence() { heeded || die 119 "taken over by $newest"; }
 
 say() { printf '%s\n' "$1" 2>/dev/null >>"$A/events"; }
 
@@ -149,6 +163,7 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   attempt "$1" "$2" "$3"
   set_id=$4 how=$5 base=$6 sets=$A/$1/.sets
   is_name "$set_id" && is_name "$base" || die 120 "bad name"
+  fence
   [ ! -d "$D/lock" ] || { reply started; exit 0; }
   case $how in
     known) [ -d "$sets/$set_id/t" ] || { reply need; exit 0; } ;;
@@ -159,7 +174,7 @@ cmd_deliver() { # RUN JOB N SET full|known|delta BASE LENGTH
   [ ! -e "$D/work" ] || rm -rf "$D/work" "$D/ready"
   mkdir -p "$D/work/out" "$sets/$set_id" "$new/t" "$new/c" && cd "$new" || die 125 "no room"
   [ "$how" != delta ] || copy "$sets/$base/t/." t/ || die 125 "no room"
-  [ "$7" = 0 ] || receive "$7"
+  [ "$7" = 0 ] || { receive "$7"; fence; } # it may have slept half-way, and another have started it since
   [ "$how" = known ] || keep_set
   copy "$sets/$set_id/t/." "$D/work/" || die 125 "no room"
   is_empty c || copy c/. "$D/work/" || die 125 "no room"
@@ -186,6 +201,7 @@ keep_set() { # later attempts here need not be sent what this one was
 
 cmd_start() { # RUN JOB N; stdin: the order, which ends with a line "#whole". Only one start ever starts anything
   attempt "$1" "$2" "$3"
+  fence
   begin && follow 0 0 "@aspot${LF}started"; }
 
 begin() { # start what is ready in D; the order comes on stdin
@@ -194,6 +210,7 @@ begin() { # start what is ready in D; the order comes on stdin
   order=.order.$$
   cat >$order && [ "$(tail -n 1 $order)" = '#whole' ] || { rm -f $order; die 122 "the order was cut short"; }
   mkdir lock 2>/dev/null || { rm -f $order; begun; return; }
+  heeded || { rmdir lock; rm -f $order; fence; } # the client may have slept since it delivered
   printf '%65536s' '' 2>/dev/null >.reserve && true >>stdout && true >>stderr || { rm -f .reserve $order; rmdir lock; die 125 "no room"; }
   mv $order env
   launch
@@ -243,6 +260,7 @@ epitaph() {
 cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start that comes later does nothing
   attempt "$1" "$2" "$3"
   is_name "$4" || die 120 "bad name"
+  fence
   valid "$D" && { reply stopped; exit 0; }
   mkdir -p "$D"
   because "$4"
@@ -258,8 +276,21 @@ cmd_stop() { # RUN JOB N WHY GRACE: returns when nothing of it runs; a start tha
   while alive "$D/pid" && ! valid "$D" && [ $i -lt 100 ]; do nap 10; i=$((i + 1)); done
   reply stopped; }
 
+cmd_list() { # RUN: each attempt of it that was started here, a line "JOB N SPEC"; then "end"
+  is_name "$1" && cd "$A" || die 120 "bad name"
+  reply listing
+  folders
+  for d in $FOLDERS; do
+    case $d in "$1"/*) [ -d "$d/lock" ] || continue ;; *) continue ;; esac
+    spec= job=${d#*/}
+    IFS= read -r spec 2>/dev/null <"$d/spec"
+    printf '%s %s %s\n' "${job%%/*}" "${d##*/a}" "$spec"
+  done
+  echo end; }
+
 cmd_release() { # RUN JOB N: its results are home
   attempt "$1" "$2" "$3"
+  fence
   [ ! -d "$D" ] || put "$D/released" yes
   reply released; }
 
@@ -268,12 +299,13 @@ cmd_release() { # RUN JOB N: its results are home
 cmd__super() { # FOLDER COOKIE JOB N
   D=$1 COOKIE=$2 JOB=$3 N=$4
   cd "$D" && [ -f env ] || exit 124
-  hook='' timeout=0 grace=1000 checkpoint='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
+  hook='' timeout=0 grace=1000 checkpoint='' spec='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
   trap : HUP
   trap 'because term; signal_all TERM' TERM
   trap on_notice USR1
   . ./env # sets what is above, job_env, and the job's words as "$@"
   rm -f env
+  [ -z "$spec" ] || printf '%s\n' "$spec" 2>/dev/null >spec # what it is, for a client that has lost its journal
   [ "$whole" = yes ] && me pid || exit 124
   [ -z "$checkpoint" ] || mkdir -p "$checkpoint"
   run_job "$@"
@@ -458,7 +490,7 @@ rest() { # FILE OFFSET LENGTH: "start length" and the bytes; what is short waits
   [ "$at" != "$3" ] || return 0
   printf '%s\n' "$SAID"
   SAID=
-  tail -c +$((at + 1)) "$D/$1" | head -c $(($3 - at)); }
+  { tail -c +$((at + 1)) "$D/$1"; head -c $(($3 - at)) /dev/zero; } 2>/dev/null | head -c $(($3 - at)); } # never less
 
 list() { # everything below the roots: one record each, ended by an empty one
   if [ $# = 0 ]; then
@@ -495,10 +527,11 @@ snapshot() { # copy the roots and go there; a copy during which nothing changed 
 look() { find "$@" -exec stat -c '%s %y %z %i %n' {} + 2>/dev/null | cksum; }
 
 cmd_watch() { # what this machine says by itself, from the beginning on
+  fence
   reply watching
   watch; }
 
-watch() { # one watcher at a time: one whose connection is gone may not know it yet
+watch() { # one watcher at a time: one whose connection is gone, or whose client was taken over, may not know it yet
   ! alive "$M/watcher" || kill "$P" 2>/dev/null
   me "$M/watcher"
   exec tail -n +1 -f "$A/events" 2>/dev/null; }
@@ -507,6 +540,9 @@ watch() { # one watcher at a time: one whose connection is gone may not know it 
 
 cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; stdin: one word, once the key is written down; goes on as `watch`
   { [ -d "$M" ] || mkdir -p "$M"; } && true >>"$A/events" || die 125 "no room"
+  [ -z "$CLIENT" ] || { is_name "${CLIENT#@}" && true >"$M/$CLIENT"; } || die 125 "no room" # first: older ones end here
+  heeded || { drop_fresh; fence; }
+  case $0 in */.run.*) mv -f "$0" "$A/run" && SELF=$A/run || die 125 "no room" ;; esac
   [ -f "$M/known" ] || know_tools
   { [ -f "$M/born" ] && read -r _ b <"$M/born" && [ "$b" = "$BOOT" ]; } || birth
   note "$M/lease" "$1 $2 $3 $4" && cmd_lease >/dev/null || die 125 "no room"
@@ -517,9 +553,12 @@ cmd_arm() { # TERM IDLE HOLD LIFE, in hundredths; stdin: one word, once the key 
   IFS= read -r key 2>/dev/null <"$M/host.pub" || key=
   reply "boot=$BOOT${LF}off=$off${LF}watch=$watch${LF}key=$key${LF}end"
   IFS= read -r word || exit 0 # whoever asked is gone: what nobody has written down is not served
+  fence # it may have slept
   [ "$word" != serve ] || serve_host_key
   if [ -f "$M/host.pub" ]; then echo served; else echo kept; fi
   watch; }
+
+drop_fresh() { case $0 in */.run.*) rm -f "$0" ;; esac; } # the runner that came with the command
 
 know_tools() { # what differs between GNU and busybox, asked once
   find / -prune -printf '' 2>/dev/null && note "$M/gnu_find" yes
@@ -573,19 +612,34 @@ reload_sshd() {
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] && IFS= read -r pid 2>/dev/null </run/sshd.pid && as_root kill -HUP "$pid"; }
 
 cmd_lease() { # renew; the first time nobody reads it yet
+  fence
   uptime_cs
   if [ -f "$M/renewed" ]; then put "$M/renewed" "$UP $BOOT"; else note "$M/renewed" "$UP $BOOT"; fi || die 125 "no room"
   reply renewed; }
 
+cmd_keep() { # HUNDREDTHS: the machine stays for a look and ends itself then: no lease ends it before, none is renewed
+  fence
+  uptime_cs
+  put "$M/keep" "$((UP + $1)) $BOOT" || die 125 "no room"
+  if alive "$M/lease.pid"; then kill -USR1 "$P"; else detach lease _lease; fi # it may be asleep for half a minute
+  alive "$M/lease.pid" || die 123 "nobody is there to end the machine"
+  reply kept; }
+
 cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more
+  trap : USR1
   cd "$A" && me "$M/lease.pid"
   BUSY=0
   while :; do
     uptime_cs
     now=$UP
     { read -r term idle hold life <"$M/lease" && read -r born _ <"$M/born"; } || { nap 100; continue; }
-    if [ $now -ge $((born + life)) ]; then end_machine; else judge; fi
-    gap=$((term / 4)) left=$((born + life - now))
+    end=$((born + life)) is_kept=no
+    if read -r until b 2>/dev/null <"$M/keep" && [ "$b" = "$BOOT" ]; then
+      is_kept=yes
+      [ "$until" -ge $end ] || end=$until
+    fi
+    if [ $now -ge $end ]; then end_machine; elif [ $is_kept = no ]; then judge; fi
+    gap=$((term / 4)) left=$((end - now))
     [ $gap -le 3000 ] || gap=3000
     [ $left -ge $gap ] || gap=$left
     [ $gap -ge 20 ] || gap=20
@@ -625,6 +679,7 @@ end_machine() {
 
 cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it has ended: its status and last output
   is_name "$1" || die 120 "bad name"
+  fence
   JOB=setup N=1 D=$A/.setup/$1 COOKIE="ASPOT_COOKIE=$A/.setup/$1;"
   mkdir -p "$D/work" && put "$D/ready" yes || die 125 "no room"
   ! is_ec2 || await_boot
@@ -637,8 +692,8 @@ cmd_setup() { # DIGEST; stdin: an order. Once on this machine; returns when it h
   tail -c 2000 "$D/stderr"; }
 
 await_boot() { # cloud-init holds apt's lock and others until it is done; it may also never be
-  i=0
-  while [ -d /run/cloud-init ] && [ ! -e /var/lib/cloud/instance/boot-finished ] && [ $i -lt 120 ]; do
+  i=0 run=${ASPOT_CLOUD_INIT:-/run/cloud-init} done=${ASPOT_BOOT_FINISHED:-/var/lib/cloud/instance/boot-finished}
+  while [ -d "$run" ] && [ ! -e "$done" ] && [ $i -lt 120 ]; do
     nap 100
     i=$((i + 1))
   done; }
@@ -751,9 +806,11 @@ notice() { # BODY: {"action": ..., "time": ...}
 
 rebalance() { [ -f "$M/rebalance" ] || { put "$M/rebalance" "$BOOT"; say rebalance; }; }
 
+CLIENT='' EPOCH=0
+case $1 in @*) CLIENT=$1 EPOCH=${1#@} EPOCH=${EPOCH%%.*} && shift ;; esac
 cmd=$1
 shift
 case $cmd in
-  deliver | start | status | stop | release | follow | collect | evacuate | watch | arm | lease | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
+  deliver | start | status | stop | list | release | follow | collect | evacuate | watch | arm | lease | keep | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
   *) die 120 "no such command" ;;
 esac

@@ -6,19 +6,19 @@ May import: anyio, `aspot.files`, `aspot.ssh`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import anyio.to_thread
-import asyncssh
 import attrs
 
 from aspot.files import tar
+from aspot.files.carried import Carried
 from aspot.files.parcel import Hashes, Parcel, lone, pack
 from aspot.files.scan import Scan, scan_folder, scan_script, scan_uploads
 from aspot.machine.model import JobSpec
 from aspot.ports import AttemptOrder, Delivered, Undeliverable
-from aspot.ssh.exchange import CommandRefused, Exchange, begin
+from aspot.ssh.exchange import CommandRefused, Exchange
 
 INLINE = 1 << 20
 """Sets of up to so many bytes are read in the loop: a worker thread would cost more than it saves."""
@@ -44,9 +44,11 @@ class Uploads:
 
     Args:
         skip: Local folders that never travel.
+        carried: What jobs send that came from another computer; None: there are no such jobs.
     """
 
     skip: tuple[Path, ...] = ()
+    carried: Carried | None = None
     _hashes: Hashes = attrs.field(init=False, factory=Hashes)
     _there: dict[str, Parcel] = attrs.field(init=False, factory=dict)
 
@@ -78,6 +80,8 @@ class Uploads:
             self._there[instance] = parcel
 
     def _scan(self, spec: JobSpec) -> Scan:
+        if self.carried is not None and self.carried.knows(spec.name):
+            return self.carried.scan(spec.name)
         scan = scan_uploads(Path(spec.base), spec.upload, skip=self.skip)
         if spec.source:
             scan_script(scan, Path(spec.source), spec.remote_path)
@@ -157,14 +161,14 @@ class Delivery:
     """Brings one attempt's files to one machine.
 
     Args:
-        connection: The way there.
+        begin: Starts a command there.
         command: The runner's `deliver RUN JOB N`, as a command line.
         instance: EC2 id.
         label: What users call it.
         uploads: The run's.
     """
 
-    connection: asyncssh.SSHClientConnection
+    begin: Callable[[str], Awaitable[Exchange]]
     command: str
     instance: str
     label: str
@@ -201,7 +205,7 @@ class Delivery:
 
     async def _try(self, load: Load) -> tuple[str, Exchange | None]:
         """Return the answer, and the command if it waits for the order. `need`: try again with everything."""
-        there = await begin(self.connection, f"{self.command} {load.words}")
+        there = await self.begin(f"{self.command} {load.words}")
         try:
             if load.has_stream:
                 await _send(load, there)

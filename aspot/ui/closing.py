@@ -9,26 +9,28 @@ from pathlib import Path
 from aspot.machine.model import Run
 from aspot.machine.money import cost_per_hour, on_demand_cost
 from aspot.machine.quantities import price, short_duration
-from aspot.results import Results
-from aspot.ui.safe import one_line
+from aspot.results import Kept, Results
+from aspot.ui.safe import COMMAND_LIMIT, one_line
 
 _ORDER = ("succeeded", "failed", "timed_out", "cancelled", "lost", "budget")
 _WORDS = {"timed_out": "timed out", "budget": "not finished: budget spent"}
 _LEAST_REDONE_S = 0.5
+_LEAST_USD = 1e-9
 
 
-def closing_lines(run: Run, results: Results, left: Sequence[str]) -> tuple[str, ...]:
+def closing_lines(run: Run, results: Results, left: Sequence[str], kept: Sequence[Kept] = ()) -> tuple[str, ...]:
     """Return the closing lines: what came of the run, where its results are, and what is left.
 
     Args:
         run: The run, ended or given up.
         results: Its results; their `cost` is the whole run's.
         left: What is still there, as text for people; empty: it was checked that nothing is.
+        kept: Machines that stay for a look, on purpose.
     """
     lines = [", ".join(_summary(run, results))]
     if results:
         lines.append(f"Results: {one_line(_shown(results[0].dir.parent))}/")
-    return (*lines, *_left(run, left))
+    return (*lines, *_left(run, left, kept), *kept_lines(run.spec.name, kept))
 
 
 def _shown(folder: Path) -> str:
@@ -69,11 +71,28 @@ def _money(run: Run, results: Results) -> str:
     return price(results.cost) + (f" (on-demand {price(usual)})" if usual is not None else "")
 
 
-def _left(run: Run, left: Sequence[str]) -> Iterator[str]:
+def _left(run: Run, left: Sequence[str], kept: Sequence[Kept]) -> Iterator[str]:
     if not left:
-        yield "Nothing left (checked)."
+        yield "Nothing left (checked), but for what is kept on purpose." if kept else "Nothing left (checked)."
         return
-    hourly = cost_per_hour(run)
-    yield f"Left behind{f', {price(hourly)}/h' if hourly else ''}:"
+    hourly = cost_per_hour(run) - sum(item.price_per_hour for item in kept)
+    yield f"Left behind{f', {price(hourly)}/h' if hourly > _LEAST_USD else ''}:"
     yield from (f"  {one_line(item)}" for item in left)
     yield f"End it: aspot down {one_line(run.spec.name)}"
+
+
+def kept_lines(name: str, kept: Sequence[Kept]) -> Iterator[str]:
+    """Yield what a user has to know of machines that are kept for a look: how to get in, the price, when they end.
+
+    Args:
+        name: The fleet's name.
+        kept: The machines.
+    """
+    for item in kept:
+        ends = f"{item.until.astimezone():%Y-%m-%d %H:%M:%S}"
+        cost = f"{price(item.price_per_hour)}/h, at most {price(item.most)} more"
+        yield one_line(f"Kept for a look at {item.job}: {item.name}, {cost}; it ends itself at {ends}")
+        if item.ssh:
+            yield f"  {one_line(item.ssh, limit=COMMAND_LIMIT)}"
+    if kept:
+        yield f"End {'it' if len(kept) == 1 else 'them'} sooner: aspot down {one_line(name)}"

@@ -12,7 +12,9 @@ from aspot.machine.news import (
     FilesSent,
     FleetDetached,
     FleetFinished,
+    FleetTakenOver,
     InstanceEnded,
+    InstanceKept,
     InstanceLaunched,
     InstanceReady,
     JobEnded,
@@ -22,16 +24,16 @@ from aspot.machine.news import (
     News,
     NoticeReceived,
 )
-from aspot.ui.safe import log_line, one_line
+from aspot.ui.safe import COMMAND_LIMIT, log_line, one_line
 
 _NAMED = 3
-_SILENT = (InstanceReady, FilesSent, FilesReceived, FleetDetached)
+_SILENT = (InstanceReady, FilesSent, FilesReceived, FleetDetached, FleetTakenOver)
 
 
 def sentence(news: News) -> str:
     """Return one safe line for people."""
     words = news.message or " ".join(filter(None, (news.job, news.instance, news.name.replace("_", " "))))
-    return one_line(words)
+    return one_line(words, limit=COMMAND_LIMIT if isinstance(news, InstanceKept) else 500)
 
 
 def log_text(news: LogLine) -> str:

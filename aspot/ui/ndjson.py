@@ -12,7 +12,7 @@ import attrs
 
 from aspot.errors import AspotError
 from aspot.machine.news import FleetFinished, JobEnded, News
-from aspot.results import Result
+from aspot.results import Kept, Result
 from aspot.ui.pump import GetRun, Out
 
 
@@ -24,7 +24,7 @@ def to_line(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
-    return value.to_json() if isinstance(value, Result) else str(value)
+    return value.to_json() if isinstance(value, Result | Kept) else str(value)
 
 
 def news_object(news: News) -> dict[str, Any]:
@@ -32,15 +32,24 @@ def news_object(news: News) -> dict[str, Any]:
     return {"event": news.name, **attrs.asdict(news, recurse=False)}
 
 
-def finished_object(name: str, results: Iterable[Result], left: Sequence[str]) -> dict[str, Any]:
+def finished_object(
+    name: str, results: Iterable[Result], left: Sequence[str], kept: Sequence[Kept] = ()
+) -> dict[str, Any]:
     """Return the last object of `run --json` (API.md, "For scripts").
 
     Args:
         name: The fleet's name.
         results: In order of submission.
         left: What is still there, as text; empty: nothing.
+        kept: Machines of failed jobs that stay for a look, on purpose.
     """
-    return {"event": "finished", "run": name, "results": [result.to_json() for result in results], "left": list(left)}
+    return {
+        "event": "finished",
+        "run": name,
+        "results": [result.to_json() for result in results],
+        "left": list(left),
+        "kept": [item.to_json() for item in kept],
+    }
 
 
 def error_object(error: AspotError) -> dict[str, Any]:
@@ -68,7 +77,8 @@ class NdjsonView:
             await self._take(item)
         if self._finish is not None:
             found = [self._results[name] for name in get_run().jobs if name in self._results]
-            await self._out.line(to_line(finished_object(self._finish.fleet, found, self._finish.left)))
+            last = finished_object(self._finish.fleet, found, self._finish.left, self._finish.kept)
+            await self._out.line(to_line(last))
 
     async def _take(self, news: News) -> None:
         if isinstance(news, FleetFinished):

@@ -13,6 +13,9 @@ _SUSPECT = re.compile(r"[^ -~\n\t]")
 _PICTURES = 0x2400  # U+2400..U+241F show the C0 characters 0x00..0x1F; U+2421 shows DEL
 _DELETE = 0x7F
 
+COMMAND_LIMIT = 4000
+"""Most characters of a line that is to be copied word for word."""
+
 
 def safe(text: str | bytes) -> str:
     r"""Return the text with everything that could steer a terminal, or hide, in a visible form.

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from aspot.machine.model import JobStatus, Run, RunPhase
-from aspot.machine.money import cost_now, cost_per_hour
+from aspot.machine.money import cost_now, cost_per_hour, instance_rate
 from aspot.machine.quantities import clock, price, short_duration
 from aspot.ui.figures import about, at_moment, left_s
 from aspot.ui.layout import fit, line, shrink, widths
@@ -108,7 +108,7 @@ def _counts(run: Run) -> Iterator[str]:
 
 def _outlook(run: Run) -> Iterator[str]:
     left = left_s(run)
-    alive = len(run.live)
+    alive = len(run.live) - len(run.kept)
     if run.phase is RunPhase.STOPPING:
         yield "stopping"
     elif run.jobs and alive and all(job.status.is_final for job in run.jobs.values()):
@@ -149,8 +149,8 @@ def hidden_words(hidden: Sequence[JobLine]) -> Iterator[str]:
 
 
 def notes(run: Run) -> list[str]:
-    """Return what a user should know of the whole run just now: waiting for capacity, a quota, a budget, a stop."""
-    found = [*_capacity_note(run), *_quota_note(run)]
+    """Return what a user should know of the whole run just now: capacity, quota, budget, a stop, what is kept."""
+    found = [*_capacity_note(run), *_quota_note(run), *_kept_note(run)]
     if run.budget_reached:
         found.append("Budget reached: nothing more is launched, what runs is brought home.")
     if run.stop_reason and run.phase is RunPhase.STOPPING:
@@ -166,6 +166,14 @@ def _capacity_note(run: Run) -> Iterator[str]:
         longest = short_duration(run.spec.capacity_timeout_s)
         where = f"{refusal.pool}: " if refusal.pool is not None else ""
         yield f"Waiting for capacity for {waited} (at most {longest}); {where}{refusal.code}"
+
+
+def _kept_note(run: Run) -> Iterator[str]:
+    for name in run.kept:
+        instance = run.instances[name]
+        if instance.keep is not None and instance.keep.until > run.now:
+            rest, rate = about((instance.keep.until - run.now).total_seconds()), instance_rate(run, instance)
+            yield f"Kept for a look at {instance.keep.job}: {instance.label}, for {rest} more, {price(rate)}/h"
 
 
 def _quota_note(run: Run) -> Iterator[str]:

@@ -265,3 +265,20 @@ async def test_no_file_is_lost_to_another(tmp_path_factory, names):
     own = {name: text for name, text in found.items() if name not in ("stdout", "stderr", "result.json")}
     assert sorted(text.decode() for text in own.values()) == sorted(names | {"stdout"})
     assert len({name.casefold() for name in found}) == len(found)
+
+
+async def test_what_another_client_published_meanwhile_is_not_moved(archive, monkeypatch):
+    """This process fell asleep after it had seen no result yet, and another one has taken the run over since."""
+    bring_home(archive)
+    build = accept.Acceptance._built
+
+    def build_after_the_other(self):
+        monkeypatch.undo()
+        self.carry_out()
+        return build(self)
+
+    monkeypatch.setattr(accept.Acceptance, "_built", build_after_the_other)
+    with pytest.raises(AspotError):
+        await archive.accept("train", 1, result())
+    assert (archive.layout.root / "train/out/m.json").read_text() == "{}"
+    assert await archive.accept("train", 1, result()) == archive.layout.root / "train"

@@ -177,6 +177,9 @@ def well_stocked(stub):
     stub.says("DescribeInstances", {"Reservations": []})
     stub.says("DescribeSpotInstanceRequests", {"SpotInstanceRequests": []})
     stub.says("TerminateInstances", {"TerminatingInstances": []})
+    stub.says("ListQueues", {})
+    stub.says("GetQueueUrl", Refused("AWS.SimpleQueueService.NonExistentQueue"))
+    stub.says("DescribeRule", Refused("ResourceNotFoundException"))
 
 
 def _types(asked):

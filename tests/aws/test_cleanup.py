@@ -6,7 +6,7 @@ import pytest
 
 from aspot.aws.account import Account
 from aspot.errors import CloudError
-from aspot.ports import CloudUnavailable
+from aspot.ports import CloudUnavailable, CredentialsExpired
 
 
 @pytest.fixture
@@ -173,6 +173,36 @@ async def test_interfaces_are_not_where_the_runs_own_group_is_gone(ready, stub):
     assert "network-interface" not in stub.asked("DescribeTags")[0]["Filters"][2]["Values"]
 
 
+async def test_what_a_kept_instance_needs_stays_and_is_not_left(ready, stub):
+    mine, other = {"Attachments": [{"InstanceId": "i-1"}]}, {"Attachments": [{"InstanceId": "i-2"}]}
+    on_mine = {"Attachment": {"InstanceId": "i-1"}}
+    volumes = [{"VolumeId": "vol-1", "State": "in-use", **mine}, {"VolumeId": "vol-2", "State": "in-use", **other}]
+    interfaces = [{"NetworkInterfaceId": "eni-1", **on_mine}, {"NetworkInterfaceId": "eni-2"}]
+    kinds = {"vol-1": "volume", "vol-2": "volume", "eni-1": "network-interface", "eni-2": "network-interface"}
+    stub.says("DescribeTags", bears(*kinds.items(), ("sg-1", "security-group")))
+    stub.says("DescribeVolumes", {"Volumes": volumes})
+    stub.says("DescribeNetworkInterfaces", {"NetworkInterfaces": interfaces})
+    stub.says("DescribeInstances", alive("i-1", "i-2"))
+    left = await ready.clean_up({"i-1"})
+    assert left == ["network interface eni-2", "volume vol-2", "instance i-2 (running)"]
+    assert stub.asked("DeleteLaunchTemplate")
+    assert not stub.asked("DeleteSecurityGroup")
+    stub.says("DescribeTags", bears())
+    stub.says("DescribeInstances", {"Reservations": []})
+    assert await ready.clean_up() == []
+    assert stub.asked("DeleteSecurityGroup") == [{"GroupId": "sg-1"}]
+
+
+async def test_kept_instance_is_marked(ready, stub):
+    stub.says("CreateTags", {})
+    await ready.mark_kept("i-1", datetime.fromtimestamp(1795000000.2, UTC))
+    mark = {"Key": "aspot:kept", "Value": "1795000001"}
+    assert stub.asked("CreateTags") == [{"Resources": ["i-1"], "Tags": [mark]}]
+    stub.says("CreateTags", stub.refused("UnauthorizedOperation"))
+    with pytest.raises(CredentialsExpired):
+        await ready.mark_kept("i-1", datetime.fromtimestamp(1795000000, UTC))
+
+
 async def test_cleaning_up_before_prepare_does_nothing(cloud, stub):
     assert await cloud.clean_up() == []
     assert not stub.calls
@@ -223,11 +253,14 @@ async def test_instances_of_an_owner(account, stub):
     assert names == ["tag-key", "tag:aspot:owner"]
 
 
-@pytest.mark.parametrize("text", ["soon", "1e99", "", "nan"])
+@pytest.mark.parametrize("text", ["soon", "1e99", "", "nan", "253402300799"])
 async def test_tags_are_not_trusted(account, stub, text):
-    stub.says("DescribeInstances", {"Reservations": [{"Instances": [tagged(**{"aspot:expires": text})]}]})
+    stub.says(
+        "DescribeInstances", {"Reservations": [{"Instances": [tagged(**{"aspot:expires": text, "aspot:kept": text})]}]}
+    )
     (found,) = await account.instances()
     assert found.expires is None
+    assert found.kept is None
 
 
 async def test_run_of_another_process_is_removed(account, stub):

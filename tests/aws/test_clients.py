@@ -1,5 +1,9 @@
 """Finding region and credentials, repeating calls, and saying what is wrong with the configuration."""
 
+import asyncio
+import ssl
+import subprocess
+
 import anyio
 import pytest
 
@@ -165,3 +169,35 @@ async def test_together_raises_the_failure_itself():
 
     with pytest.raises(ConfigError):
         await together(wait, lambda: together(fail, wait))
+
+
+@pytest.fixture
+async def intercepted(tmp_path):
+    """A TLS endpoint whose certificate is signed by nobody that this computer trusts; returns its URL and that."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = f"req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {cert} -days 2 -subj /CN=localhost"
+    words += " -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", str(cert)
+
+
+async def test_an_intercepted_connection_is_refused_and_said(stub, intercepted, monkeypatch, make_plan):
+    """A proxy that opens TLS shows a certificate of its own: no request, no credentials go there."""
+    url, cert = intercepted
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    cloud = await Ec2Cloud.open(None)
+    with pytest.raises(CloudError, match="cannot be reached") as caught:
+        await cloud.prepare(make_plan())
+    await cloud.aclose()
+    assert "certificate" in caught.value.message.lower()
+    assert "AWS_CA_BUNDLE" in caught.value.fix
+    monkeypatch.setenv("AWS_CA_BUNDLE", cert)  # the fix: that authority is trusted, and the next trouble another
+    aws = await Aws.open(None)
+    with pytest.raises(Trouble) as further:
+        await aws.once("ec2:DescribeInstances")
+    await aws.aclose()
+    assert further.value.cause is Cause.LOST

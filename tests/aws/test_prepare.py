@@ -74,7 +74,7 @@ async def test_firewall_takes_the_place_of_the_callers_address(cloud, stub, make
     await cloud.prepare(make_plan(firewall=(("tcp", 22, "203.0.113.0/24"), ("tcp", 8888, "2001:db8::/64"))))
     first, second = stub.asked("AuthorizeSecurityGroupIngress")[0]["IpPermissions"]
     assert first["IpRanges"][0]["CidrIp"] == "203.0.113.0/24"
-    assert (second["FromPort"], second["Ipv6Ranges"]) == (8888, [{"CidrIpv6": "2001:db8::/64"}])
+    assert (second["FromPort"], second["Ipv6Ranges"]) == (8888, [{"CidrIpv6": "2001:db8::/64", "Description": "aspot"}])
 
 
 async def test_own_security_group_is_used_and_its_vpc(cloud, stub, make_plan):

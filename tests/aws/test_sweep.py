@@ -110,15 +110,63 @@ async def test_a_thousand_machines_are_ended_in_ten_calls(account, stub, ec2):
     assert len(stub.calls) <= 10, stub.counts()
 
 
-async def test_a_thousand_machines_are_listed_in_seven_calls(account, stub, ec2):
+async def test_a_thousand_machines_are_listed_in_eight_calls(account, stub, ec2):
     ec2.add(*(machine(f"i-{number}") for number in range(1000)))
     stub.calls.clear()
     found = judge(await account.remains())
     prices = await account.spot_prices(["c7i.large"])
-    assert len(stub.calls) <= 7, stub.counts()
+    assert len(stub.calls) <= 8, stub.counts()
     assert len(found) == 1002
     assert all(thing.pool in prices for thing in found if thing.kind is Kind.INSTANCE)
-    assert not [name for name in stub.counts() if not name.startswith("Describe")]
+    assert not [name for name in stub.counts() if not name.startswith(("Describe", "List"))]
+
+
+def queues(stub, names):
+    """Let there be these queues, with these tags."""
+    url = "http://sqs/123456789012/{}".format
+    stub.says("ListQueues", {"QueueUrls": [url(name) for name in names]})
+    stub.says("ListQueueTags", lambda asked: {"Tags": names[asked["QueueUrl"].rpartition("/")[2]]})
+    stub.says("GetQueueUrl", lambda asked: {"QueueUrl": url(asked["QueueName"])})
+    for action in ("RemoveTargets", "DeleteRule", "DeleteQueue"):
+        stub.says(action, {})
+    return url
+
+
+async def test_an_event_queue_goes_with_its_rule(account, stub, ec2):
+    own, strange = f"aspot-{RUN}", "aspot-like"
+    url = queues(stub, {own: TAGS, strange: TAGS, "aspot-else": {"team": "x"}})
+    (found,) = [thing for thing in judge(await account.remains()) if thing.kind is Kind.CHANNEL]
+    assert (found.id, found.kind.words) == (own, "event queue")
+    stub.calls.clear()
+    assert await swept(account) == []
+    assert stub.asked("ListQueues") == [{"QueueNamePrefix": "aspot-", "MaxResults": 1000}]
+    assert stub.asked("RemoveTargets") == [{"Rule": own, "Ids": ["aspot"]}]
+    assert stub.asked("DeleteRule") == [{"Name": own}]
+    assert stub.asked("DeleteQueue") == [{"QueueUrl": url(own)}]
+
+
+async def test_an_event_queue_whose_rule_stays_stays_too_and_is_said(account, stub, ec2):
+    queues(stub, {f"aspot-{RUN}": TAGS})
+    stub.says("DeleteRule", stub.refused("AccessDeniedException"))
+    assert await swept(account) == [f"rule aspot-{RUN} (AccessDeniedException) of study"]
+    assert stub.asked("DeleteQueue") == []
+
+
+async def test_a_queue_that_is_gone_when_its_tags_are_read_is_none(account, stub, ec2):
+    queues(stub, {f"aspot-{RUN}": TAGS})
+    stub.says("ListQueueTags", stub.refused("AWS.SimpleQueueService.NonExistentQueue"))
+    assert [thing for thing in await account.remains() if thing.kind is Kind.CHANNEL] == []
+
+
+async def test_who_may_not_list_queues_has_none(account, stub, ec2):
+    stub.says("ListQueues", stub.refused("AccessDenied", http=403))
+    assert await swept(account) == []
+
+
+async def test_queues_that_cannot_be_listed_are_an_error(account, stub, ec2):
+    stub.says("ListQueues", stub.refused("InvalidAddress"))
+    with pytest.raises(CloudError, match="sqs:ListQueues"):
+        await account.remains()
 
 
 async def test_only_what_is_provably_ours_is_touched(account, stub, ec2):
@@ -206,7 +254,7 @@ async def test_what_is_gone_meanwhile_is_no_trouble(account, stub, ec2):
 async def test_nothing_to_do_changes_nothing(account, stub, ec2):
     ec2.lists["SecurityGroups"] = ec2.lists["LaunchTemplates"] = []
     assert await swept(account) == []
-    assert not [name for name in stub.counts() if not name.startswith("Describe")]
+    assert not [name for name in stub.counts() if not name.startswith(("Describe", "List"))]
 
 
 async def test_what_goes_with_a_machine_is_not_asked_for(account, stub, ec2):

@@ -1,5 +1,7 @@
 """The command line, in process and as processes, against a real local cloud."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from fleet import fleet_of, machine
-from local_world import cloud, shared_cloud
+from local_world import cloud, left_here, shared_cloud
 from wires import wire
 
 __all__ = ["cloud", "fleet_of", "machine", "shared_cloud", "wire"]
@@ -39,3 +41,29 @@ def start(request):
         return started
 
     return call
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Go to another computer: nothing of the first one is there any more but the files that are carried along."""
+    homes = []
+
+    def go(*carried):
+        number = len(homes) + 1
+        here = tmp_path / f"there-{number}"
+        (here / "work").mkdir(parents=True)
+        taken = [shutil.copy(path, here / "work") for path in carried]
+        state = Path(os.environ["ASPOT_STATE_DIR"])
+        if state.exists():
+            state.rename(state.with_name(f"{state.name}-gone-{number}"))
+        old = Path.cwd()
+        monkeypatch.chdir(here / "work")
+        old.rename(old.with_name(f"{old.name}-gone-{number}"))
+        monkeypatch.setenv("ASPOT_STATE_DIR", str(here / "state"))
+        monkeypatch.setenv("HOME", str(here))
+        homes.append(here / "state")
+        return taken
+
+    yield go
+    left = [item for home in homes[-1:] for item in left_here(home)]
+    assert not left, f"left in the state folder: {left}"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,12 @@ def test_a_client_killed_as_it_launches_launches_once(cloud, start, script, aspo
     run = start(Piped, "run", script, "-n", "dawn", "-q")
     until(lambda: cloud.calls().get("CreateFleet"), within_s=40)
     run.kill()
-    code, out, err = aspot("attach", "dawn", "--json")
+    cloud.fault("deny", action="CreateLaunchTemplate")
+    code, _, err = aspot("attach", "dawn")
+    assert code == 3
+    assert "CreateLaunchTemplate" in err
+    cloud.clear_faults()
+    code, out, err = aspot("attach", "dawn", "--json")  # what the machine needs was not deleted by the failed one
     assert code == 0, err
     last = json.loads(out.splitlines()[-1])
     assert (last["event"], last["left"]) == ("finished", [])
@@ -116,7 +122,8 @@ def test_a_second_client_is_told(cloud, start, script, aspot):
     run.says("started")
     code, _, err = aspot("attach", "mine")
     assert code == 2
-    assert "fleet mine is being driven by another process" in err
+    assert f"fleet mine is being driven by another process: process {run.pid} on {socket.gethostname()}, since" in err
+    assert "aspot attach mine --take-over" in err
     assert run.end() == 0
 
 

@@ -1,5 +1,6 @@
 """What each command prints and returns: `run`, `ls`, `status`, `logs`, `doctor`, `local`."""
 
+import csv
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ RESULT = {
 }  # fmt: skip
 INSTANCE = {
     "name", "instance_id", "state", "phase", "type", "zone", "address", "lifecycle", "run", "job", "cost_usd",
+    "kept_until",
 }  # fmt: skip
 
 
@@ -56,7 +58,7 @@ def test_run_as_json_line_by_line(aspot, scripts):
     assert {event["event"] for event in events} >= {"log_line", "instance_ended"}
     lines = [(event["job"], event["stream"], event["line"]) for event in events if event["event"] == "log_line"]
     assert set(lines) == {("ok", "stdout", "fine"), ("bad", "stderr", "oh no")}
-    assert set(finished) == {"event", "run", "results", "left"}
+    assert set(finished) == {"event", "run", "results", "left", "kept"}
     assert (finished["event"], finished["run"], finished["left"]) == ("finished", "lines", [])
     ok, bad = finished["results"]
     assert set(ok) == set(bad) == RESULT
@@ -175,6 +177,26 @@ def test_a_grid(aspot, cloud):
         f"train-lr{lr}-seed{seed}" for lr in ("0.1", "0.01") for seed in (1, 2)
     ]
     assert len({item["attempts"][0]["instance_id"] for item in finished["results"]}) <= 2
+
+
+def test_a_table_of_parameters_and_what_came_of_each(aspot, cloud):
+    script = write("measure.sh", 'echo "$@"; echo "{\\"loss\\": $2, \\"layers\\": [1, 2]}" >out/m.json\n')
+    write("points.csv", "lr,name\n0.1,a b\n1e-3,007\n")
+    words = ("--params", "points.csv", "--grid", "seed=1..2", "wide=yes", "--instances", "2", "--collect", "out/m.json")
+    code, out, _ = aspot("run", script, *words, "-n", "points", "--json")
+    assert code == 0
+    assert [Path(item["stdout"]).read_text() for item in json_lines(out)[-1]["results"]] == [
+        f"--lr {lr} --name {name} --seed {seed} --wide yes\n"
+        for lr, name in (("0.1", "a b"), ("1e-3", "007"))
+        for seed in (1, 2)
+    ]
+    table = list(csv.DictReader(Path("aspot-results/points/table.csv").read_text().splitlines()))
+    assert [(row["lr"], row["name"], row["seed"], row["loss"], row["layers"]) for row in table] == [
+        (lr, name, seed, f"{float(lr)}" if lr == "0.1" else "0.001", "[1, 2]")
+        for lr, name in (("0.1", "a b"), ("1e-3", "007"))
+        for seed in ("1", "2")
+    ]
+    assert {row["status"] for row in table} == {"succeeded"}
 
 
 def test_looking_at_a_run_from_another_process(aspot, cloud, start):

@@ -132,15 +132,17 @@ def test_a_shell_without_tmux_and_a_command_on_a_terminal(machine, screen):
 def test_leaving_and_coming_back_to_the_shell(machine, screen):
     screen.run(*ASPOT, "ssh", "box")
     arrive(screen)
-    screen.enter("mine=kept; clear")
-    screen.shows(lambda text: text.strip() == "there>")
+    screen.enter("mine=kept; clear; echo ready")
+    screen.shows("ready\nthere>")
     screen.key("Enter")
     screen.type("~.")
     screen.shows("left; the shell goes on there, and aspot ssh box_1 returns to it")
     screen.enter("clear")
     screen.run(*ASPOT, "ssh", "box_1")
     screen.shows("back in the shell that an earlier connection left")
-    screen.enter("clear; echo $mine; exit")
+    screen.enter("clear; echo mine is $mine")
+    screen.shows("mine is kept")
+    screen.enter("(exit 0); exit")
     ended(screen, 0)
 
 
@@ -148,8 +150,8 @@ def test_leaving_and_coming_back_to_the_shell(machine, screen):
 def test_a_dropped_connection_comes_back_to_the_same_shell(wire, screen):
     screen.run(*wire.aspot, "ssh", "box")
     arrive(screen)
-    screen.enter("mine=kept; clear")
-    screen.shows(lambda text: text.strip() == "there>")
+    screen.enter("mine=kept; clear; echo ready")
+    screen.shows("ready\nthere>")
     wire.reset()
     screen.shows("connected again, to the same shell")
     screen.enter("clear; echo mine is $mine")
@@ -196,14 +198,17 @@ def test_ctrl_c_while_connecting_again_gives_up(wire, screen):
 def test_two_terminals_have_two_shells(machine, screen, tmp_path):
     screen.run(*ASPOT, "ssh", "box")
     arrive(screen)
-    screen.enter("mine=first; clear")
+    screen.enter("mine=first; clear; echo ready")
+    screen.shows("ready\nthere>")
     other = Screen(tmp_path / "other")
     other.run(*ASPOT, "ssh", "box")
     arrive(other)
     other.enter('clear; echo "<$mine>"; exit 2')
     ended(other, 2)
     other.close()
-    screen.enter("clear; echo $mine; exit 3")
+    screen.enter("clear; echo mine is $mine")
+    screen.shows("mine is first")
+    screen.enter("exit 3")
     ended(screen, 3)
 
 

@@ -31,6 +31,9 @@ WRONG = [
     {"max_life": 0},
     {"existing": "append"},
     {"existing": None},
+    {"rebalance": "stay"},
+    {"on_demand_base": -1},
+    {"on_demand_base": True},
     {"results": ""},
     {"results": None},
     {"results": 3},
@@ -87,6 +90,12 @@ def test_everything_reaches_the_machine():
     assert (spec.limit, spec.budget_usd, spec.deadline_s, spec.max_life_s) == (8, 5.0, 5400, 7200)
     assert (spec.idle_s, spec.hold_s, spec.market, spec.max_price_usd, spec.disk_gb) == (0, 3600, "spot-first", 0.5, 20)
     assert options.profile.types == ("c7g.large",)
+    assert check(on_demand_base=2).run_spec("id", "n", "r").on_demand_base == 2
+    assert check(on_demand_base=0).run_spec("id", "n", "r").on_demand_base == 0
+    assert [check(rebalance=wish).run_spec("id", "n", "r").moves_when_advised for wish in ("save", "move")] == [
+        False,
+        True,
+    ]
 
 
 @given(st.integers(0, 3000), st.one_of(st.none(), st.integers(1, 1000)))

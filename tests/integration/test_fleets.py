@@ -10,7 +10,7 @@ import pytest
 from local_world import write
 
 import aspot
-from aspot import AspotError, ConfigError, Fleet, Job, JobsFailed
+from aspot import AspotError, ConfigError, Fleet, Job, JobsFailed, Profile
 
 LONG = "echo begun; sleep 120\n"
 
@@ -329,3 +329,16 @@ async def test_eight_at_once(cloud):
     calls = cloud.calls()
     assert calls["CreateFleet"] <= 2
     assert sum(calls.values()) <= 40
+
+
+async def test_a_share_on_demand_and_the_rest_where_capacity_is_deepest(cloud):
+    write("one.sh", "echo fine\n")
+    results = await Fleet.run_many(
+        ["one.sh"] * 3,
+        "mixed",
+        profile=Profile(allocation="capacity-optimized"),
+        on_demand_base=1,
+        show=False,
+    )
+    assert results.ok
+    assert sorted(item["lifecycle"] for item in machines(cloud, "mixed")) == ["on-demand", "spot", "spot"]

@@ -37,6 +37,14 @@ async def interrupt_at(fleet, cloud, line, *, notice_s, job=None):
             return
 
 
+async def advise_at(fleet, cloud, line):
+    """Recommend to leave the machine of the job that has just printed a line."""
+    async for news in fleet.events():
+        if getattr(news, "line", None) == line:
+            cloud.rebalance(next(item.id for item in fleet.instances.values() if item.job == news.job))
+            return
+
+
 async def test_each_way_to_end(cloud):
     """One that succeeds, one that fails, one that takes too long, one whose path has spaces and an umlaut."""
     write("good.sh", 'echo fine; echo "to stderr" >&2; echo result > out/r.txt\n')
@@ -94,6 +102,21 @@ async def test_interrupted_with_notice_goes_on_from_its_checkpoint(cloud):
     assert lines[-1] == "step 40"
     assert "step 1" not in lines, "the second attempt started over"
     assert (result.dir / "attempts/a1/stdout").read_text().startswith("step 1\n")
+
+
+async def test_advised_to_leave_a_job_moves_by_policy(cloud):
+    write("steps.sh", STEPS.replace("sleep 0.1", "sleep 0.3"))
+    async with Fleet("advised", instances=1, rebalance="move", show=False) as fleet:
+        handle = fleet.submit(Job("steps.sh", checkpoint=["ckpt"]))
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: advise_at(fleet, cloud, "step 5"))
+            result = await handle
+            group.cancel_scope.cancel()
+    assert [item.outcome for item in result.attempts] == ["interrupted", "succeeded"]
+    assert (result.dir / "out/log").read_text() == WHOLE
+    first, second = result.attempts
+    assert (first.type, first.zone) != (second.type, second.zone)
+    assert "step 1" not in result.stdout.splitlines(), "the second attempt started over"
 
 
 async def test_interrupted_without_notice_starts_over(cloud):

@@ -11,17 +11,20 @@ import subprocess
 import sys
 import textwrap
 import threading
+from datetime import timedelta
 
 import anyio
 import pytest
 
 from aspot.errors import AspotError, ConfigError
-from aspot.journal import database
+from aspot.journal import database, epochs
 from aspot.journal import runs as listing
 from aspot.journal.folders import RunFolder
 from aspot.journal.sqlite import SqliteJournal
 from aspot.machine.events import JobsCancelled, JobsSubmitted, SubmissionClosed, Ticked
 from aspot.machine.model import JobSpec
+from aspot.ports import TakenOver
+from aspot.results import Kept
 from tests.journal.conftest import AT, RUN
 
 pytestmark = pytest.mark.anyio
@@ -67,6 +70,25 @@ async def test_keys_go_when_nothing_is_left_that_they_open(journal, left):
     (journal.folder.keys / "id_ed25519").write_text("secret")
     await journal.finish(left)
     assert journal.folder.keys.exists() == bool(left)
+
+
+KEPT = Kept(
+    name="study_1", instance_id="i-0abc", job="train", until=AT, price_per_hour=0.03, most=0.01, address="198.51.100.7",
+    port=22, user="ec2-user", ssh="ssh ec2-user@198.51.100.7",
+)  # fmt: skip
+
+
+async def test_what_is_kept_is_written_down_and_the_keys_that_open_it_stay(journal):
+    (journal.folder.keys / "id_ed25519").write_text("secret")
+    await journal.finish([], [KEPT.to_json()])
+    found = listing.newest("study")
+    assert (found.left, found.kept) == ((), (KEPT,))
+    assert journal.folder.keys.exists()
+    assert found.kept_at(AT - timedelta(seconds=1)) == (KEPT,)
+    assert found.kept_at(AT) == ()
+    await journal.finish([])
+    assert listing.newest("study").kept == ()
+    assert not journal.folder.keys.exists()
 
 
 async def test_a_request_of_another_process_is_heard_once(journal):
@@ -283,3 +305,86 @@ async def test_a_cut_write_ahead_log_loses_whole_batches_only(journal, tmp_path)
         (copy.path / "journal.db-shm").unlink(missing_ok=True)
         with contextlib.suppress(AspotError):  # cut before the schema was there
             assert len(listing.load_events(copy)) % 3 == 0
+
+
+async def test_a_stale_writer_commits_nothing_any_more(journal):
+    await journal.append(ticks(1))
+    newer = await anyio.to_thread.run_sync(SqliteJournal.wrest, journal.folder)
+    with pytest.raises(TakenOver) as caught:
+        await journal.append(ticks(5))
+    assert caught.value.client == newer.client == listing.newest("study").driver
+    with pytest.raises(TakenOver):
+        await journal.finish([])
+    assert journal.folder.keys.exists()
+    await newer.append([Ticked(at=AT)])
+    await journal.aclose()
+    found = listing.newest("study")
+    assert (found.ended, found.is_live) == (None, True)
+    assert listing.load_events(journal.folder) == [*ticks(1), Ticked(at=AT)]
+    await newer.aclose()
+    assert not listing.newest("study").is_live
+
+
+async def test_looking_who_drives_the_run(journal):
+    journal.check()
+    newer = SqliteJournal.wrest(journal.folder)
+    with pytest.raises(TakenOver, match=f"process {os.getpid()} on "):
+        journal.check()
+    newer.check()
+    newer.folder.lock.unlink()  # the lock is a courtesy: what counts is in the journal
+    newer.check()
+    await newer.aclose()
+
+
+async def test_requests_are_for_who_drives_the_run_but_not_its_own_to_leave(journal):
+    listing.ask(journal.folder, f"leave {epochs.this_process().word}")
+    listing.ask(journal.folder, "stop")
+    newer = SqliteJournal.wrest(journal.folder)
+    with pytest.raises(TakenOver):
+        await journal.requests()
+    assert await newer.requests() == ["stop"]
+    await newer.aclose()
+
+
+async def test_each_client_has_a_higher_epoch(journal):
+    known = [journal.client]
+    await journal.aclose()
+    for _ in range(3):
+        again = SqliteJournal.open(journal.folder)
+        known.append(again.client)
+        await again.aclose()
+    assert [client.epoch for client in known] == sorted({client.epoch for client in known})
+    assert {client.pid for client in known} == {os.getpid()}
+
+
+async def test_whoever_waited_for_a_lock_that_was_replaced_does_not_get_it(journal):
+    stale = os.open(journal.folder.lock, os.O_RDWR)
+    newer = SqliteJournal.wrest(journal.folder)
+    await journal.aclose()
+    assert not journal.folder.holds(stale)
+    os.close(stale)
+    with pytest.raises(AspotError, match="driven by another aspot"):
+        SqliteJournal.open(journal.folder)
+    await newer.aclose()
+    await SqliteJournal.open(journal.folder).aclose()
+    assert [path.name for path in journal.folder.path.glob("lock*")] == ["lock"]
+
+
+async def test_a_process_that_sleeps_in_the_middle_of_a_write_is_named(journal, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_S", 0.1)
+    journal._connection.execute("BEGIN IMMEDIATE")
+    with pytest.raises(AspotError, match="stopped in the middle of writing") as caught:
+        SqliteJournal.wrest(journal.folder)
+    assert caught.value.fix == f"kill -9 {os.getpid()}, then aspot attach study"
+    journal._connection.execute("ROLLBACK")
+    await journal.append(ticks(1))
+    assert [path.name for path in journal.folder.path.glob("lock*")] == ["lock"]
+
+
+async def test_a_run_of_an_older_aspot_can_be_taken_up(journal):
+    journal._connection.execute("DROP TABLE client")
+    await journal.aclose()
+    assert listing.newest("study").driver is None
+    again = SqliteJournal.open(journal.folder)
+    assert listing.newest("study").driver == again.client
+    await again.aclose()

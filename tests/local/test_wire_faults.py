@@ -1,5 +1,7 @@
 """Throttling and the faults that one asks for: AWS.md 1.6, 2; FAULTS.md A."""
 
+import socket
+
 import botocore.exceptions
 import pytest
 
@@ -111,6 +113,37 @@ def test_a_machine_that_never_boots_runs_for_ec2_all_the_same(aws, until):
     assert not machines[dead]["booted"]
     aws.ec2.terminate_instances(InstanceIds=[dead])
     aws.reach(dead, "terminated")
+
+
+def test_walls_let_in_whom_a_rule_names(aws, key_pair):
+    name, _ = key_pair
+    group = aws.ec2.create_security_group(GroupName="walled", Description="walled")["GroupId"]
+    machine = aws.booted(aws.launch(KeyName=name, SecurityGroupIds=[group])[0])
+
+    def is_let_in():
+        with socket.create_connection((machine["address"], machine["port"]), timeout=5) as made:
+            try:
+                return made.recv(8).startswith(b"SSH-2.0")
+            except ConnectionError:
+                return False
+
+    def rule(cidr, port=22):
+        aws.ec2.authorize_security_group_ingress(
+            GroupId=group, IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp=cidr
+        )
+
+    assert is_let_in()
+    aws.fault("walls")
+    assert not is_let_in()
+    rule("198.51.100.0/24")
+    rule("127.0.0.1/32", port=8888)
+    assert not is_let_in()
+    rule("127.0.0.0/8")
+    assert is_let_in()
+    aws.ec2.revoke_security_group_ingress(GroupId=group, IpProtocol="tcp", FromPort=22, ToPort=22, CidrIp="127.0.0.0/8")
+    assert not is_let_in()
+    aws.control.call("DELETE", "faults")
+    assert is_let_in()
 
 
 def test_unknown_faults_are_refused(aws):

@@ -50,6 +50,7 @@ class Fate:
         acts += [self.evacuate] if world.evacuations else []
         acts += [self.collect] if world.collects else []
         acts += [self.publish] if world.accepts else []
+        acts += [self.confirm] if world.keeps else []
         acts += [self.end_ours] if world.ends else []
         acts += [self.gone] if world.told("ending") else []
         return acts
@@ -137,6 +138,9 @@ class Fate:
     def collect(self, how: int) -> None:
         self.world.collect(how, is_good=how % 4 > 0)
 
+    def confirm(self, how: int) -> None:
+        self.world.confirm(how, is_good=how % 4 > 0)
+
     def publish(self, how: int) -> None:
         self.world.publish(how)
 
@@ -176,5 +180,5 @@ class Fate:
     def time(self, how: int) -> None:
         self.world.wait(DELAYS_S[how % len(DELAYS_S)])
 
-    def halt(self, _how: int) -> None:
-        self.world.send(ev.RunStopped, reason="stopped by the user")
+    def halt(self, how: int) -> None:
+        self.world.send(ev.RunStopped, reason="stopped by the user", spares_kept=how % 2 == 0)

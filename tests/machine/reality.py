@@ -8,6 +8,7 @@ import attrs
 
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
+from aspot.machine.change import is_advised
 from aspot.machine.model import Checkpoint, Collected, EndReason, Evacuation, ExitStatus, LaunchSpec, StopWhy
 from aspot.machine.money import budget_left
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
@@ -51,6 +52,7 @@ class Reality(World):
         self.collects: list[ef.CollectResult] = []
         self.accepts: list[ef.AcceptResult] = []
         self.ends: list[str] = []
+        self.keeps: list[str] = []
         self.limit_seen = self.run.spec.limit
 
     def check(self, before, effects) -> None:
@@ -82,6 +84,7 @@ class Reality(World):
                 alive = [other for other, state in self.scripts.items() if other[0] == effect.job and state != "over"]
                 assert not alive, f"{alive} may still run while {key} starts"
                 assert not self.boxes[effect.instance].is_noticed
+                assert self.run.instances[effect.instance].keep is None
                 self.scripts[key], self.where[key] = "ordered", effect.instance
                 self.starts.append(key)
             case ef.StopAttempt():
@@ -95,6 +98,10 @@ class Reality(World):
                 self.collects.append(effect)
             case ef.AcceptResult():
                 self.accepts.append(effect)
+            case ef.Keep():
+                assert self.boxes[effect.instance].state != "gone"
+                assert not self.scripts_on(effect.instance)
+                self.keeps.append(effect.instance)
             case ef.Terminate():
                 self.boxes[effect.instance].is_ours_to_end = True
                 self.ends.append(effect.instance)
@@ -109,11 +116,22 @@ class Reality(World):
         )
         assert len(alive) + possible <= limit, (len(alive), possible, limit, spec)
 
+    def scripts_on(self, name: str) -> list[tuple[str, int]]:
+        return [key for key, state in self.scripts.items() if state != "over" and self.where[key] == name]
+
+    def confirm(self, index: int, *, is_good: bool) -> None:
+        """A machine says that it ends itself in time, or is never heard of."""
+        name = self.keeps.pop(index % len(self.keeps))
+        if is_good and self.boxes[name].state in ALIVE:
+            self.send(ev.MachineKept, instance=name, user="u", way="")
+
     def goes(self, box: Box) -> bool:
-        """Tell whether the machine is known to go away against our will."""
+        """Tell whether the machine is known to go away against our will, or is left by policy."""
         record = self.run.instances[box.id]
+        if self.run.spec.moves_when_advised and is_advised(record):
+            return True
         is_theirs = record.end_reason is not None and not record.terminate_asked
-        return record.notice is not None or is_theirs or bool(record.kept)
+        return record.notice is not None or is_theirs or bool(record.protected) or record.keep is not None
 
     def answer_launch(self, index: int, *, give: int, kind: RefusalKind | None, is_lost: bool) -> None:
         """AWS takes a request: gives so many, refuses the rest, and the answer arrives or not."""
@@ -294,6 +312,8 @@ class Reality(World):
             self.evacuate(0)
         while self.collects:
             self.collect(0, is_good=True)
+        while self.keeps:
+            self.confirm(0, is_good=True)
 
     def reclaim(self) -> None:
         """EC2 takes the machines that it announced to take."""
@@ -301,6 +321,8 @@ class Reality(World):
             record = self.run.instances[box.id]
             if record.notice is not None and self.now >= record.notice.deadline:
                 self.begin_end(box, EndReason.INTERRUPTED)
+            elif record.keep is not None and self.now >= record.keep.until:
+                self.begin_end(box, EndReason.ITSELF)
 
     def live_out(self, hours: float = 30.0) -> None:
         """Let the run end by itself once faults have stopped."""

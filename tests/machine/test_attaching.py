@@ -9,9 +9,9 @@ import pytest
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
 from aspot.machine.farewell import farewell, farewell_lines, is_settled
-from aspot.machine.model import AttemptState, JobStatus
+from aspot.machine.model import AttemptState, Collected, EndReason, ExitStatus, JobSpec, JobStatus, Outcome
 from aspot.machine.outstanding import outstanding
-from aspot.machine.pool import Refusal, RefusalKind
+from aspot.machine.pool import Market, Refusal, RefusalKind
 from tests.machine.world import PRICES, START, A, World, only, working
 
 
@@ -126,3 +126,70 @@ def test_leaving_delays_nothing_once_all_run_or_all_machines_are_busy() -> None:
     world.send(ev.RunStopped, reason="x")
     assert not is_settled(world.run)
     assert world.now >= START
+
+
+# --- a run whose journal is lost ---
+
+
+def rebuilt(attempt: int = 1, **job: object) -> tuple[World, str]:
+    """A run that is what a machine told of it: one job, its newest attempt there."""
+    world = World(is_rebuilt=True)
+    world.prepare()
+    world.send(ev.InstanceFound, instance="i-1", request="r9", pool=A, market=Market.SPOT)
+    world.send(ev.InstanceRan, instance="i-1", address="127.0.0.1", port=22, launched=world.now)
+    world.send(ev.InstanceReady, instance="i-1", boot_id="b")
+    spec = JobSpec(name="a", script="a", interruptions=attempt, **job)
+    world.send(ev.AttemptFound, instance="i-1", job=spec, attempt=attempt)
+    world.send(ev.SubmissionClosed)
+    return world, "i-1"
+
+
+def test_an_attempt_that_was_found_goes_on_and_counts_those_before_it() -> None:
+    world, name = rebuilt(3)
+    job = world.run.jobs["a"]
+    assert [item.outcome for item in job.attempts] == [Outcome.INTERRUPTED, Outcome.INTERRUPTED, None]
+    assert job.live is not None
+    assert job.live.state is AttemptState.RUNNING
+    assert outstanding(world.run)[1:] == (ef.FollowAttempt(instance=name, job="a", attempt=3),)
+    world.complete(name)
+    assert world.run.jobs["a"].verdict is JobStatus.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (
+            lambda world, name: world.send(ev.AttemptVanished, instance=name, job="a", attempt=1, reason="rebooted"),
+            "rebooted",
+        ),
+        (
+            lambda world, name: world.send(ev.InstanceEnded, instance=name, reason=EndReason.INTERRUPTED),
+            "interrupted once",
+        ),
+    ],
+)
+def test_what_was_found_cannot_start_again(end, said) -> None:
+    world, name = rebuilt()
+    end(world, name)
+    job = world.run.jobs["a"]
+    assert job.verdict is JobStatus.LOST
+    assert job.reason == f"{said}; it cannot start again, for its files are not known any more"
+    assert world.run.requests == {}
+
+
+def test_a_notice_launches_nothing_for_what_was_found() -> None:
+    world, name = rebuilt(2, checkpoint=("ckpt",))
+    effects = world.send(
+        ev.NoticeReceived, instance=name, deadline=world.now + timedelta(seconds=120), channel="runner"
+    )
+    assert only(ef.Launch, effects) == []
+    assert len(only(ef.SaveCheckpoint, effects)) == 1
+    assert world.run.requests == {}
+
+
+def test_what_an_earlier_client_cancelled_stays_cancelled() -> None:
+    world, name = rebuilt()
+    status = ExitStatus(code=143, why="cancel", ended=world.now, out=0, err=0, boot_id="b")
+    world.send(ev.AttemptExited, instance=name, job="a", attempt=1, exit=status)
+    world.send(ev.ResultCollected, instance=name, job="a", attempt=1, collected=Collected())
+    assert world.run.jobs["a"].verdict is JobStatus.CANCELLED

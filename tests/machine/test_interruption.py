@@ -9,7 +9,9 @@ import pytest
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
 from aspot.machine import news as nw
+from aspot.machine.checkpoints import MOVES
 from aspot.machine.model import AttemptState, EndReason, InstanceState, JobStatus, Outcome, RunPhase, StopWhy
+from aspot.machine.placement import INTERRUPTED_S
 from tests.machine.world import A, B, C, World, news, only, working
 
 CKPT = ("ckpt",)
@@ -78,6 +80,89 @@ def test_a_rebalanced_idle_machine_is_used_last() -> None:
     assert world.send(ev.RebalanceAdvised, instance=names[0]) == []
     (start,) = only(ef.StartAttempt, world.submit("c"))
     assert start.instance == names[1]
+
+
+MOVE = {"moves_when_advised": True}
+
+
+def advised(*names: str, options=MOVE, **job) -> tuple[World, tuple[str, ...], list[ef.Effect]]:
+    """Return a world whose first machine EC2 recommended to leave, and what followed from that."""
+    world, machines = working(*names, options=options, **job)
+    world.wait(40)
+    return world, machines, world.send(ev.RebalanceAdvised, instance=machines[0])
+
+
+def test_by_policy_an_advised_job_moves_to_another_pool_when_the_machine_there_is_ready() -> None:
+    world, (old,), effects = advised("a", options={**MOVE, "limit": 1}, checkpoint=CKPT)
+    (launch,) = only(ef.Launch, effects)
+    assert launch.spec.pools == (B, C)
+    world.saved(old, 1)
+    (new,) = world.answer(launched=[B])
+    (stop,) = only(ef.StopAttempt, world.boot(new))
+    assert (stop.instance, stop.why, stop.grace_s) == (old, StopWhy.INTERRUPT, 10.0)
+    assert only(ef.Terminate, world.wait(1)) == []  # the successor may overlap it, although the limit is 1
+    (last,) = only(ef.SaveCheckpoint, world.exited(old, 143, "interrupt"))
+    assert last.deadline is None
+    effects = world.saved(old, 2)
+    (start,) = only(ef.StartAttempt, effects)
+    assert (start.instance, start.attempt, start.checkpoint.serial) == (new, 2, 2)
+    assert [end.instance for end in only(ef.Terminate, effects)] == [old]
+    job = world.job("a")
+    assert (job.attempts[0].outcome, job.interruptions, job.moves) == (Outcome.INTERRUPTED, 0, 1)
+    assert job.attempts[0].ended_by == "moved: EC2 recommended to leave its machine"
+
+
+def test_a_job_that_ends_while_it_is_moved_has_succeeded() -> None:
+    world, (old,), _ = advised("a", checkpoint=CKPT)
+    world.saved(old, 1)
+    (new,) = world.answer(launched=[B])
+    world.boot(new)
+    effects = world.complete(old)
+    assert world.job("a").verdict is JobStatus.SUCCEEDED
+    assert world.job("a").moves == 0
+    assert {end.instance for end in only(ef.Terminate, effects)} >= {old}
+
+
+@pytest.mark.parametrize("job", [{}, {"checkpoint": CKPT, "on_notice": "./save"}])
+def test_a_job_that_would_lose_by_it_stays_on_an_advised_machine(job) -> None:
+    world, (old,), effects = advised("a", **job)
+    assert only(ef.Launch, effects) == []
+    assert only(ef.Launch, world.wait(600)) == []
+    assert world.state(old) is InstanceState.JOB
+
+
+def test_a_job_does_not_move_for_ever() -> None:
+    world, (machine,), _ = advised("a", checkpoint=CKPT)
+    for move in range(1, MOVES + 1):
+        world.wait(INTERRUPTED_S)
+        world.saved(machine, world.job("a").checkpoint_serial)
+        (new,) = world.answer()
+        world.boot(new)
+        world.exited(machine, 143, "interrupt")
+        world.saved(machine, world.job("a").checkpoint_serial)
+        assert world.job("a").moves == move
+        world.send(ev.InstanceEnded, instance=machine, reason=EndReason.OURS)
+        world.started(new)
+        effects = world.send(ev.RebalanceAdvised, instance=new)
+        machine = new
+    assert only(ef.Launch, effects) == []
+    world.saved(machine, world.job("a").checkpoint_serial)
+    world.notice(machine)
+    world.saved(machine, world.job("a").checkpoint_serial)
+    (new,) = world.answer()
+    world.boot(new)
+    world.exited(machine, 143, "interrupt")
+    world.saved(machine, world.job("a").checkpoint_serial)
+    assert (world.job("a").interruptions, world.job("a").moves) == (1, MOVES)  # a notice moves it all the same
+
+
+def test_by_policy_an_advised_machine_without_work_is_ended() -> None:
+    world, (first, second), _ = advised("a", "b")
+    effects = world.complete(first)
+    assert [end.instance for end in only(ef.Terminate, effects)] == [first]
+    world.complete(second)
+    assert world.state(second) is InstanceState.SSH_READY
+    assert [end.instance for end in only(ef.Terminate, world.send(ev.RebalanceAdvised, instance=second))] == [second]
 
 
 def test_the_attempt_works_on_until_the_successor_is_ready_and_then_moves() -> None:

@@ -93,6 +93,7 @@ def test_indexes_that_lie(world) -> None:
     broken(attrs.evolve(run, queued=()), "indexes", "queued")
     broken(attrs.evolve(run, live=()), "indexes", "live")
     broken(attrs.evolve(run, idle=("i-0001",)), "indexes", "idle")
+    broken(attrs.evolve(run, advised=("i-0001",)), "indexes", "advised")
     broken(attrs.evolve(run, counted=7), "indexes", "counted")
     broken(attrs.evolve(run, unfinished=0), "indexes", "unfinished")
 

@@ -202,6 +202,27 @@ def test_on_demand_asks_on_demand() -> None:
     assert world.run.instances[name].price_usd_per_hour == ON_DEMAND["c7i.large"]
 
 
+def test_a_base_is_bought_on_demand_and_the_rest_on_the_spot_market() -> None:
+    world = asking("a", "b", "c", on_demand_base=2)
+    first, second = (world.run.requests[name].spec for name in world.run.asked)
+    assert (first.market, first.count) == (Market.ON_DEMAND, 2)
+    assert (second.market, second.count) == (Market.SPOT, 1)
+    names = [*world.answer(first.id), *world.answer(second.id)]
+    world.boot(*names)
+    for name in names:
+        world.started(name)
+    world.send(ev.InstanceEnded, instance=names[0], reason=EndReason.SOMEONE)  # the base is filled up again
+    (again,) = (world.run.requests[name].spec for name in world.run.asked)
+    assert (again.market, again.count) == (Market.ON_DEMAND, 1)
+
+
+def test_without_room_on_demand_the_base_is_bought_on_the_spot_market() -> None:
+    world = asking("a", on_demand_base=1, pools=(A,))
+    world.answer(launched=[], refusals=[refusal(RefusalKind.NO_CAPACITY, A)])
+    (spec,) = (world.run.requests[name].spec for name in world.run.asked)
+    assert spec.market is Market.SPOT
+
+
 def test_spot_first_falls_back_to_on_demand_when_no_spot_pool_is_left() -> None:
     world = asking("a", market="spot-first", pools=(A, B))
     world.answer(launched=[], refusals=[refusal(RefusalKind.NO_CAPACITY, pool) for pool in (A, B)])

@@ -22,10 +22,11 @@ GROUP = attrs.evolve(
     MACHINE, kind=Kind.GROUP, id="sg-1", request="", title=f"aspot-{RUN}", state="", pool=None, launched=None
 )
 TEMPLATE = attrs.evolve(GROUP, kind=Kind.TEMPLATE, id="lt-1")
+CHANNEL = attrs.evolve(GROUP, kind=Kind.CHANNEL, id=f"aspot-{RUN}")
 INTERFACE = attrs.evolve(GROUP, kind=Kind.INTERFACE, id="eni-1", state="available")
 VOLUME = attrs.evolve(MACHINE, kind=Kind.VOLUME, id="vol-1", state="available", pool=None, launched=None)
 REQUEST = attrs.evolve(VOLUME, kind=Kind.REQUEST, id="sir-1", state="open", request="")
-OURS = [MACHINE, GROUP, TEMPLATE, INTERFACE, VOLUME, REQUEST]
+OURS = [MACHINE, GROUP, TEMPLATE, CHANNEL, INTERFACE, VOLUME, REQUEST]
 
 
 def terms(**changes):
@@ -123,6 +124,26 @@ def test_run_that_was_left_to_its_machines_is_spared_until_its_time_is_over():
     assert why(known=known, now=BEGAN + timedelta(hours=25)) == ""
 
 
+def test_run_with_a_kept_machine_is_spared_until_its_time_is_over():
+    kept = attrs.evolve(MACHINE, kept=NOW + timedelta(minutes=1))
+    known = {RUN: Standing.ENDED}
+    for more in ({}, {"names": ["study"]}, {"known": known}):
+        assert "for a look at a failed job; aspot down study ends it" in why(kept, GROUP, **more)
+    assert why(kept, GROUP, is_all=True) == ""
+    assert why(kept, GROUP, now=NOW + timedelta(minutes=2)) == ""
+    assert why(attrs.evolve(GROUP, kept=kept.kept)) == ""  # only machines are kept
+
+
+def test_a_journal_that_knows_of_a_kept_machine_is_as_good_as_the_tag():
+    assert "kept until" in why(MACHINE, kept={"i-1": NOW + timedelta(minutes=1)})
+    assert why(MACHINE, kept={"i-2": NOW + timedelta(minutes=1)}) == ""
+    assert why(attrs.evolve(MACHINE, kept=NOW + timedelta(minutes=1)), kept={"i-1": NOW}) != ""
+
+
+def test_kinds_in_words():
+    assert [kind.words for kind in (Kind.REQUEST, Kind.GROUP)] == ["spot request", "security group"]
+
+
 def test_the_last_of_several_times_counts_and_an_unreadable_one_is_to_come():
     known = {RUN: Standing.OPEN}
     later = attrs.evolve(GROUP, expires=BEGAN + timedelta(hours=48))
@@ -185,3 +206,11 @@ def test_findings_of_two_regions_are_one():
 @pytest.mark.parametrize("text", ["", "x" * 26, "r-7f3a", "80000000000000000000000000", f"{RUN[:-1]}u"])
 def test_malformed_run_ids(text):
     assert run_began(text) is None
+
+
+def test_kinds_are_said_as_people_say_them():
+    assert [kind.words for kind in (Kind.REQUEST, Kind.CHANNEL, Kind.GROUP)] == [
+        "spot request",
+        "event queue",
+        "security group",
+    ]

@@ -163,7 +163,7 @@ def test_a_machine_that_ec2_will_not_end_is_kept_and_does_not_count() -> None:
     world.submit("b")
     effects = world.send(ev.TerminateFailed, instance=name, reason="termination protection")
     assert len(only(ef.Launch, effects)) == 1
-    assert world.run.instances[name].kept == "termination protection"
+    assert world.run.instances[name].protected == "termination protection"
     world.send(ev.RunStopped, reason="ctrl-c")
     world.answer("r2", launched=[])
     for job in "ab":

@@ -20,6 +20,7 @@ from tests.machine.world import POOLS, PRICES
 NUMBER = st.integers(0, 9999)
 MARKETS = ("spot", "spot-first", "on-demand")
 BUDGETS = (None, None, None, 0.02, 0.1, 0.5)
+KEEPS_S = (None, 300.0, 1800.0, 1e6)
 MOST_USD = (None, None, 0.045)
 
 
@@ -32,6 +33,9 @@ def world_of(number: int) -> Reality:
         budget_usd=BUDGETS[number // 36 % 6],
         max_price_usd=MOST_USD[number // 216 % 3],
         deadline_s=7200.0 if number // 648 % 4 == 0 else None,
+        on_demand_base=number // 5184 % 2,
+        moves_when_advised=number // 2592 % 2 == 1,
+        keep_failed_s=KEEPS_S[number // 2592 % 4],
     )
 
 
@@ -48,7 +52,8 @@ def end_well(world: Reality) -> None:
     world.live_out()
     assert is_over(world.run)
     assert all(job.status.is_final for job in world.run.jobs.values())
-    assert all(box.state == "gone" for box in world.boxes.values() if box.is_told), world.boxes
+    stay = {name for name in world.run.live if world.run.instances[name].is_kept}
+    assert all(box.state == "gone" or box.id in stay for box in world.boxes.values() if box.is_told), world.boxes
     assert outstanding(world.run) == ()
     check_replay(world)
     assert cost_now(world.run) >= 0

@@ -11,9 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -49,9 +50,9 @@ class Answer:
 
 
 class Machine:
-    """A machine that runs the runner in one shell."""
+    """A machine that runs the runner in one shell; `within` is the start of a command line that everything runs by."""
 
-    def __init__(self, folder: Path, shell: str) -> None:
+    def __init__(self, folder: Path, shell: str, within: Sequence[str] = ()) -> None:
         self.folder, self.shell = folder, shell
         self.home = folder / "ho me"
         self.bin = folder / "bin"
@@ -85,7 +86,7 @@ class Machine:
         self._answers: dict[int, Answer] = {}
         self._arrived = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-I", str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*within, sys.executable, "-I", str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -128,6 +129,19 @@ class Machine:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         return number
+
+    def begin_held(self, *words: object) -> tuple[int, BinaryIO]:
+        """Begin a command whose input the test writes when it likes; return its number and where to write."""
+        pipe = self.folder / f"pipe{next(self._numbers)}"
+        os.mkfifo(pipe)
+        held = os.fdopen(os.open(pipe, os.O_RDWR), "wb")
+        number = next(self._numbers)
+        argv = ["/bin/sh", "-c", 'from=$1; shift; exec "$@" <"$from"', "sh", str(pipe)]
+        argv += [*SHELLS[self.shell].split(), str(self.runner), *map(str, words)]
+        request = {"id": number, "argv": argv, "env": self.env, "cwd": str(self.home), "stdin": ""}
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return number, held
 
     def wait(self, number: int, *, within_s: float = 30.0) -> Answer:
         with self._arrived:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 from tests.runner.conftest import RUN, until
 
@@ -20,8 +21,7 @@ def arm(machine, *, term=LONG, idle=LONG, hold=LONG, life=LONG, env=None):
 
 def pid_of(machine, name):
     path = machine.home / ".aspot/.machine" / name
-    until(path.exists)
-    return int(path.read_text().split()[0])
+    return int(until(lambda: path.exists() and path.read_text().split())[0])  # it is written in place: empty at first
 
 
 def test_a_machine_nobody_cares_for_ends_itself(machine):
@@ -149,3 +149,78 @@ def test_a_key_that_nobody_wrote_down_is_not_served(machine):
     assert f"key={served.read_text()}" in gone.said  # it is the key that was made then
     assert f"key={served.read_text()}" in said
     assert "\nend\nserved\n" in said
+
+
+def test_a_kept_machine_ends_itself_at_its_time_and_no_lease_ends_it_before(machine):
+    arm(machine, term=20, idle=1, hold=1)
+    began = time.monotonic()
+    assert machine.run("keep", 300).said == "kept\n"
+    until(machine.off.exists)
+    assert 2.9 < time.monotonic() - began < 8
+
+
+def test_keeping_wakes_a_lease_keeper_that_sleeps(machine):
+    arm(machine)  # it looks every 30 s
+    pid = pid_of(machine, "lease.pid")
+    until(lambda: "sleep" in commands_below(pid))
+    began = time.monotonic()
+    assert machine.run("keep", 50).said == "kept\n"
+    until(machine.off.exists, within_s=10)
+    assert time.monotonic() - began < 10
+    assert pid_of(machine, "lease.pid") == pid
+
+
+def commands_below(pid):
+    """Return the names of a process's children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [Path(f"/proc/{child}/comm").read_text().strip() for child in children]
+
+
+def is_dead(pid):
+    """Tell whether a process has ended, though perhaps nobody reaps it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_keeping_again_changes_the_time(machine):
+    arm(machine)
+    machine.run("keep", 100)
+    machine.run("keep", LONG)
+    deadline = time.monotonic() + 2
+    while time.monotonic() < deadline:
+        assert not machine.off.exists()
+        time.sleep(0.1)
+    machine.run("keep", 1)
+    until(machine.off.exists)
+
+
+def test_max_life_ends_a_kept_machine_too(machine):
+    arm(machine, life=150)
+    machine.run("keep", LONG)
+    until(machine.off.exists)
+
+
+def test_arming_a_kept_machine_again_leaves_its_end(machine):
+    arm(machine)
+    machine.run("keep", 200)
+    machine.begin("arm", LONG, LONG, LONG, LONG)
+    until(machine.off.exists)
+
+
+def test_a_kept_machine_whose_lease_keeper_was_killed_gets_another(machine):
+    arm(machine)
+    pid = pid_of(machine, "lease.pid")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: is_dead(pid))
+    assert machine.run("keep", 50).said == "kept\n"
+    until(machine.off.exists)
+
+
+def test_what_was_kept_in_an_earlier_boot_does_not_count(machine):
+    arm(machine, term=40, idle=20)
+    machine.run("keep", LONG)
+    kept = machine.home / ".aspot/.machine/keep"
+    kept.write_text(kept.read_text().split()[0] + " another-boot\n")
+    until(machine.off.exists)

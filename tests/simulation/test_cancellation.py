@@ -1,6 +1,7 @@
 """Cancel the caller at every stage of a run: machines end, nothing of ours stays; a second cancel leaves at once."""
 
 import asyncio
+import contextlib
 
 import anyio
 import pytest
@@ -52,6 +53,58 @@ def test_a_cancelled_caller_leaves_nothing_behind(part: int):
         world = simulate(story, seed=turn)
         assert world.host.left == ()
         assert world.host.error is None
+
+
+# --- the sweep: one and the same run, cancelled in each of its turns (FAULTS C3) ---
+
+
+WARNED_S = 40.0
+
+
+async def busy_run(world: World) -> None:
+    """Two jobs; the machine of one is taken with a notice, so that it goes on elsewhere from its checkpoint."""
+
+    world.loop.call_later(WARNED_S, lambda: world.running("a").warn(20.0))
+    await world.run(world.add("a", Script(work_s=60.0, checkpoint_s=5.0)), world.add("b", WORK))
+
+
+async def swept(world: World, turn: int, *, is_twice: bool) -> None:
+    """Cancel the busy run's caller in a turn; at once again, if it is to leave at once."""
+    caller = asyncio.get_running_loop().create_task(busy_run(world))
+    while world.loop.turns < turn and not caller.done():
+        await anyio.sleep(0)
+    if caller.cancel() and is_twice:
+        world.oracle.is_left = True
+        await anyio.sleep(0.3)
+        caller.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await caller
+
+
+PARTS = 8
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("is_twice", [False, True], ids=["once", "twice"])
+def test_cancelled_in_every_turn_of_one_run(part: int, is_twice: bool):
+    undisturbed = simulate(busy_run)
+    last = undisturbed.loop.turns
+    assert len(undisturbed.host.run.jobs["a"].attempts) == 2
+
+    async def story(world: World) -> None:
+        await swept(world, turn, is_twice=is_twice)
+        assert world.host.is_done or not world.cloud.calls["prepare"]
+        if is_twice:
+            alive = {machine.id for machine in world.cloud.machines.values() if machine.is_alive}
+            told = " ".join(world.host.left)
+            assert all(name in told for name in alive), (turn, told)
+            await anyio.sleep(2 * 3600.0)  # the leases end what was left
+
+    for turn in range(1 + part, last + 1, PARTS):
+        world = simulate(story)
+        assert world.host.error is None, turn
+        assert is_twice or world.host.left == (), turn
+        assert not any(machine.is_alive for machine in world.cloud.machines.values()), turn
 
 
 @pytest.mark.parametrize("twice_after_s", [0.05, 8.0])

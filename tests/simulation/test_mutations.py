@@ -11,11 +11,13 @@ from simulated.world import World
 
 from aspot.archive import accept
 from aspot.archive.local import LocalArchive
-from aspot.machine import attempts, checkpoints, launches, schedule
+from aspot.machine import attempts, change, checkpoints, instance_table, launches, schedule
+from aspot.machine import events as ev
 from aspot.machine.change import Change
 from aspot.machine.endings import end_attempt
-from aspot.machine.model import InstanceRecord, Outcome
-from aspot.runtime import link_keeper
+from aspot.machine.instance_table import Move, Rule
+from aspot.machine.model import InstanceRecord, InstanceState, Outcome
+from aspot.runtime import kept, link_keeper
 from aspot.runtime.dispatch import Dispatch
 from aspot.runtime.driver import MainLoop
 from aspot.ssh import order
@@ -95,6 +97,26 @@ def test_a_successor_that_does_not_wait_for_the_verified_stop(monkeypatch):
 def test_a_machine_whose_lease_is_not_checked(monkeypatch):
     monkeypatch.setattr(link_keeper, "_checked", lambda armed: armed)
     caught("started on a machine without a lease")
+
+
+def test_a_kept_machine_that_is_not_told_when_to_end(monkeypatch):
+    async def tell_nobody(_wiring, _effect, _link):
+        return
+
+    monkeypatch.setattr(kept, "_fix", tell_nobody)
+    caught("V1: .* is kept, and does not end itself")
+
+
+def test_a_kept_machine_that_is_told_late(monkeypatch):
+    monkeypatch.setattr(kept, "PROMPT_S", 1e9)
+    caught("V1: .* ends itself .* s later than it says")
+
+
+def test_a_kept_machine_that_gets_another_job(monkeypatch):
+    monkeypatch.setitem(change._INDEXES, InstanceState.KEPT, "idle")
+    monkeypatch.setitem(instance_table.INSTANCE_TABLE, (InstanceState.KEPT, Move.ASSIGN), InstanceState.JOB)
+    monkeypatch.setitem(instance_table.INSTANCE_TABLE, (InstanceState.KEPT, ev.AttemptStarted), Rule.STAY)
+    caught("started on .*, which is kept for a look")
 
 
 def test_effects_before_they_are_written_down(monkeypatch):

@@ -14,6 +14,7 @@ import anyio
 import asyncssh
 import attrs
 
+from aspot.machine.client import Client
 from aspot.machine.model import JobSpec
 from aspot.ports import AttemptOrder, Lease, Target
 from aspot.ssh.connect import SshRemote
@@ -21,6 +22,7 @@ from aspot.ssh.keys import RunKeys
 
 LEASE = Lease(term_s=600, idle_s=60, hold_s=7200, max_life_s=86400)
 RUN = "01TESTRUN"
+CLIENT = Client(epoch=1_764_000_000_000, pid=4711, host="first.example")
 
 
 @attrs.define
@@ -216,7 +218,7 @@ async def guest_at(folder: Path, **options) -> AsyncIterator[Guest]:
 
 @contextlib.asynccontextmanager
 async def remote_of(guest: Guest, **options) -> AsyncIterator[SshRemote]:
-    remote = SshRemote(guest.keys, RUN, **options)
+    remote = SshRemote(guest.keys, RUN, **{"client": CLIENT, **options})
     try:
         yield remote
     finally:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import stat
+import subprocess
+from pathlib import Path
 
 import anyio
 import asyncssh
@@ -14,8 +17,9 @@ from aspot.errors import ConfigError
 from aspot.ports import HostKeyMismatch, LinkDropped, NotReady, Target
 from aspot.ssh import link as link_module
 from aspot.ssh import rotation
+from aspot.ssh.connect import SshRemote
 from aspot.ssh.keys import RunKeys
-from tests.ssh.guest import LEASE, guest_at, order_for, remote_of
+from tests.ssh.guest import CLIENT, LEASE, RUN, guest_at, order_for, remote_of
 
 pytestmark = pytest.mark.anyio
 
@@ -104,9 +108,7 @@ async def test_a_machine_that_does_not_know_our_key_is_not_ready(guest):
         guest_keys.client = other
         stranger = RunKeys.generate(guest.folder / "stranger")
         stranger.injected = guest_keys.injected
-        from aspot.ssh.connect import SshRemote
-
-        strange = SshRemote(stranger, "RUN")
+        strange = SshRemote(stranger, "RUN", client=CLIENT)
         with pytest.raises(NotReady, match="'tester'"):
             await strange.connect(guest.target())
         await (await remote.connect(guest.target())).aclose()
@@ -231,6 +233,51 @@ async def test_keys_are_ours_alone_whatever_the_umask(tmp_path):
     assert "PRIVATE" not in repr(keys)
 
 
+def in_words_of_ssh(command):
+    """Return what OpenSSH makes of a command, by option in small letters."""
+    said = subprocess.run([*shlex.split(command), "-G"], capture_output=True, text=True, check=True, timeout=20)
+    return dict(line.split(" ", 1) for line in said.stdout.splitlines() if " " in line)
+
+
+@pytest.mark.parametrize("folder", ["keys", "my keys/of 'it'"])
+async def test_the_way_in_is_a_command_that_openssh_takes(tmp_path, folder):
+    keys = RunKeys.generate(tmp_path / folder)
+    own, next_one = (asyncssh.generate_private_key("ssh-ed25519").convert_to_public() for _ in range(2))
+    keys.propose("i-1", own)
+    keys.pin("i-1")
+    keys.propose("i-2", next_one)
+    one = Target(instance="i-1", label="t_1", address="198.51.100.7", port=22, user="ec2-user")
+    two = Target(instance="i-2", label="t_2", address="127.0.0.2", port=2022, user="admin")
+    first, second = [await SshRemote(keys, RUN, client=CLIENT).way_in(target) for target in (one, two)]
+    found = in_words_of_ssh(first)
+    assert (found["user"], found["hostname"], found["port"]) == ("ec2-user", "198.51.100.7", "22")
+    assert (found["stricthostkeychecking"], found["identitiesonly"]) == ("true", "yes")
+    assert found["identityfile"] == str(keys.client_key_path)
+    other = in_words_of_ssh(second)
+    assert other["port"] == "2022"
+
+    def believed(host, known_hosts):
+        assert stat.S_IMODE(Path(known_hosts).stat().st_mode) == 0o600
+        looked = subprocess.run(
+            ["ssh-keygen", "-F", host, "-f", known_hosts], capture_output=True, text=True, check=True
+        )
+        lines = (line for line in looked.stdout.splitlines() if not line.startswith("#"))
+        return {asyncssh.import_public_key(line.split(" ", 1)[1]) for line in lines}
+
+    assert believed("198.51.100.7", found["userknownhostsfile"].strip('"')) == {own}
+    both = {keys.injected.convert_to_public(), next_one}
+    assert believed("[127.0.0.2]:2022", other["userknownhostsfile"].strip('"')) == both
+    assert await SshRemote(keys, RUN, client=CLIENT).way_in(one) == first
+
+
+async def test_a_way_in_that_cannot_be_written_down_is_an_error(tmp_path):
+    keys = RunKeys.generate(tmp_path / "keys")
+    (keys.folder / "host-keys/i-0001.known_hosts").mkdir()
+    target = Target(instance="i-0001", label="t_1", address="127.0.0.1", port=22, user="u")
+    with pytest.raises(ConfigError, match="host keys cannot be written"):
+        await SshRemote(keys, RUN, client=CLIENT).way_in(target)
+
+
 async def test_keys_are_never_written_over_or_made_up(tmp_path):
     RunKeys.generate(tmp_path / "keys")
     with pytest.raises(ConfigError):
@@ -286,3 +333,14 @@ async def test_commands_take_turns_where_sshd_has_few_sessions(link, guest, monk
             for number in range(30):
                 group.start_soon(other.status, "job", number + 1)
     assert 1 < most <= 6
+
+
+async def test_the_lease_it_was_armed_with_can_be_asked_for(guest, remote):
+    from tests.ssh.guest import LEASE
+
+    link = await remote.connect(guest.target())
+    assert await link.lease() is None
+    await link.arm(LEASE)
+    assert await link.lease() == LEASE
+    (guest.home / ".aspot/.machine/lease").write_text("1 2 x 4\n")
+    assert await link.lease() is None

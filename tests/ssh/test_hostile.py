@@ -248,3 +248,22 @@ async def test_a_full_disk_here_is_the_users_affair(link, guest):
     (guest.home / ".aspot/run").write_text("printf '@aspot\\n0\\nstdout'; printf '@aspot\\n0\\n' >&2; sleep 5\n")
     with pytest.raises(OSError, match="No space"):
         await link.follow("job", 1, Full())
+
+
+async def test_what_it_lists_of_a_run_is_bounded_and_names_are_judged(guest, remote):
+    from tests.ssh.guest import LEASE
+
+    link = await remote.connect(guest.target())
+    await link.arm(LEASE)
+    good = [f"job-{number} 1 {{}}" for number in range(3)]
+    bad = ["../x 1 {}", "job 0 {}", "job 9999999999999999999 {}", "job -1 {}", "job", "", "- 1 {}", "job 1001 {}"]
+    answer = "\n".join(["@aspot", "listing", *bad, *good, "end", ""])
+    (guest.folder / "answer").write_text(answer)
+    (guest.home / ".aspot/run").write_text(f"cat {guest.folder}/answer\n")
+    assert await link.attempts() == [(f"job-{number}", 1, "{}") for number in range(3)]
+    endless = f"printf '@aspot\\nlisting\\n'; exec {sys.executable} -I -c 'while True: print(\"job 1\")'\n"
+    (guest.home / ".aspot/run").write_text(endless)
+    assert len(await link.attempts()) == 10_000
+    (guest.home / ".aspot/run").write_text("printf '@aspot\\n'; exec cat /dev/zero\n")
+    with pytest.raises(LinkDropped):
+        await link.attempts()

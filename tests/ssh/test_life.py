@@ -163,6 +163,18 @@ async def test_a_job_that_truncates_its_log_is_read_again_from_the_start(link, b
     assert sink.restarts == ["stdout"]
 
 
+async def test_output_that_is_lost_on_the_machine_comes_as_zeros(link, base, into):
+    order = order_for(base, "echo abcdef")
+    await link.deliver(order)
+    await link.start(order)
+    await finished(link)
+    kept = base.parent / f"guest/home/.aspot/{RUN}/job/a1/stdout"
+    kept.write_bytes(kept.read_bytes()[:3])
+    sink = Sink()
+    await link.fetch_result(order.spec, 1, sink, into)
+    assert bytes(sink.kept["stdout"]) == b"abc" + bytes(4)
+
+
 async def test_megabytes_of_binary_output_arrive_whole(link, base, into):
     order = order_for(base, "head -c 3000000 /dev/urandom | tee copy; cat copy >&2; cp copy out/copy")
     await link.deliver(order)
@@ -291,6 +303,18 @@ async def test_set_up_runs_once_and_says_why_it_failed(any_guest):
         assert (any_guest.home / "where").read_text().endswith("/work/setup\n")
         with pytest.raises(Undeliverable, match=r"exit code 9; it said at last: (.|\n)*no such package"):
             await link.set_up("echo no such package >&2; exit 9")
+
+
+async def test_a_kept_machine_ends_itself_though_the_link_is_gone(any_guest):
+    async with remote_of(any_guest) as remote:
+        link = await remote.connect(any_guest.target())
+        await link.arm(LEASE)
+        await link.keep(3600.0)
+        await link.keep(1.0)
+        await link.aclose()
+        with anyio.fail_after(15):
+            while not any_guest.off.exists():
+                await anyio.sleep(0.05)
 
 
 async def test_files_that_change_while_they_are_sent_are_noticed(link, base, monkeypatch):

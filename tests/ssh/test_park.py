@@ -14,7 +14,7 @@ from aspot.ports import Gone, HostKeyMismatch, Lease, LinkDropped, NotReady, Run
 from aspot.ssh.boot import user_data
 from aspot.ssh.connect import SshRemote
 from aspot.ssh.keys import RunKeys
-from tests.ssh.guest import LEASE, Sink, order_for
+from tests.ssh.guest import CLIENT, LEASE, Sink, order_for
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +60,7 @@ async def machine(tmp_path):
 
 @pytest.fixture
 async def remote(machine):
-    made = SshRemote(machine.keys, "RUN1")
+    made = SshRemote(machine.keys, "RUN1", client=CLIENT)
     yield made
     await made.aclose()
 
@@ -87,7 +87,7 @@ async def test_the_injected_key_is_dead_once_the_machine_has_its_own(machine, re
     assert machine.keys.expected(machine.metadata.instance_id) == own
     late = RunKeys.load(machine.keys.folder)
     (late.folder / "host-keys" / f"{machine.metadata.instance_id}.pub").unlink()
-    reader = SshRemote(RunKeys.load(late.folder), "RUN1")  # someone who knows the user data's key only
+    reader = SshRemote(RunKeys.load(late.folder), "RUN1", client=CLIENT)  # someone who knows the user data's key only
     with pytest.raises(HostKeyMismatch):
         await reader.connect(machine.target())
 

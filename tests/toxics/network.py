@@ -45,6 +45,12 @@ class Network:
             task_status.started()
             await anyio.sleep_forever()
 
+    def move(self, source: str) -> None:
+        """Be at another address from now on, as a laptop that changes networks: every connection is gone."""
+        for proxy in self.proxies.values():
+            proxy.source = source
+        self.reset()
+
     @property
     def made(self) -> int:
         """Return how many connections were made."""

@@ -81,6 +81,7 @@ class Proxy:
         port: The server's.
         up, down: The two directions.
         hang_ups: So many connections are reset as soon as they are made.
+        source: The address that the server sees connections come from; None for the usual one.
     """
 
     address: str
@@ -88,6 +89,7 @@ class Proxy:
     up: Way = attrs.Factory(Way)
     down: Way = attrs.Factory(Way)
     hang_ups: int = 0
+    source: str | None = None
     made: int = 0
     connections: set[Connection] = attrs.Factory(set)
     _group: anyio.abc.TaskGroup | None = None
@@ -136,7 +138,8 @@ class Proxy:
             await Connection(writer, writer).aclose()
             return
         try:
-            there, server = await asyncio.open_connection(self.address, self.port)
+            here = (self.source, 0) if self.source else None
+            there, server = await asyncio.open_connection(self.address, self.port, local_addr=here)
         except OSError:
             await Connection(writer, writer).aclose()
             return

@@ -12,6 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
 
 from processes import Piped
 
+from tests import killsweep
+
 JOB = 'echo "$ASPOT_JOB begun"; sleep 1.5; seq 1 5000; echo "$ASPOT_JOB" >out/name\n'
 NUMBERS = "".join(f"{number}\n" for number in range(1, 5001))
 JOBS = ("a", "b", "c")
@@ -82,3 +84,25 @@ def test_killed_at_any_moment_twice(cloud, start, seed):
     again.kill()
     check(see_through(start, "again"), "again")
     assert len(ids(cloud) - before) == 3
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "after ec2:CreateFleet",  # EC2 has answered, and nothing here knows it
+        "after host-key propose",  # the machine's new key is written down, and not yet served
+        "before journal: ResultAccepted",  # the job's folder is in place, and its result not accepted
+    ],
+)
+def test_killed_at_a_moment_of_the_sweep(cloud, tmp_path, moment):
+    """Three of the moments that `python -m tests.killsweep` goes through."""
+    told = killsweep.play(killsweep.world_of(cloud, tmp_path), moment)
+    assert told.outcome == "taken up", told
+    assert told.wrong == [], told
+
+
+def test_killed_before_its_jobs_were_written_down(cloud, tmp_path):
+    """Nothing ran, nothing is left, and whoever comes back is told: exit code 1."""
+    told = killsweep.play(killsweep.world_of(cloud, tmp_path), "before journal: JobsSubmitted")
+    assert told.outcome == "without jobs", told
+    assert told.wrong == [], told

@@ -28,7 +28,7 @@ from aspot.machine.model import (
     RunSpec,
 )
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
-from aspot.results import Attempt, Result, Results
+from aspot.results import Attempt, Kept, Result, Results
 
 START = datetime(2026, 11, 23, 16, 7, tzinfo=UTC)
 C7G = Pool("c7g.large", "us-east-1a")
@@ -202,6 +202,23 @@ class Scenes:
     def results(self, *results, **values):
         return Results(results, **values)
 
+    def kept(self, number=1, **values):
+        return Kept(
+            **{
+                "name": f"lr-study_{number}",
+                "instance_id": f"i-{number:017x}",
+                "job": "train",
+                "until": self.at(1800),
+                "price_per_hour": 0.036,
+                "most": 0.018,
+                "address": "198.51.100.7",
+                "port": 22,
+                "user": "ec2-user",
+                "ssh": "ssh -i key ec2-user@198.51.100.7",
+                **values,
+            }
+        )
+
     def told(self, kind, *, at=1.0, job="train", instance="lr-study_1", message="", **fields):
         defaults = {
             nw.InstanceLaunched: {
@@ -212,6 +229,13 @@ class Scenes:
             },
             nw.InstanceReady: {"instance_id": "i-1", "boot_s": 20.0},
             nw.InstanceEnded: {"instance_id": "i-1", "reason": "ended by aspot", "cost_usd": 0.001},
+            nw.InstanceKept: {
+                "instance_id": "i-1",
+                "until": self.at(1800),
+                "price_usd_per_hour": 0.036,
+                "most_usd": 0.018,
+                "ssh": "ssh -i key ec2-user@198.51.100.7",
+            },
             nw.LaunchRefused: {"code": "InsufficientInstanceCapacity", "pool": "c7g.large us-east-1a"},
             nw.JobStarted: {"attempt": 1, "instance_id": "i-1"},
             nw.JobEnded: {"status": "succeeded"},
@@ -222,6 +246,7 @@ class Scenes:
             nw.LogLine: {"attempt": 1, "stream": "stdout", "line": "epoch 1"},
             nw.BudgetReached: {"cost_usd": 5.0},
             nw.FleetDetached: {"machines": 2, "until": None, "most_usd": 0.5},
+            nw.FleetTakenOver: {"by": "process 1 on b", "since": START},
             nw.FleetFinished: {"cost_usd": 0.01, "left": ()},
             nw.Warned: {},
         }

@@ -40,7 +40,7 @@ async def test_the_last_object_is_the_contracts(scenes, tmp_path):
     lines = await written(
         [
             scenes.told(nw.JobEnded, job="b", result=one),
-            scenes.told(nw.FleetFinished, left=("security group sg-1",)),
+            scenes.told(nw.FleetFinished, left=("security group sg-1",), kept=(scenes.kept(),)),
             scenes.told(nw.JobEnded, job="a", status="failed", result=two),
         ],
         run,
@@ -49,8 +49,9 @@ async def test_the_last_object_is_the_contracts(scenes, tmp_path):
     assert [item["event"] for item in found] == ["job_ended", "job_ended", "finished"]
     assert found[0]["result"]["job"] == "b"
     last = found[-1]
-    assert set(last) == {"event", "run", "results", "left"}
+    assert set(last) == {"event", "run", "results", "left", "kept"}
     assert (last["run"], last["left"]) == ("lr-study", ["security group sg-1"])
+    assert last["kept"] == [scenes.kept().to_json()]
     assert [result["job"] for result in last["results"]] == ["a", "b"]
     assert set(last["results"][0]) == {
         "job",
@@ -85,7 +86,7 @@ async def test_the_last_object_is_the_contracts(scenes, tmp_path):
         "saved",
         "lost",
     }
-    assert last == finished_object("lr-study", [two, one], ["security group sg-1"])
+    assert last == finished_object("lr-study", [two, one], ["security group sg-1"], [scenes.kept()])
 
 
 async def test_a_run_that_could_not_be_has_no_last_object(scenes):

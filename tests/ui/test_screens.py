@@ -10,6 +10,7 @@ from aspot.machine.model import (
     AttemptState,
     InstanceState,
     JobStatus,
+    Keep,
     LaunchState,
     Outcome,
     RunPhase,
@@ -280,6 +281,17 @@ def test_ending_machines(scenes, screen):
     machine = scenes.instance(1, state=InstanceState.TERMINATING, ending=scenes.at(62))
     job = scenes.job("a", scenes.ended("a", machine, Outcome.SUCCEEDED, at=60, code=0), status=JobStatus.SUCCEEDED)
     assert screen(scenes.run([job], [machine])).splitlines()[0].endswith("ending 1 machine")
+
+
+def test_kept_machines_are_not_ending(scenes, screen):
+    keep = Keep(job="a", since=scenes.at(60), until=scenes.at(1860), is_fixed=True)
+    machine = scenes.instance(1, state=InstanceState.KEPT, keep=keep)
+    job = scenes.job("a", scenes.ended("a", machine, Outcome.FAILED, at=60, code=3), status=JobStatus.FAILED)
+    text = screen(scenes.run([job], [machine], kept=(machine.id,)))
+    assert "ending" not in text
+    assert "Kept for a look at a: lr-study_1, for about 30 min more, $0.036/h" in text.splitlines()
+    over = screen(scenes.run([job], [machine], kept=(machine.id,), at=1861))
+    assert "Kept" not in over
 
 
 def test_budget_reached(scenes, screen):

@@ -5,6 +5,7 @@ import pytest
 
 from aspot.errors import ConfigError, QuotaError
 from aspot.machine.model import InstanceState, JobStatus, Outcome
+from aspot.ui.closing import kept_lines
 from aspot.ui.tables import (
     Check,
     LsRow,
@@ -142,6 +143,29 @@ def test_closing_lines_of_a_mixed_run_with_something_left(scenes, tmp_path):
         "  security group sg-1",
         "End it: aspot down lr-study",
     )
+
+
+def test_closing_lines_of_a_run_that_keeps_machines(scenes, tmp_path):
+    found = scenes.results(scenes.result("train", tmp_path, status="failed"))
+    machine = scenes.instance(1, state=InstanceState.KEPT)
+    ends = f"{scenes.at(1800).astimezone():%Y-%m-%d %H:%M:%S}"
+    lines = closing_lines(scenes.run(instances=[machine]), found, (), [scenes.kept()])
+    assert lines[2:] == (
+        "Nothing left (checked), but for what is kept on purpose.",
+        f"Kept for a look at train: lr-study_1, $0.036/h, at most $0.018 more; it ends itself at {ends}",
+        "  ssh -i key ec2-user@198.51.100.7",
+        "End it sooner: aspot down lr-study",
+    )
+    both = [scenes.kept(), scenes.kept(2, ssh="")]
+    lines = closing_lines(scenes.run(instances=[machine]), found, ("security group sg-1",), both)
+    assert lines[2:5] == ("Left behind:", "  security group sg-1", "End it: aspot down lr-study")
+    assert lines[-1] == "End them sooner: aspot down lr-study"
+    assert len(lines) == 9
+
+
+def test_a_long_command_is_shown_whole(scenes):
+    long = "ssh -i " + "k" * 1000 + " user@host"
+    assert f"  {long}" in kept_lines("f", [scenes.kept(ssh=long)])
 
 
 def test_closing_lines_without_jobs(scenes):

@@ -60,6 +60,9 @@ class Cloud:
     def interrupt(self, instance: str, *, notice_s: float) -> None:
         self.control.call("POST", "interrupt", {"instance": instance, "notice_s": notice_s})
 
+    def rebalance(self, instance: str) -> None:
+        self.control.call("POST", "rebalance", {"instance": instance})
+
     def calls(self) -> dict[str, int]:
         return self.control.call("GET", "calls")
 
@@ -97,6 +100,9 @@ class Cloud:
         templates = ec2.describe_launch_templates()["LaunchTemplates"]
         found += [f"launch template {item['LaunchTemplateName']}" for item in templates]
         found += [f"key pair {item['KeyName']}" for item in ec2.describe_key_pairs()["KeyPairs"]]
+        if self.calls().get("CreateQueue"):
+            found += [f"event rule {item['Name']}" for item in self.client("events").list_rules()["Rules"]]
+            found += [f"queue {url}" for url in self.client("sqs").list_queues().get("QueueUrls", ())]
         volumes = ec2.describe_volumes()["Volumes"]
         return found + [f"volume {item['VolumeId']}" for item in volumes]
 

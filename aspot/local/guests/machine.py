@@ -69,7 +69,7 @@ class Machine:
         self._power = Power.OFF
         self._boots = 0
         self._plan: Plan = parse(spec.user_data)
-        self._door = SSHDoor(user=spec.user, disable_root=self._plan.disable_root)
+        self._door = SSHDoor(user=spec.user, disable_root=self._plan.disable_root, admits=spec.admits)
         self._metadata = MetadataServer(spec.metadata, user_data=spec.user_data, public_key=spec.key_pair)
         self._link: Link | None = None
         self._tasks: set[asyncio.Task[None]] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import socket
+from collections.abc import Callable
 
 import asyncssh
 
@@ -68,8 +69,11 @@ class GuestServer(asyncssh.SSHServer):
         self._user = ""
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Note the connection, to be cut when the machine ends."""
+        """Note the connection, to be cut when the machine ends; cut it here if the network would not let it in."""
         self._conn = conn
+        if not self._door.admits(str((conn.get_extra_info("peername") or ("",))[0])):
+            conn.abort()
+            return
         self._door.connections.add(conn)
 
     def connection_lost(self, _exc: Exception | None) -> None:
@@ -110,10 +114,16 @@ class GuestServer(asyncssh.SSHServer):
 
 
 class SSHDoor:
-    """A machine's SSH port: open or closed, with the connections that came through it."""
+    """A machine's SSH port: open or closed, with the connections that came through it.
 
-    def __init__(self, *, user: str, disable_root: bool) -> None:
-        self.user, self.disable_root = user, disable_root
+    Args:
+        user: The login user.
+        disable_root: Whether root's login gets a text only.
+        admits: Tells whether an IP address may connect; on EC2 the packets of others vanish, here they are hung up on.
+    """
+
+    def __init__(self, *, user: str, disable_root: bool, admits: Callable[[str], bool] = lambda _: True) -> None:
+        self.user, self.disable_root, self.admits = user, disable_root, admits
         self.connections: set[asyncssh.SSHServerConnection] = set()
         self._acceptor: asyncssh.SSHAcceptor | None = None
 

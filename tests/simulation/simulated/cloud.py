@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +16,7 @@ from aspot.machine.events import Launched
 from aspot.machine.model import EndReason, LaunchSpec
 from aspot.machine.pool import Pool, Refusal, RefusalKind
 from aspot.ports import (
+    CloudFact,
     CloudPlan,
     CloudUnavailable,
     CredentialsExpired,
@@ -54,9 +57,14 @@ class SimCloud:
     sticky: int = 0  # so many times the group cannot be deleted yet
     launch_s: tuple[float, float] = (0.1, 1.0)
     deaf: int = 0  # so many terminate calls do nothing
+    marks: dict[str, datetime] = attrs.Factory(dict)  # until when instances are kept
     denied: set[str] = attrs.Factory(set)  # calls that the account may not make
     drift: float = 0.02  # most that a price moves from one look to the next
     preference: Callable[[Pool], float] | None = None  # which pool a launch takes first; a random one if None
+    mail: list[CloudFact] | None = None  # what EC2 says by itself and nobody has read; None: events are not set up
+    posted: anyio.Event = attrs.Factory(anyio.Event)
+    hear_error: Exception | None = None
+    hear_s: float = 20.0
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
     async def _call(self, name: str) -> None:
@@ -168,6 +176,36 @@ class SimCloud:
             notice=None if "spot-request" in self.mute_channels else machine.notice,
         )
 
+    async def hear(self) -> Sequence[CloudFact] | None:
+        self.calls["hear"] += 1
+        await anyio.sleep(0.1)
+        if self.hear_error is not None:
+            raise self.hear_error
+        if self.mail is None:
+            return None
+        if self.world.loop.time() < max(self.down_until, self.locked_until):
+            raise CloudUnavailable("hear: 503")
+        with anyio.move_on_after(self.hear_s):
+            while not self.mail:
+                await self.posted.wait()
+        batch, self.mail = self.mail[:10], self.mail[10:]
+        return batch
+
+    def tell(self, fact: CloudFact) -> None:
+        """Put an event into the queue a little later: at times twice, among those of machines of other people."""
+        if self.mail is None or "sqs" in self.mute_channels:
+            return
+        chance = random.Random(f"{self.world.seed} {fact}")  # of its own: worlds without events stay what they were
+        stranger = attrs.evolve(fact, instance=f"i-foreign{chance.randrange(100)}")
+        for one in (stranger, *[fact] * chance.choice((1, 1, 2))):
+            self.world.loop.call_later(chance.uniform(0.2, 3.0), self._post, one)
+
+    def _post(self, fact: CloudFact) -> None:
+        assert self.mail is not None
+        self.mail.append(fact)
+        old, self.posted = self.posted, anyio.Event()
+        old.set()
+
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         await self._call("terminate")
         if self.deaf:
@@ -184,10 +222,21 @@ class SimCloud:
             self.prices[pool] *= self.world.chance.uniform(1 - self.drift, 1 + self.drift)
         return dict(self.prices)
 
-    async def clean_up(self) -> Sequence[str]:
+    async def let_caller_in(self) -> str:
+        await self._call("let_caller_in")
+        return ""
+
+    async def mark_kept(self, instance: str, until: datetime) -> None:
+        await self._call("mark_kept")
+        self.marks[instance] = until
+
+    async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         await self._call("clean_up")
         self.sticky -= 1
-        there = [f"instance {m.id} ({m.state})" for m in self.machines.values() if m.state != "terminated"]
+        alive = [machine for machine in self.machines.values() if machine.state != "terminated"]
+        there = [f"instance {machine.id} ({machine.state})" for machine in alive if machine.id not in kept]
+        if kept and not there:
+            return []  # the group stays with them
         if self.sticky >= 0 or there:
             return [*there, "security group sg-1 (in use)"]
         self.has_group = False

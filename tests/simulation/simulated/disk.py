@@ -21,18 +21,23 @@ if TYPE_CHECKING:
 
 @attrs.define
 class SimJournal:
-    """Implements `aspot.ports.Journal`; keeps a replayed shadow of the run, one step behind nothing."""
+    """What the clients' journals write to; keeps a replayed shadow of the run, one step behind nothing."""
 
     world: World
     events: list[Event] = attrs.Factory(list)
     asked: list[str] = attrs.Factory(list)
     fails_after: int | None = None
     left: tuple[str, ...] | None = None
+    epoch: int = 1  # of the newest client
+    kept: tuple[Mapping[str, object], ...] = ()
     is_closed: bool = False
     _shadow: Run | None = None
 
-    async def append(self, events: Sequence[Event]) -> None:
+    async def reach_disk(self) -> None:
         await anyio.sleep(self.world.chance.uniform(0.001, 0.02))
+
+    def keep(self, events: Sequence[Event]) -> None:
+        """Make events durable, all of them or none."""
         if self.fails_after is not None and len(self.events) >= self.fails_after:
             raise AspotError("the disk is full", fix="make room")
         self.events.extend(events)
@@ -54,8 +59,8 @@ class SimJournal:
         asked, self.asked = self.asked, []
         return asked
 
-    async def finish(self, left: Sequence[str]) -> None:
-        self.left = tuple(left)
+    async def finish(self, left: Sequence[str], kept: Sequence[Mapping[str, object]] = ()) -> None:
+        self.left, self.kept = tuple(left), tuple(kept)
 
     async def aclose(self) -> None:
         self.is_closed = True

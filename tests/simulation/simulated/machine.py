@@ -12,7 +12,16 @@ import attrs
 
 from aspot.machine.model import EndReason, ExitStatus
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Lease, RunnerExited, RunnerFact, RunnerNotice
+from aspot.ports import (
+    CloudChange,
+    CloudNotice,
+    CloudRebalance,
+    Lease,
+    RunnerExited,
+    RunnerFact,
+    RunnerNotice,
+    RunnerRebalance,
+)
 from simulated.scripts import Script, seconds
 
 UNCLAIMED_S = 1800.0
@@ -68,6 +77,7 @@ class Machine:
     gone_at: float | None = None
     end_reason: EndReason | None = None
     notice: datetime | None = None
+    is_advised: bool = False
     is_interrupted: bool = False
     is_stuck: bool = False  # EC2 never gets it running
     is_mute: bool = False  # its sshd never answers
@@ -78,7 +88,9 @@ class Machine:
     facts: list[RunnerFact] = attrs.Factory(list)
     changed: anyio.Event = attrs.Factory(anyio.Event)
     lease: Lease | None = None
+    epoch: int = 0  # of the newest client that armed it
     renewed: float = 0.0
+    kept_until: float | None = None  # by the loop's clock; for this boot
     history: list[tuple[float, str]] = attrs.Factory(list)
 
     @property
@@ -129,6 +141,14 @@ class Machine:
         self.boots += 1
         self.opens_at = self.now + 20.0
         self.world.break_links(self)
+        if self.kept_until is not None:
+            self.kept_until = None  # it is forgotten, and so is the lease; what every boot begins with ends it
+
+            def unclaimed() -> None:
+                if self.kept_until is None:
+                    self.end(EndReason.ITSELF)
+
+            self.at(self.now + UNCLAIMED_S, unclaimed)
 
     def warn(self, notice_s: float) -> None:
         """Give an interruption notice."""
@@ -137,8 +157,18 @@ class Machine:
         self.notice = self.world.clock.now() + seconds(notice_s)
         if "runner" not in self.world.cloud.mute_channels:
             self.facts.append(RunnerNotice(deadline=self.notice))
+        self.world.cloud.tell(CloudNotice(instance=self.id, deadline=self.notice))
         self.at(self.now + notice_s, self.interrupt)
         self.touch()
+
+    def advise(self) -> None:
+        """Recommend to leave it."""
+        if self.is_alive and self.world.loop.time() < self.world.faults.until_s:
+            self.is_advised = True
+            self.world.happened["advice"] += 1
+            self.facts.append(RunnerRebalance())
+            self.world.cloud.tell(CloudRebalance(instance=self.id))
+            self.touch()
 
     def interrupt(self) -> None:
         self.is_interrupted = True
@@ -162,6 +192,7 @@ class Machine:
     def _set(self, state: str) -> None:
         self.state = state
         self.history.append((self.now, state))
+        self.world.cloud.tell(CloudChange(instance=self.id, state=state))
 
     def state_at(self, when: float) -> str:
         """Return the state EC2 shows if its view is that old."""
@@ -187,9 +218,22 @@ class Machine:
             self.at(self.now + lease.term_s, self._check_lease)
             self.at((self.running_since or self.now) + lease.max_life_s, lambda: self.end(EndReason.ITSELF))
 
+    def keep(self, seconds_: float) -> None:
+        """End at a fixed time, whoever is there then, and not before."""
+        boot, self.kept_until = self.boots, self.now + seconds_
+
+        def over() -> None:
+            if self.boots == boot and self.kept_until is not None and self.now >= self.kept_until:
+                self.end(EndReason.ITSELF)
+
+        self.at(self.kept_until, over)
+
     def _check_lease(self) -> None:
         assert self.lease is not None
         if not self.is_alive:
+            return
+        if self.kept_until is not None:
+            self.at(self.now + 60.0, self._check_lease)
             return
         out_at = self.renewed + self.lease.term_s
         busy = any(folder.is_running for folder in self.folders.values())
@@ -203,7 +247,7 @@ class Machine:
 
     def _expire(self) -> None:
         assert self.lease is not None
-        if self.now >= self.renewed + self.lease.term_s + self.lease.idle_s:
+        if self.kept_until is None and self.now >= self.renewed + self.lease.term_s + self.lease.idle_s:
             self.end(EndReason.ITSELF)
         else:
             self._check_lease()

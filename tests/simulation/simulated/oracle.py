@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aspot.machine.model import JobStatus, LaunchSpec, Outcome
+from simulated.machine import UNCLAIMED_S
 
 if TYPE_CHECKING:
+    from aspot.results import Kept
     from simulated.machine import Folder, Machine
     from simulated.world import World
 
 CALLS_PER_MINUTE = 140
+LATE_S = 5.0
+"""A machine is told its end by a message, which takes so long at most."""
 
 
 @attrs.define
@@ -36,10 +40,14 @@ class Oracle:
         self.check(known is not None and known.spec == spec, f"V2: {spec.id} was sent before it was written down")
 
     def made(self, machine: Machine) -> None:
-        """V7: never more machines than the limit, but for successors of those that EC2 takes back."""
+        """V7: never more machines than the limit, but for successors of what EC2 takes back or advises to leave."""
         alive = [other for other in self.world.cloud.machines.values() if other.is_alive]
-        replaced = [other for other in alive if other.notice is not None]
-        limit = self.world.limit_seen
+        moves = self.world.spec.moves_when_advised
+        kept = [other for other in alive if self.was_kept(other)]
+        replaced = [other for other in alive if other.notice is not None or (moves and other.is_advised)]
+        replaced = [other for other in replaced if other not in kept]
+        limit = self.world.limit_seen + len(kept)
+        self.check(len(kept) <= self.world.limit_seen, f"V7: {len(kept)} are kept > {self.world.limit_seen}")
         self.check(len(alive) - len(replaced) <= limit, f"V7: {len(alive)} alive ({len(replaced)} noticed) > {limit}")
         self.check(self.world.host.run.stop is None or self._was_on_its_way(machine), "launched after the stop")
 
@@ -59,6 +67,12 @@ class Oracle:
         record = self.world.journal.shadow.jobs[folder.job]
         self.check(len(record.attempts) >= folder.number, f"V2: {name} was started before it was written down")
         self.check(machine.lease is not None, f"{name} started on a machine without a lease")
+        self.check(not self.was_kept(machine), f"{name} started on {machine.id}, which is kept for a look")
+
+    def was_kept(self, machine: Machine) -> bool:
+        """Tell whether the machine was to stay for a look, by what was written down."""
+        record = self.world.journal.shadow.instances.get(machine.id)
+        return machine.kept_until is not None or (record is not None and record.keep is not None)
 
     def accepts(self, job: str, attempt: int, text: str, result: Mapping[str, object]) -> None:
         """V3, V4, V12: one result a job, from an attempt with a status, and its whole log."""
@@ -87,11 +101,39 @@ class Oracle:
 
     def _check_machines(self) -> None:
         alive = [m for m in self.world.cloud.machines.values() if m.state != "terminated"]
-        left = " ".join(self.world.host.left)
+        left, kept = " ".join(self.world.host.left), {item.instance_id: item for item in self.world.host.kept}
         for machine in alive:
-            self.check(machine.id in left, f"V1: {machine.id} is {machine.state} and nobody says so")
-        if not self.world.host.left and not self.is_left:
+            self.check(machine.id in left or machine.id in kept, f"V1: {machine.id} is {machine.state}, nobody says so")
+        for item in kept.values():
+            self._check_kept(self.world.cloud.machines[item.instance_id], item)
+        if not (self.world.host.left or self.is_left or kept):
             self.check(not self.world.cloud.has_group, "V1: the group is left and nobody says so")
+
+    def _check_kept(self, machine: Machine, item: Kept) -> None:
+        """V1: who is told that a machine is kept is told the truth: for a failed job, with an end that is fixed."""
+        self.check(self.world.spec.keep_failed_s is not None, f"V1: nobody asked to keep {machine.id}")
+        folders = [folder for folder in machine.folders.values() if folder.job == item.job and folder.status]
+        failed = [folder for folder in folders if folder.status.code != 0 and folder.status.why in ("exit", "timeout")]
+        self.check(bool(failed), f"V1: {machine.id} is kept for {item.job}, which did not fail there")
+        if machine.is_alive:
+            is_fixed = machine.kept_until is not None or machine.boots > 1
+            self.check(is_fixed, f"V1: {machine.id} is kept, and does not end itself")
+            late_s = 0.0 if machine.kept_until is None else machine.kept_until - self.world.clock.since(item.until)
+            self.check(late_s <= LATE_S, f"V1: {machine.id} ends itself {late_s:.0f} s later than it says")
+
+    def quiet_at(self) -> float:
+        """Return when, with the client gone for ever, every kept machine has to be gone."""
+        ends = [self.world.clock.since(item.until) for item in self.world.host.kept]
+        longer_s = UNCLAIMED_S if self.world.faults.reboot else LATE_S  # one that is booted again may need that long
+        return max(ends, default=0.0) + longer_s + self.world.faults.shutdown_s + 1.0
+
+    def lies_still(self) -> None:
+        """V1: the client is dead for good, and the time of the last kept machine is over: none is alive."""
+        left = " ".join(self.world.host.left)
+        for item in self.world.host.kept:
+            machine = self.world.cloud.machines[item.instance_id]
+            is_gone = machine.state == "terminated" or machine.id in left
+            self.check(is_gone, f"V1: {machine.id} was kept until {item.until}, and is {machine.state}")
 
     def _check_jobs(self) -> None:
         for name, record in self.world.host.run.jobs.items():

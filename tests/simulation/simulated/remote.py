@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
+from aspot.errors import ConfigError
+from aspot.machine.client import Client
 from aspot.machine.haul import Haul
 from aspot.machine.model import Collected, ExitStatus, JobSpec, StopWhy
 from aspot.ports import (
@@ -24,6 +26,7 @@ from aspot.ports import (
     NotReady,
     RunnerFact,
     StillRunning,
+    TakenOver,
     Target,
     Undeliverable,
 )
@@ -31,6 +34,7 @@ from aspot.ssh.order import status_of
 from simulated.machine import Folder, Machine
 
 if TYPE_CHECKING:
+    from simulated.clients import SimClient
     from simulated.world import World
 
 KEEPALIVE_S = 60.0
@@ -47,8 +51,10 @@ class SimRemote:
     """Implements `aspot.ports.Remote`."""
 
     world: World
+    client: SimClient
     is_closed: bool = False
     connects: int = 0
+    has_full_disk: bool = False
 
     async def connect(self, target: Target) -> Link:
         machine = self.world.cloud.machines[target.instance]
@@ -62,9 +68,14 @@ class SimRemote:
             raise NotReady("connection refused")
         if machine.is_foreign:
             raise HostKeyMismatch("another host key")
-        link = SimLink(self.world, machine)
+        link = SimLink(self.world, machine, self.client)
         self.world.links.append(link)
         return link
+
+    async def way_in(self, target: Target) -> str:
+        if self.has_full_disk:
+            raise ConfigError("host keys cannot be written: no space left on device")
+        return f"ssh {target.user}@{target.address}"
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -76,6 +87,7 @@ class SimLink:
 
     world: World
     machine: Machine
+    client: SimClient
     is_broken: bool = False
     is_closed: bool = False
     hangs_since: float | None = None
@@ -101,26 +113,44 @@ class SimLink:
             await anyio.sleep(min(KEEPALIVE_S, self.machine.partition_until - now))
             if self.world.loop.time() < self.machine.partition_until:
                 self.cut()
+        await self.client.slept()
         self._check()
 
+    async def _command(self, least: float = 0.01, most: float = 0.1) -> None:
+        """One exchange that is to change something there: the machine heeds the newest client that armed it only."""
+        await self._hop(least, most)
+        if self.client.epoch < self.machine.epoch:
+            raise TakenOver(Client(epoch=self.machine.epoch, pid=self.machine.epoch, host="sim"))
+
     async def arm(self, lease: Lease) -> Armed:
-        await self._hop(0.1, 0.3)
+        await self._command(0.1, 0.3)
+        if self.machine.epoch != self.client.epoch:
+            self.machine.epoch = self.client.epoch
+            self.machine.touch()  # who watches here is another's
         can_end = not self.machine.is_powerless
         if can_end:
             self.machine.arm(lease)
         return Armed(boot_id=self.machine.boot_id, powers_off=can_end, watches=True, rotated=True)
 
     async def set_up(self, script: str) -> None:
-        await self._hop(1.0, 2.0)
+        await self._command(1.0, 2.0)
         if script == "false":
             raise Undeliverable("exit code 1")
 
     async def renew(self) -> None:
-        await self._hop()
+        await self._command()
         self.machine.renewed = self.world.loop.time()
 
+    async def keep(self, seconds: float) -> None:
+        await self._command()
+        if self.world.strikes("sluggish"):
+            await self._hop(10.0, 20.0)
+        self.machine.keep(seconds)
+        self.world.happened["keep"] += 1
+        await self._hop()
+
     async def deliver(self, order: AttemptOrder) -> Delivered:
-        await self._hop(0.05, 1.0)
+        await self._command(0.05, 1.0)
         self.world.trouble("deliver")
         if order.spec.name in self.world.undeliverable:
             raise Undeliverable("data.csv vanished", is_local=True)
@@ -134,7 +164,7 @@ class SimLink:
         return Delivered(files=1, size=100, skipped=0)
 
     async def start(self, order: AttemptOrder) -> None:
-        await self._hop()
+        await self._command()
         folder = self.machine.folders.get((order.spec.name, order.attempt))
         if folder is None:
             raise Undeliverable("nothing was delivered")
@@ -143,8 +173,11 @@ class SimLink:
 
     async def watch(self) -> AsyncIterator[RunnerFact]:
         heard = 0
+        await self._command()
         while True:
             await self._hop()
+            if self.client.epoch < self.machine.epoch:
+                raise LinkDropped("another watches now")
             while heard < len(self.machine.facts):
                 heard += 1
                 yield self.machine.facts[heard - 1]
@@ -197,7 +230,7 @@ class SimLink:
         return status
 
     async def stop(self, job: str, attempt: int, why: StopWhy, grace_s: float) -> None:
-        await self._hop()
+        await self._command()
         folder = self._folder(job, attempt)
         if folder is None:
             return
@@ -242,7 +275,7 @@ class SimLink:
         return Collected(files=("out/result.txt",), size=len(text))
 
     async def release(self, job: str, attempt: int) -> None:
-        await self._hop()
+        await self._command()
         self.machine.folders[job, attempt].is_released = True
 
     async def aclose(self) -> None:

@@ -10,6 +10,7 @@ import attrs
 
 from aspot.machine.model import JobSpec
 from simulated.cloud import POOLS
+from simulated.machine import Machine
 from simulated.scripts import Script
 from simulated.world import Faults, World, simulate
 
@@ -45,6 +46,9 @@ def run_options(chance: random.Random) -> dict[str, object]:
         "idle_s": chance.choice((0.0, 60.0)),
         "capacity_timeout_s": chance.choice((120.0, 3600.0)),
         "market": chance.choice(("spot", "spot", "spot-first", "on-demand")),
+        "on_demand_base": chance.choice((0, 0, 1)),
+        "moves_when_advised": chance.choice((False, True)),
+        "keep_failed_s": chance.choice((None, 20.0, 600.0, 1800.0)),
     }
 
 
@@ -117,35 +121,53 @@ async def act(user: User, chance: random.Random) -> None:
 
 
 async def do(user: User, chance: random.Random, deed: str) -> None:
-    world = user.world
-    alive = [machine for machine in world.cloud.machines.values() if machine.is_alive]
-    if deed in ("cut", "partition") and not alive:
+    if deed in ("crash", "detach"):
+        await user.leave(user.world.kill if deed == "crash" else user.world.detach, away(chance))
         return
-    if deed == "crash":
-        await user.leave(world.kill, away(chance))
-        return
-    if deed == "detach":
-        await user.leave(world.detach, away(chance))
-        return
-    world.happened[deed] += 1
-    if deed == "cancel" and user.wanted:
+    alive = [machine for machine in user.world.cloud.machines.values() if machine.is_alive]
+    if alive or deed not in ("cut", "partition"):
+        user.world.happened[deed] += 1
+        _ACTS[deed](user, chance, alive)
+
+
+def _cancel(user: User, chance: random.Random, _: list[Machine]) -> None:
+    if user.wanted:
         user.cancel(chance.choice(user.wanted).name)
-    elif deed == "stop" and chance.random() < 0.5:
-        world.host.stop("the test wants it")
-    elif deed == "scale":
-        scale(world, chance.choice((1, 2, 10)))
-    elif deed == "empty":
-        saved = dict(world.cloud.capacity)
-        world.cloud.capacity = dict.fromkeys(POOLS, 0)
-        world.loop.call_later(60.0, world.cloud.capacity.update, saved)
-    elif deed == "lock":
-        world.cloud.locked_until = world.loop.time() + 100.0
-    elif deed == "outage":
-        world.cloud.down_until = world.loop.time() + chance.choice((10.0, 60.0))
-    elif deed == "cut":
-        world.break_links(chance.choice(alive))
-    elif deed == "partition":
-        world.partition(chance.choice(alive), chance.choice((20.0, 100.0, 400.0)))
+
+
+def _stop(user: User, chance: random.Random, _: list[Machine]) -> None:
+    if chance.random() < 0.5:
+        user.world.host.stop("the test wants it")
+
+
+def _empty(user: User, _: random.Random, __: list[Machine]) -> None:
+    saved = dict(user.world.cloud.capacity)
+    user.world.cloud.capacity = dict.fromkeys(POOLS, 0)
+    user.world.loop.call_later(60.0, user.world.cloud.capacity.update, saved)
+
+
+def _lock(user: User, _: random.Random, __: list[Machine]) -> None:
+    user.world.cloud.locked_until = user.world.loop.time() + 100.0
+
+
+def _outage(user: User, chance: random.Random, _: list[Machine]) -> None:
+    user.world.cloud.down_until = user.world.loop.time() + chance.choice((10.0, 60.0))
+
+
+def _partition(user: User, chance: random.Random, alive: list[Machine]) -> None:
+    user.world.partition(chance.choice(alive), chance.choice((20.0, 100.0, 400.0)))
+
+
+_ACTS: dict[str, Callable[[User, random.Random, list[Machine]], None]] = {
+    "cancel": _cancel,
+    "cut": lambda user, chance, alive: user.world.break_links(chance.choice(alive)),
+    "empty": _empty,
+    "lock": _lock,
+    "outage": _outage,
+    "partition": _partition,
+    "scale": lambda user, chance, _: scale(user.world, chance.choice((1, 2, 10))),
+    "stop": _stop,
+}
 
 
 def scale(world: World, limit: int) -> None:
@@ -212,6 +234,8 @@ def play(seed: int, *, crashes: bool = False, seen: Callable[[World], None] = la
 
     async def story(world: World) -> None:
         seen(world)
+        if random.Random(f"events {seed}").random() < 0.3:
+            world.cloud.mail = []
         await live(world, crashes=crashes)
 
     return simulate(story, seed=seed, faults=Faults.drawn(seed), **run_options(random.Random(f"options {seed}")))

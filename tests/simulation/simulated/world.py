@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import anyio
 import attrs
@@ -16,6 +17,7 @@ from aspot.machine.model import EndReason, JobSpec, Run, RunSpec
 from aspot.machine.news import News
 from aspot.ports import CloudPlan, Lease
 from aspot.runtime.host import RunHost
+from simulated.clients import ClientJournal, SimClient, Sleepy, Witnessed
 from simulated.cloud import SimCloud
 from simulated.disk import SimArchive, SimJournal
 from simulated.machine import Machine
@@ -52,6 +54,8 @@ class Faults:
     stillborn: float = 0.0  # ends while pending: no capacity after all
     powerless: float = 0.0  # cannot power itself off: no lease holds there
     torn: float = 0.0  # a status is read without its end
+    advice: float = 0.0  # EC2 recommends to leave it
+    sluggish: float = 0.0  # a message to keep a machine is long on its way
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -82,6 +86,8 @@ class Faults:
             stillborn=rate(0.2),
             powerless=rate(0.1),
             torn=rate(0.3),
+            advice=rate(0.5),
+            sluggish=rate(0.5),
         )
 
 
@@ -120,7 +126,8 @@ class World:
         self.news: list[News] = []
         self.oracle = Oracle(self)
         self.cloud = SimCloud(self)
-        self.remote = SimRemote(self)
+        self.client = SimClient(self, epoch=1)
+        self.remote = SimRemote(self, self.client)
         self.journal = SimJournal(self)
         self.archive = SimArchive(self)
         self.setup = ""
@@ -136,10 +143,10 @@ class World:
         if self._host is None:
             self._host = RunHost(
                 self.spec,
-                cloud=self.cloud,
+                cloud=Witnessed(self.cloud, self.client),  # type: ignore[arg-type]
                 remote=self.remote,
-                journal=self.journal,
-                archive=self.archive,
+                journal=ClientJournal(self.journal, self.client),
+                archive=Witnessed(self.archive, self.client),  # type: ignore[arg-type]
                 clock=self.clock,
                 plan=CloudPlan(run=self.spec, types=("c7i.large",)),
                 lease=Lease(term_s=600.0, idle_s=60.0, hold_s=7200.0, max_life_s=self.spec.max_life_s),
@@ -147,6 +154,9 @@ class World:
                 chance=random.Random(f"jitter {self.seed} {self.came_back}"),
                 earlier=self._earlier,
             )
+            wiring: Any = self._host._wiring
+            for port in ("cloud", "archive"):
+                setattr(wiring, port, Sleepy(getattr(wiring, port), self.client))
             self._host.listen(self._hear)
         return self._host
 
@@ -178,6 +188,14 @@ class World:
         except AspotError:
             self.is_away = True
             raise
+
+    async def take_over(self) -> None:
+        """Take the run from the client that drives it, which may be asleep, or not know yet."""
+        self.client = SimClient(self, epoch=self.client.epoch + 1)
+        self.remote = SimRemote(self, self.client)
+        self.journal.epoch = self.client.epoch
+        self.happened["take-over"] += 1
+        await self.come_back()
 
     async def finished(self) -> None:
         """Wait for the end of the run, whoever drives it then."""
@@ -225,24 +243,24 @@ class World:
     def plan_fate(self, machine: Machine) -> None:
         """Draw what will befall a machine."""
         after = self.chance.uniform(1.0, 120.0)
-        if self.strikes("notice"):
-            self.loop.call_later(after, machine.warn, 120.0)
-        elif self.strikes("short_notice"):
-            self.loop.call_later(after, machine.warn, self.chance.uniform(1.0, 20.0))
-        elif self.strikes("sudden"):
-            self.loop.call_later(after, machine.interrupt)
-        elif self.strikes("reboot"):
-            self.loop.call_later(after + 30.0, machine.reboot)
-        elif self.strikes("someone"):
-            self.loop.call_later(after, machine.end, EndReason.SOMEONE)
-        elif self.strikes("mute"):
-            machine.is_mute = True
-        elif self.strikes("foreign"):
-            machine.is_foreign = True
-        elif self.strikes("stillborn"):
-            machine.end(EndReason.NO_CAPACITY)
-        elif self.strikes("powerless"):
-            machine.is_powerless = True
+        later = self.loop.call_later
+        fates: dict[str, Callable[[], object]] = {
+            "notice": lambda: later(after, machine.warn, 120.0),
+            "short_notice": lambda: later(after, machine.warn, self.chance.uniform(1.0, 20.0)),
+            "sudden": lambda: later(after, machine.interrupt),
+            "reboot": lambda: later(after + 30.0, machine.reboot),
+            "someone": lambda: later(after, machine.end, EndReason.SOMEONE),
+            "mute": lambda: setattr(machine, "is_mute", True),
+            "foreign": lambda: setattr(machine, "is_foreign", True),
+            "stillborn": lambda: machine.end(EndReason.NO_CAPACITY),
+            "powerless": lambda: setattr(machine, "is_powerless", True),
+        }
+        struck = next((fault for fault in fates if self.strikes(fault)), None)
+        if struck is not None:
+            fates[struck]()
+        own = random.Random(f"advice {self.seed} {machine.id}")  # older seeds play as they did
+        if own.random() < self.faults.advice:
+            self.loop.call_later(own.uniform(1.0, 150.0), machine.advise)
 
     def machine(self, number: int) -> Machine:
         """Return the n-th machine ever made."""
@@ -256,6 +274,11 @@ class World:
             for folder in machine.folders.values()
             if folder.job == job and folder.is_running
         )
+
+    def running_once(self, job: str) -> Machine:
+        """Return the machine on which the job ran last."""
+        machines = self.cloud.machines.values()
+        return [machine for machine in machines for folder in machine.folders.values() if folder.job == job][-1]
 
     async def until(self, holds: Callable[[], bool], within: float = 3600.0) -> None:
         """Wait until something holds."""
@@ -295,6 +318,9 @@ def simulate(
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         world.oracle.check(not others, f"V13: tasks are left: {others}")
         world.oracle.ends()
+        if world.host.kept:
+            await anyio.sleep(max(0.0, world.oracle.quiet_at() - loop.time()))
+            world.oracle.lies_still()
         assert not world.oracle.violations, "\n".join([f"seed {seed}", *world.oracle.violations[:10]])
         return world
 
