@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 import aspot
+from aspot.cli import machine_words
+from aspot.cli.parser import Commands
+from aspot.cli.parser import Parser as _Parser
+from aspot.cli.parser import command as _command
 from aspot.errors import ConfigError
-
-Handler = Callable[[argparse.Namespace], int]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong use as aspot's own error, so that it looks like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message, fix=f"{self.prog} --help")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -34,7 +27,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.after = after
-    if after is not None and args.command != "run":
+    if after is not None and args.command not in ("run", "ssh"):
         raise ConfigError(f"'--' means nothing to aspot {args.command}", fix=f"aspot {args.command} --help")
     return args
 
@@ -44,15 +37,6 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
         return words, None
     cut = words.index("--")
     return words[:cut], words[cut + 1 :]
-
-
-def _command(module: str, function: str = "main") -> Handler:
-    """Return a handler that imports its module when it is called."""
-
-    def call(args: argparse.Namespace) -> int:
-        return int(getattr(importlib.import_module(module), function)(args))
-
-    return call
 
 
 def build() -> argparse.ArgumentParser:
@@ -72,6 +56,7 @@ def build() -> argparse.ArgumentParser:
     _ls(commands)
     _status(commands)
     _logs(commands)
+    machine_words.add(commands)
     _down(commands)
     _clean(commands)
     register_market(commands)
@@ -80,9 +65,6 @@ def build() -> argparse.ArgumentParser:
     _demo(commands)
     _local(commands)
     return parser
-
-
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
 
 
 def _common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
