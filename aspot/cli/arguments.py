@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 import aspot
 from aspot.cli import machine_words
-from aspot.cli.parser import Commands
-from aspot.cli.parser import Parser as _Parser
-from aspot.cli.parser import command as _command
+from aspot.cli.parser import Commands, Parser, command, common
 from aspot.errors import ConfigError
 
 
@@ -43,13 +41,13 @@ def build() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     from aspot.cli.market_arguments import register as register_market
 
-    parser = _Parser(
+    parser = Parser(
         prog="aspot",
         description="Run scripts on EC2 spot instances: launched together, watched, brought home, nothing left behind.",
         epilog="Try everything without a cloud account: aspot demo",
     )
     parser.add_argument("--version", action="version", version=f"aspot {aspot.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     _run(commands)
     _attach(commands)
     _export(commands)
@@ -67,22 +65,16 @@ def build() -> argparse.ArgumentParser:
     return parser
 
 
-def _common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
-    parser.add_argument("--json", action="store_true", help=as_json)
-    parser.add_argument("--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
-
-
-def _run(commands: Commands[_Parser]) -> None:
+def _run(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "run",
         help="run scripts, bring their results home, leave nothing running",
         usage="aspot run [OPTIONS] SCRIPT...  |  aspot run [OPTIONS] SCRIPT -- ARGS  |  aspot run [OPTIONS] -- COMMAND",
         description="Run each script on a spot instance of its own, all at once, and bring the results home.",
     )
-    parser.set_defaults(handler=_command("aspot.cli.run"))
+    parser.set_defaults(handler=command("aspot.cli.run"))
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help="paths of scripts")
-    _common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout")
     parser.add_argument("-n", "--name", help="name of the fleet (default: made from the first script)")
     _run_machine(parser.add_argument_group("machines"))
     _run_files(parser.add_argument_group("files"))
@@ -158,9 +150,9 @@ def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--capacity-timeout", metavar="TIME", help="how long a job waits for capacity (default 1h)")
 
 
-def _attach(commands: Commands[_Parser]) -> None:
+def _attach(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("attach", help="take up a run again that its process left, and see it to its end")
-    parser.set_defaults(handler=_command("aspot.cli.attach"))
+    parser.set_defaults(handler=command("aspot.cli.attach"))
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
         "--take-over", action="store_true", help="take it from the process that drives it, without asking"
@@ -176,56 +168,56 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--results", metavar="FOLDER", help="with --key or --from-cloud, where results go (default: aspot-results)"
     )
-    _common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout")
 
 
-def _export(commands: Commands[_Parser]) -> None:
+def _export(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "export",
         help="write what another computer needs to go on with a fleet",
         description="Write the journal, keys, queue and uploads of a fleet into one file, for `aspot attach NAME --key "
         "BUNDLE` on another computer. It holds private keys: whoever has it can log in to the fleet's machines.",
     )
-    parser.set_defaults(handler=_command("aspot.cli.export"))
+    parser.set_defaults(handler=command("aspot.cli.export"))
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("file", nargs="?", metavar="BUNDLE", help="the file; it must not exist (default: NAME.aspot)")
     parser.add_argument("--with-results", action="store_true", help="take results along that came home already")
-    _common(parser)
+    common(parser)
 
 
-def _ls(commands: Commands[_Parser]) -> None:
+def _ls(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("ls", help="what runs, what it costs")
-    parser.set_defaults(handler=_command("aspot.cli.show", "ls"))
+    parser.set_defaults(handler=command("aspot.cli.show", "ls"))
     parser.add_argument("--all", action="store_true", help="ended runs too")
-    _common(parser, as_json="print a JSON list of instances")
+    common(parser, as_json="print a JSON list of instances")
 
 
-def _status(commands: Commands[_Parser]) -> None:
+def _status(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("status", help="jobs, attempts and money of one run")
-    parser.set_defaults(handler=_command("aspot.cli.show", "status"))
+    parser.set_defaults(handler=command("aspot.cli.show", "status"))
     parser.add_argument("name", metavar="NAME")
-    _common(parser)
+    common(parser)
 
 
-def _logs(commands: Commands[_Parser]) -> None:
+def _logs(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("logs", help="a job's output")
-    parser.set_defaults(handler=_command("aspot.cli.show", "logs"))
+    parser.set_defaults(handler=command("aspot.cli.show", "logs"))
     parser.add_argument("name", metavar="NAME/JOB")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
     parser.add_argument("--stderr", action="store_true", help="stderr only")
     parser.add_argument("--stdout", action="store_true", help="stdout only")
-    _common(parser, as_json="print one JSON object a line")
+    common(parser, as_json="print one JSON object a line")
 
 
-def _down(commands: Commands[_Parser]) -> None:
+def _down(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("down", help="end runs and everything they launched")
-    parser.set_defaults(handler=_command("aspot.cli.down"))
+    parser.set_defaults(handler=command("aspot.cli.down"))
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true", help="every run of yours in this region")
-    _common(parser)
+    common(parser)
 
 
-def _clean(commands: Commands[_Parser]) -> None:
+def _clean(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "clean",
         aliases=["sweep"],
@@ -234,30 +226,30 @@ def _clean(commands: Commands[_Parser]) -> None:
         "driven from here, runs left to their machines whose time is not over, and whatever is not provably yours are "
         "left alone. For cron: aspot clean --yes -q",
     )
-    parser.set_defaults(handler=_command("aspot.cli.clean"))
+    parser.set_defaults(handler=command("aspot.cli.clean"))
     parser.add_argument("--yes", action="store_true", help="end it, and wait until it is gone (at most 120 s)")
     parser.add_argument("--older-than", metavar="TIME", help="spare runs that began or launched something since then")
     parser.add_argument(
         "--run", action="append", default=[], metavar="NAME", help="only this run, however young: its name or id"
     )
     parser.add_argument("--all", action="store_true", help="runs left to their machines too, before their time is over")
-    _common(parser)
+    common(parser)
 
 
-def _doctor(commands: Commands[_Parser]) -> None:
+def _doctor(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("doctor", help="check credentials, permissions, quota, clock and address")
-    parser.set_defaults(handler=_command("aspot.cli.doctor"))
-    _common(parser)
+    parser.set_defaults(handler=command("aspot.cli.doctor"))
+    common(parser)
 
 
-def _events(commands: Commands[_Parser]) -> None:
+def _events(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "events",
         help="hear of interruptions by EC2's own events, too",
         description="Let runs in a region hear EC2's own events (EventBridge, through queues of SQS): a third way in "
         "which notices come. Set up once a region and account; runs there of more than a minute use it by themselves.",
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     words = {
         "setup": "make the shared rule and queue, or put them right",
         "status": "say whether they are there and whole",
@@ -265,20 +257,20 @@ def _events(commands: Commands[_Parser]) -> None:
     }
     for action, text in words.items():
         one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
-        one.set_defaults(handler=_command("aspot.cli.events", action))
-        _common(one)
+        one.set_defaults(handler=command("aspot.cli.events", action))
+        common(one)
 
 
-def _demo(commands: Commands[_Parser]) -> None:
+def _demo(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("demo", help="all of it on a local cloud: eight jobs, one interruption")
-    parser.set_defaults(handler=_command("aspot.cli.demo"))
+    parser.set_defaults(handler=command("aspot.cli.demo"))
     parser.add_argument("--keep", metavar="FOLDER", help="put the results here (default: aspot-results)")
-    _common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout")
 
 
-def _local(commands: Commands[_Parser]) -> None:
+def _local(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("local", help="a local cloud that speaks AWS and SSH")
-    parser.set_defaults(handler=_command("aspot.local.command"))
+    parser.set_defaults(handler=command("aspot.local.command"))
     from aspot.local.command import register
 
-    register(parser.add_subparsers(dest="local_command", metavar="ACTION", required=True, parser_class=_Parser))
+    register(parser.add_subparsers(dest="local_command", metavar="ACTION", required=True, parser_class=Parser))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from aspot.cli.arguments import Commands, _command, _common, _Parser
+from aspot.cli.parser import Commands, Parser, command, common
 
 ARCHS = ("x86_64", "arm64")
 
 
-def register(commands: Commands[_Parser]) -> None:
+def register(commands: Commands[Parser]) -> None:
     """Add the commands."""
     _profiles(commands)
     _prices(commands)
@@ -17,14 +17,14 @@ def register(commands: Commands[_Parser]) -> None:
     _images(commands)
 
 
-def _profiles(commands: Commands[_Parser]) -> None:
+def _profiles(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "profiles",
         help="kinds of machines by name: list, show, set, edit, reset",
         description="Profiles say what kind of machine, where, bought how. Yours are in profiles.toml of your "
         "settings folder, a project's in aspot.toml of its folder; every instance type's name is a profile, too.",
     )
-    actions = parser.add_subparsers(dest="profiles_command", metavar="ACTION", required=True, parser_class=_Parser)
+    actions = parser.add_subparsers(dest="profiles_command", metavar="ACTION", required=True, parser_class=Parser)
     ls = _action(actions, "ls", "ls", "list all profiles")
     ls.add_argument("--all", action="store_true", help="common instance types, too")
     ls.add_argument("--json", action="store_true", help="print JSON")
@@ -46,9 +46,9 @@ def _profiles(commands: Commands[_Parser]) -> None:
     _fresh(reset)
 
 
-def _action(actions: Commands[_Parser], name: str, function: str, words: str) -> _Parser:
+def _action(actions: Commands[Parser], name: str, function: str, words: str) -> Parser:
     parser = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
-    parser.set_defaults(handler=_command("aspot.cli.profiles", function))
+    parser.set_defaults(handler=command("aspot.cli.profiles", function))
     parser.add_argument("-q", "--quiet", action="store_true", help="print no more than what was asked for")
     return parser
 
@@ -57,9 +57,9 @@ def _fresh(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="ask AWS anew, whatever is cached")
 
 
-def _prices(commands: Commands[_Parser]) -> None:
+def _prices(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("prices", help="what instance types cost: spot per zone now and over time, on demand")
-    parser.set_defaults(handler=_command("aspot.cli.market", "prices"))
+    parser.set_defaults(handler=command("aspot.cli.market", "prices"))
     parser.add_argument(
         "types", nargs="+", metavar="TYPE", help="instance types, patterns such as 'c7g.*', or profiles"
     )
@@ -70,13 +70,13 @@ def _prices(commands: Commands[_Parser]) -> None:
     _fresh(parser)
 
 
-def _types(commands: Commands[_Parser]) -> None:
+def _types(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "types",
         help="find instance types by size, and what they cost",
         description="Find instance types, cheapest first. Ranges are 8, 8-16, 8- or -16.",
     )
-    parser.set_defaults(handler=_command("aspot.cli.market", "types"))
+    parser.set_defaults(handler=command("aspot.cli.market", "types"))
     parser.add_argument("types", nargs="*", metavar="TYPE", help="only these: names, or patterns such as 'c7g.*'")
     parser.add_argument("--gpu", action="store_true", help="with a GPU")
     parser.add_argument("--gpus", metavar="RANGE", help="with so many GPUs")
@@ -85,16 +85,16 @@ def _types(commands: Commands[_Parser]) -> None:
     parser.add_argument("--arch", choices=ARCHS, help="processor architecture")
     parser.add_argument("--max-price", metavar="USD", help="most US dollars an hour, spot, in the cheapest zone")
     parser.add_argument("--all", action="store_true", help="every one that fits, however many")
-    _common(parser, as_json="print a JSON list")
+    common(parser, as_json="print a JSON list")
     _fresh(parser)
 
 
-def _images(commands: Commands[_Parser]) -> None:
+def _images(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("images", help="find images: your own and those that their makers publish")
-    parser.set_defaults(handler=_command("aspot.cli.market", "images"))
+    parser.set_defaults(handler=command("aspot.cli.market", "images"))
     parser.add_argument("words", nargs="*", metavar="WORD", help="only images that have each word in name or id")
     parser.add_argument("--arch", choices=ARCHS, help="processor architecture")
     parser.add_argument("--own", action="store_true", help="only the account's own")
     parser.add_argument("--all", action="store_true", help="every one that fits, however many")
-    _common(parser, as_json="print a JSON list")
+    common(parser, as_json="print a JSON list")
     _fresh(parser)

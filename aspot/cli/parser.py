@@ -29,4 +29,11 @@ def command(module: str, function: str = "main") -> Handler:
     return call
 
 
+def common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
+    """Add the options that every command has."""
+    parser.add_argument("--json", action="store_true", help=as_json)
+    parser.add_argument("--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
 Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
