@@ -19,6 +19,7 @@ from aspot.intake.options import FleetOptions
 from aspot.jobs import Job
 from aspot.machine.model import Run, RunSpec
 from aspot.ports import CloudPlan, Lease
+from aspot.profiles.profile import USUAL_ALLOCATION
 
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
@@ -116,7 +117,7 @@ def make_host(
     from aspot.ssh.keys import RunKeys
 
     plan = _plan(spec, options)
-    setup = options.profile.setup or ""
+    setup = str(options.profile.setup or "")
     kept = {"results": str(options.results), "plan": encode_plan(plan), "setup": setup}
     journal = SqliteJournal.create(spec, created=SystemClock().now(), options=kept)
     keys = RunKeys.generate(folder.keys)
@@ -175,7 +176,7 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         firewall=profile.firewall,
         count=options.instances or 1,
         owner=owner(),
-        allocation=profile.allocation,
+        allocation=profile.allocation or USUAL_ALLOCATION,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
     )
 

@@ -83,16 +83,18 @@ class Account:
         """Tell whether EC2 is asked at an address of this machine: the local cloud."""
         return self._aws.is_loopback
 
-    async def instances(self, owner: str = "") -> list[Found]:
+    async def instances(self, owner: str = "", *, runs: Collection[str] = ()) -> list[Found]:
         """Return all instances with aspot's tags, newest first, terminated ones too while EC2 shows them.
 
         Args:
             owner: Only those of this owner; "" for all.
+            runs: Only those of these runs, by id; empty for all.
 
         Raises:
             CloudError: If EC2 could not be asked.
         """
-        filters = [named("tag-key", [tags.RUN]), *([named(f"tag:{tags.OWNER}", [owner])] if owner else [])]
+        filters = [named(f"tag:{tags.RUN}", sorted(runs)) if runs else named("tag-key", [tags.RUN])]
+        filters += [named(f"tag:{tags.OWNER}", [owner])] if owner else []
         seen = await self._explained(self._aws.pages("ec2:DescribeInstances", "Reservations", Filters=filters))
         found = [self._found(item) for one in seen for item in one["Instances"]]
         return sorted(found, key=lambda one: (one.launched, one.instance), reverse=True)

@@ -28,6 +28,14 @@ _KEPT: Mapping[str, tuple[str, ...]] = {
         "StateReason",
         "Tags",
     ),
+    "InstanceTypeInfo": (
+        "GpuInfo",
+        "InstanceType",
+        "MemoryInfo",
+        "ProcessorInfo",
+        "SupportedUsageClasses",
+        "VCpuInfo",
+    ),
     "Placement": ("AvailabilityZone",),
     "SpotInstanceRequest": ("InstanceId", "SpotInstanceRequestId", "State", "Status", "Tags"),
 }

@@ -88,7 +88,7 @@ class Ec2Cloud(Cloud):
 
     async def _prepare(self, plan: CloudPlan) -> Prepared:
         aws = self._aws
-        kinds, offers, place, spot, on_demand = await self._market(plan)
+        kinds, offers, place, spot, on_demand = await self._market(plan.types)
         archs = {name: kind.arch for name, kind in kinds.items()}
         self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=plan.zones, region=aws.region)
         image, allowed, *_ = await together(
@@ -148,20 +148,22 @@ class Ec2Cloud(Cloud):
             user=plan.user or await images.login_user(aws, plan.image),
         )
 
-    async def _market(self, plan: CloudPlan) -> list[Any]:
+    async def _market(self, types: Sequence[str]) -> list[Any]:
         """Return types, offers, place, spot prices and on-demand prices, asked for side by side."""
-        aws, types = self._aws, plan.types
+        aws, group = self._aws, self._plan.security_group if self._plan else ""
         try:
             return await together(
                 partial(pools.kinds, aws, types),
                 partial(pools.offered, aws, types),
-                partial(network.place, aws, plan.security_group),
+                partial(network.place, aws, group),
                 partial(pools.spot_prices, aws, types),
                 partial(pools.on_demand_prices, aws, types),
             )
         except Trouble as trouble:
             if trouble.cause is Cause.REQUEST:
-                await pools.kinds(aws, types)  # says which type there is not, whichever call was refused first
+                known = await pools.kinds(aws, types)  # says which type there is not, whichever call was refused first
+                if len(known) < len(set(types)):
+                    return await self._market(tuple(known))  # the region lacks some
             raise
 
     async def _check_quotas(self, plan: CloudPlan, kinds: Iterable[pools.Kind]) -> None:

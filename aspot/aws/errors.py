@@ -148,6 +148,8 @@ def fix_for(trouble: Trouble) -> str:
         return f"ask for the permission {trouble.operation}; {FIXES[trouble.code]}"
     if trouble.cause is Cause.QUOTA:
         return "end other instances, or ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
+    if trouble.cause is Cause.THROTTLED:
+        return "wait a minute, then repeat: the limit is the whole account's, whoever uses it"
     return FIXES.get(trouble.code, "")
 
 

@@ -95,32 +95,56 @@ async def find(aws: Aws, wanted: str, *, archs: Collection[str], disk_gb: int, u
     if name in NAMED:
         return await _named(aws, name, archs, disk_gb, user)
     if name.startswith("/"):
-        found = await _parameters(aws, [name])
-        if name not in found:
-            raise ConfigError(f"there is no SSM parameter {name} in {aws.region}", fix=_names())
-        return await _by_id(aws, found[name], archs, disk_gb, user or _user(name))
+        return await _by_id(aws, await _by_parameter(aws, name), archs, disk_gb, user or user_of(name))
     if re.fullmatch(r"ami-[0-9a-f]+", name):
         return await _by_id(aws, name, archs, disk_gb, user)
     raise ConfigError(f"there is no image {name!r}", fix=_names())
 
 
+async def check(aws: Aws, name: str) -> None:
+    """Look whether an image is there, for whatever architecture.
+
+    Args:
+        aws: The gateway.
+        name: A name of `NAMED`, an SSM parameter's path, or `ami-…`.
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    if name in NAMED:
+        ways = [way for some in NAMED[name].parameters.values() for way in some]
+        if await _parameters(aws, ways):
+            return
+        raise ConfigError(f"image {name} is not published in {aws.region}", fix=_names())
+    ami = await _by_parameter(aws, name) if name.startswith("/") else name
+    await _described(aws, ami)
+
+
+async def _by_parameter(aws: Aws, name: str) -> str:
+    found = await _parameters(aws, [name])
+    if name not in found:
+        raise ConfigError(f"there is no SSM parameter {name} in {aws.region}", fix=_names())
+    return found[name]
+
+
 async def login_user(aws: Aws, ami: str) -> str:
     """Return the login user of an image, as its name and owner tell; the usual one if it is no longer there."""
     try:
-        return _user_of(await _described(aws, ami))
+        return _user_in(await _described(aws, ami))
     except ConfigError:
-        return _user("")
+        return user_of("")
 
 
-def _user_of(seen: Mapping[str, Any]) -> str:
-    return _user(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
+def _user_in(seen: Mapping[str, Any]) -> str:
+    return user_of(f"{seen.get('Name', '')} {seen.get('OwnerId', '')}")
 
 
 def _names() -> str:
     return f"use {', '.join(NAMED)}, an SSM parameter's path, or an image's id (ami-…)"
 
 
-def _user(text: str) -> str:
+def user_of(text: str) -> str:
+    """Return the login user of an image, guessed by its path, name or owner."""
     return next((user for pattern, user in _USERS if re.search(pattern, text.lower())), "ec2-user")
 
 
@@ -149,8 +173,8 @@ async def _by_id(aws: Aws, ami: str, archs: Collection[str], disk_gb: int, user:
             f"image {ami} is for {arch}, but the instance types are {', '.join(sorted(archs))}", fix=_names()
         )
     root = seen.get("RootDeviceName", "/dev/xvda")
-    _check_disk(ami, disk_gb, _snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
-    return Image(ids={arch: ami}, user=user or _user_of(seen), root=root)
+    _check_disk(ami, disk_gb, snapshot_gb(seen.get("BlockDeviceMappings", ()), root))
+    return Image(ids={arch: ami}, user=user or _user_in(seen), root=root)
 
 
 async def _described(aws: Aws, ami: str) -> dict[str, Any]:
@@ -167,7 +191,8 @@ async def _described(aws: Aws, ami: str) -> dict[str, Any]:
     return found
 
 
-def _snapshot_gb(mappings: Iterable[Mapping[str, Any]], root: str) -> int:
+def snapshot_gb(mappings: Iterable[Mapping[str, Any]], root: str) -> int:
+    """Return the size of the root volume that an image was made with, in GB."""
     return next((item.get("Ebs", {}).get("VolumeSize", 1) for item in mappings if item.get("DeviceName") == root), 1)
 
 

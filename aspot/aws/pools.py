@@ -19,6 +19,7 @@ from aspot.aws.errors import Trouble
 from aspot.aws.together import together
 from aspot.errors import ConfigError, QuotaError
 from aspot.machine.pool import Pool
+from aspot.profiles.builtin import KNOWN_TYPES
 
 log = logging.getLogger(__name__)
 
@@ -64,26 +65,28 @@ def quota_of(type_name: str) -> Quota | None:
 
 
 async def kinds(aws: Aws, types: Iterable[str]) -> dict[str, Kind]:
-    """Return what these types are, in the same order.
+    """Return what these types are, in the same order; those of today that the region lacks are left out.
 
     Raises:
-        ConfigError: If the region knows one of them not.
+        ConfigError: If the region has none of them, or one is not known anywhere.
     """
     wanted = list(dict.fromkeys(types))
     seen = await aws.pages(
         "ec2:DescribeInstanceTypes", "InstanceTypes", size=None, Filters=[named("instance-type", wanted)]
     )
-    found = {item["InstanceType"]: _kind(item) for item in seen}
+    found = {item["InstanceType"]: kind_of(item) for item in seen}
     lacking = [name for name in wanted if name not in found]
-    if lacking:
+    strange = [name for name in lacking if name not in KNOWN_TYPES] or (lacking if not found else [])
+    if strange:
         raise ConfigError(
-            f"there is no instance type {', '.join(lacking)} in {aws.region}",
+            f"there is no instance type {', '.join(strange)} in {aws.region}",
             fix="check the spelling, or use another region",
         )
-    return {name: found[name] for name in wanted}
+    return {name: found[name] for name in wanted if name in found}
 
 
-def _kind(item: Mapping[str, Any]) -> Kind:
+def kind_of(item: Mapping[str, Any]) -> Kind:
+    """Return what an item of DescribeInstanceTypes says."""
     archs = item.get("ProcessorInfo", {}).get("SupportedArchitectures", ["x86_64"])
     arch = next((name for name in archs if name in ("x86_64", "arm64")), archs[0])
     return Kind(name=item["InstanceType"], arch=arch, vcpus=int(item.get("VCpuInfo", {}).get("DefaultVCpus", 1)))
@@ -130,20 +133,21 @@ def choose(
     return pools
 
 
-async def spot_prices(aws: Aws, types: Iterable[str], *, tries: int = 4) -> dict[Pool, float]:
-    """Return current spot prices in US dollars an hour.
+async def spot_prices(aws: Aws, types: Iterable[str] | None, *, tries: int = 4) -> dict[Pool, float]:
+    """Return current spot prices in US dollars an hour: of these types, or all.
 
     Begin and end at this moment give exactly the price in force in each zone (EC2 API reference).
     """
     now = datetime.now(UTC)
+    some: dict[str, Any] = {} if types is None else {"InstanceTypes": list(dict.fromkeys(types))}
     seen = await aws.pages(
         "ec2:DescribeSpotPriceHistory",
         "SpotPriceHistory",
         tries=tries,
         StartTime=now,
         EndTime=now,
-        InstanceTypes=list(dict.fromkeys(types)),
         ProductDescriptions=["Linux/UNIX"],
+        **some,
     )
     newest: dict[Pool, tuple[datetime, float]] = {}
     for item in seen:
@@ -162,9 +166,15 @@ async def on_demand_prices(aws: Aws, types: Iterable[str]) -> dict[str, float]:
     return found
 
 
-async def _listed(aws: Aws, how: str, value: str) -> dict[str, float]:
+def price_filters(region: str, more: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return the price list's filters for Linux on demand in a region.
+
+    Args:
+        region: Whose prices.
+        more: How instance types are to match, and what: none for all.
+    """
     terms = {
-        "regionCode": aws.region,
+        "regionCode": region,
         "operatingSystem": "Linux",
         "tenancy": "Shared",
         "capacitystatus": "Used",
@@ -172,19 +182,23 @@ async def _listed(aws: Aws, how: str, value: str) -> dict[str, float]:
         "licenseModel": "No License required",
     }
     filters = [{"Type": "TERM_MATCH", "Field": field, "Value": text} for field, text in terms.items()]
-    filters.append({"Type": how, "Field": "instanceType", "Value": value})
+    return filters + [{"Type": how, "Field": "instanceType", "Value": value} for how, value in more]
+
+
+async def _listed(aws: Aws, how: str, value: str) -> dict[str, float]:
     answer = await _if_possible(
         aws,
         "pricing:GetProducts",
         region=PRICING_REGION,
         ServiceCode="AmazonEC2",
         FormatVersion="aws_v1",
-        Filters=filters,
+        Filters=price_filters(aws.region, [(how, value)]),
     )
-    return dict(pair for text in answer.get("PriceList", ()) for pair in _hourly(json.loads(text)))
+    return dict(pair for text in answer.get("PriceList", ()) for pair in hourly(json.loads(text)))
 
 
-def _hourly(product: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
+def hourly(product: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
+    """Yield (type, US dollars an hour) of a product of the price list."""
     kind = product["product"]["attributes"]["instanceType"]
     for offer in product.get("terms", {}).get("OnDemand", {}).values():
         for dimension in offer["priceDimensions"].values():

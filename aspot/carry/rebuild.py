@@ -262,6 +262,7 @@ def _events(told: Sequence[Told], ready: Prepared, run: str) -> Iterator[ev.Even
         pools=ready.pools,
         spot_usd_per_hour=ready.spot_usd_per_hour,
         on_demand_usd_per_hour=ready.on_demand_usd_per_hour,
+        user=ready.user,
     )
     for one in told:
         yield from _machine(one.machine)

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 import aspot
-from aspot.cli import storage_words
+from aspot.cli import machine_words, storage_words
+from aspot.cli.parser import Commands, Parser, command, common
 from aspot.errors import ConfigError
-
-Handler = Callable[[argparse.Namespace], int]
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports wrong use as aspot's own error, so that it looks like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(message, fix=f"{self.prog} --help")
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
@@ -35,7 +25,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.after = after
-    if after is not None and args.command != "run":
+    if after is not None and args.command not in ("run", "ssh"):
         raise ConfigError(f"'--' means nothing to aspot {args.command}", fix=f"aspot {args.command} --help")
     return args
 
@@ -47,59 +37,45 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:cut], words[cut + 1 :]
 
 
-def _command(module: str, function: str = "main") -> Handler:
-    """Return a handler that imports its module when it is called."""
-
-    def call(args: argparse.Namespace) -> int:
-        return int(getattr(importlib.import_module(module), function)(args))
-
-    return call
-
-
 def build() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    parser = _Parser(
+    from aspot.cli.market_arguments import register as register_market
+
+    parser = Parser(
         prog="aspot",
         description="Run scripts on EC2 spot instances: launched together, watched, brought home, nothing left behind.",
         epilog="Try everything without a cloud account: aspot demo",
     )
     parser.add_argument("--version", action="version", version=f"aspot {aspot.__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     _run(commands)
     _attach(commands)
     _export(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
+    machine_words.add(commands)
     _down(commands)
     _clean(commands)
+    register_market(commands)
     _doctor(commands)
     _events(commands)
-    storage_words.add(commands, parser_class=_Parser, common=_common, command=_command)
+    storage_words.add(commands)
     _demo(commands)
     _local(commands)
     return parser
 
 
-Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it
-
-
-def _common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
-    parser.add_argument("--json", action="store_true", help=as_json)
-    parser.add_argument("--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
-
-
-def _run(commands: Commands[_Parser]) -> None:
+def _run(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "run",
         help="run scripts, bring their results home, leave nothing running",
         usage="aspot run [OPTIONS] SCRIPT...  |  aspot run [OPTIONS] SCRIPT -- ARGS  |  aspot run [OPTIONS] -- COMMAND",
         description="Run each script on a spot instance of its own, all at once, and bring the results home.",
     )
-    parser.set_defaults(handler=_command("aspot.cli.run"))
+    parser.set_defaults(handler=command("aspot.cli.run"))
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help="paths of scripts")
-    _common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout")
     parser.add_argument("-n", "--name", help="name of the fleet (default: made from the first script)")
     _run_machine(parser.add_argument_group("machines"))
     _run_files(parser.add_argument_group("files"))
@@ -107,7 +83,9 @@ def _run(commands: Commands[_Parser]) -> None:
 
 
 def _run_machine(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-p", "--profile", default="default", help="'default' or an instance type")
+    group.add_argument(
+        "-p", "--profile", default="default", help="a profile's name (aspot profiles ls), or an instance type's"
+    )
     group.add_argument("--instances", type=int, metavar="N", help="most at once (default: one a job, at most 50)")
     group.add_argument("--type", action="append", default=[], help="instance type; repeat for several")
     group.add_argument("--zone", action="append", default=[], help="availability zone; repeat for several")
@@ -173,9 +151,9 @@ def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--capacity-timeout", metavar="TIME", help="how long a job waits for capacity (default 1h)")
 
 
-def _attach(commands: Commands[_Parser]) -> None:
+def _attach(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("attach", help="take up a run again that its process left, and see it to its end")
-    parser.set_defaults(handler=_command("aspot.cli.attach"))
+    parser.set_defaults(handler=command("aspot.cli.attach"))
     parser.add_argument("name", metavar="NAME")
     parser.add_argument(
         "--take-over", action="store_true", help="take it from the process that drives it, without asking"
@@ -191,56 +169,56 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser.add_argument(
         "--results", metavar="FOLDER", help="with --key or --from-cloud, where results go (default: aspot-results)"
     )
-    _common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout")
 
 
-def _export(commands: Commands[_Parser]) -> None:
+def _export(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "export",
         help="write what another computer needs to go on with a fleet",
         description="Write the journal, keys, queue and uploads of a fleet into one file, for `aspot attach NAME --key "
         "BUNDLE` on another computer. It holds private keys: whoever has it can log in to the fleet's machines.",
     )
-    parser.set_defaults(handler=_command("aspot.cli.export"))
+    parser.set_defaults(handler=command("aspot.cli.export"))
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("file", nargs="?", metavar="BUNDLE", help="the file; it must not exist (default: NAME.aspot)")
     parser.add_argument("--with-results", action="store_true", help="take results along that came home already")
-    _common(parser)
+    common(parser)
 
 
-def _ls(commands: Commands[_Parser]) -> None:
+def _ls(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("ls", help="what runs, what it costs")
-    parser.set_defaults(handler=_command("aspot.cli.show", "ls"))
+    parser.set_defaults(handler=command("aspot.cli.show", "ls"))
     parser.add_argument("--all", action="store_true", help="ended runs too")
-    _common(parser, as_json="print a JSON list of instances")
+    common(parser, as_json="print a JSON list of instances")
 
 
-def _status(commands: Commands[_Parser]) -> None:
+def _status(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("status", help="jobs, attempts and money of one run")
-    parser.set_defaults(handler=_command("aspot.cli.show", "status"))
+    parser.set_defaults(handler=command("aspot.cli.show", "status"))
     parser.add_argument("name", metavar="NAME")
-    _common(parser)
+    common(parser)
 
 
-def _logs(commands: Commands[_Parser]) -> None:
+def _logs(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("logs", help="a job's output")
-    parser.set_defaults(handler=_command("aspot.cli.show", "logs"))
+    parser.set_defaults(handler=command("aspot.cli.show", "logs"))
     parser.add_argument("name", metavar="NAME/JOB")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the job ends")
     parser.add_argument("--stderr", action="store_true", help="stderr only")
     parser.add_argument("--stdout", action="store_true", help="stdout only")
-    _common(parser, as_json="print one JSON object a line")
+    common(parser, as_json="print one JSON object a line")
 
 
-def _down(commands: Commands[_Parser]) -> None:
+def _down(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("down", help="end runs and everything they launched")
-    parser.set_defaults(handler=_command("aspot.cli.down"))
+    parser.set_defaults(handler=command("aspot.cli.down"))
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--all", action="store_true", help="every run of yours in this region")
-    _common(parser)
+    common(parser)
 
 
-def _clean(commands: Commands[_Parser]) -> None:
+def _clean(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "clean",
         aliases=["sweep"],
@@ -249,30 +227,30 @@ def _clean(commands: Commands[_Parser]) -> None:
         "driven from here, runs left to their machines whose time is not over, and whatever is not provably yours are "
         "left alone. For cron: aspot clean --yes -q",
     )
-    parser.set_defaults(handler=_command("aspot.cli.clean"))
+    parser.set_defaults(handler=command("aspot.cli.clean"))
     parser.add_argument("--yes", action="store_true", help="end it, and wait until it is gone (at most 120 s)")
     parser.add_argument("--older-than", metavar="TIME", help="spare runs that began or launched something since then")
     parser.add_argument(
         "--run", action="append", default=[], metavar="NAME", help="only this run, however young: its name or id"
     )
     parser.add_argument("--all", action="store_true", help="runs left to their machines too, before their time is over")
-    _common(parser)
+    common(parser)
 
 
-def _doctor(commands: Commands[_Parser]) -> None:
+def _doctor(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("doctor", help="check credentials, permissions, quota, clock and address")
-    parser.set_defaults(handler=_command("aspot.cli.doctor"))
-    _common(parser)
+    parser.set_defaults(handler=command("aspot.cli.doctor"))
+    common(parser)
 
 
-def _events(commands: Commands[_Parser]) -> None:
+def _events(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "events",
         help="hear of interruptions by EC2's own events, too",
         description="Let runs in a region hear EC2's own events (EventBridge, through queues of SQS): a third way in "
         "which notices come. Set up once a region and account; runs there of more than a minute use it by themselves.",
     )
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     words = {
         "setup": "make the shared rule and queue, or put them right",
         "status": "say whether they are there and whole",
@@ -280,20 +258,20 @@ def _events(commands: Commands[_Parser]) -> None:
     }
     for action, text in words.items():
         one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
-        one.set_defaults(handler=_command("aspot.cli.events", action))
-        _common(one)
+        one.set_defaults(handler=command("aspot.cli.events", action))
+        common(one)
 
 
-def _demo(commands: Commands[_Parser]) -> None:
+def _demo(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("demo", help="all of it on a local cloud: eight jobs, one interruption")
-    parser.set_defaults(handler=_command("aspot.cli.demo"))
+    parser.set_defaults(handler=command("aspot.cli.demo"))
     parser.add_argument("--keep", metavar="FOLDER", help="put the results here (default: aspot-results)")
-    _common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout")
 
 
-def _local(commands: Commands[_Parser]) -> None:
+def _local(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("local", help="a local cloud that speaks AWS and SSH")
-    parser.set_defaults(handler=_command("aspot.local.command"))
+    parser.set_defaults(handler=command("aspot.local.command"))
     from aspot.local.command import register
 
-    register(parser.add_subparsers(dest="local_command", metavar="ACTION", required=True, parser_class=_Parser))
+    register(parser.add_subparsers(dest="local_command", metavar="ACTION", required=True, parser_class=Parser))

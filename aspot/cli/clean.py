@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aspot.cli.down import mark_ended
+from aspot.cli.region import region_of
 from aspot.errors import AspotError
 from aspot.intake.names import owner
 from aspot.journal import runs as journals
@@ -69,8 +70,8 @@ async def _clean(args: argparse.Namespace, older_than: timedelta) -> list[_Outco
 
 
 def _regions(given: str | None) -> list[str | None]:
-    """Return the regions to look in: the one given, else AWS's own choice and those of the runs known here."""
-    return [given] if given else [None, *sorted({item.region for item in journals.runs() if item.region})]
+    """Return the regions to look in: the one given, else the usual one and those of the runs known here."""
+    return [given] if given else [region_of(None), *sorted({item.region for item in journals.runs() if item.region})]
 
 
 async def _clean_region(region: str | None, args: argparse.Namespace, older_than: timedelta) -> _Outcome:

@@ -9,6 +9,7 @@ import json
 import attrs
 
 from aspot.aws.doctor import checks
+from aspot.cli.region import region_of
 from aspot.ui.tables import Check, doctor_text
 
 
@@ -22,7 +23,7 @@ def main(args: argparse.Namespace) -> int:
 
 async def _checks(args: argparse.Namespace) -> list[Check]:
     found = []
-    async for item in checks(args.region):
+    async for item in checks(region_of(args.region)):
         check = Check(**attrs.asdict(item))
         found.append(check)
         if not args.json:

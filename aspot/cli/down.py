@@ -11,6 +11,7 @@ from functools import partial
 
 import attrs
 
+from aspot.cli.region import region_of
 from aspot.errors import AspotError, ConfigError
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
@@ -48,7 +49,8 @@ async def _down(args: argparse.Namespace) -> list[str]:
     from aspot.intake.names import owner
 
     goals = _known(args.names)
-    account = await Account.open(args.region or next((goal.info.region for goal in goals if goal.info), None))
+    known = args.region or next((goal.info.region for goal in goals if goal.info), None)
+    account = await Account.open(region_of(known))
     try:
         there = await account.instances(owner())
         alive = {item.run: item.name for item in there if item.state not in ("terminated", "shutting-down")}

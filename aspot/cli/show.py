@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aspot.cli.region import region_of
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import owner
 from aspot.journal import runs as journals
@@ -83,7 +84,7 @@ def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list
 async def _listed(region: str | None) -> list[Found]:
     from aspot.aws.account import Account
 
-    account = await Account.open(region)
+    account = await Account.open(region_of(region))
     try:
         return await account.instances()
     finally:

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+
+from aspot.cli.parser import Commands, Parser, command, common
 
 
-def add(
-    commands: Any, *, parser_class: type[argparse.ArgumentParser], common: Callable[..., None], command: Any
-) -> None:
-    """Add the storage commands to the command line.
-
-    Args:
-        commands: Where subcommands are added.
-        parser_class: Of subcommands of theirs.
-        common: Adds the options that every command has.
-        command: Returns a handler that imports its module when it is called.
-    """
+def add(commands: Commands[Parser]) -> None:
+    """Add them."""
     parser = commands.add_parser("s3", help="list, copy and remove objects in S3")
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=parser_class)
-    _ls(actions, common, command)
-    _rm(actions, common, command)
-    _cp(actions, common, command)
-    _sync(actions, common, command)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    _ls(actions)
+    _rm(actions)
+    _cp(actions)
+    _sync(actions)
 
 
-def _ls(actions: Any, common: Callable[..., None], command: Any) -> None:
+def _ls(actions: Commands[Parser]) -> None:
     parser = actions.add_parser("ls", help="list buckets, or what is in one")
     parser.set_defaults(handler=command("aspot.cli.s3", "ls"))
     parser.add_argument("place", nargs="?", metavar="s3://BUCKET[/PREFIX]", help="without it: your buckets")
@@ -34,7 +25,7 @@ def _ls(actions: Any, common: Callable[..., None], command: Any) -> None:
     common(parser)
 
 
-def _rm(actions: Any, common: Callable[..., None], command: Any) -> None:
+def _rm(actions: Commands[Parser]) -> None:
     parser = actions.add_parser("rm", help="delete objects")
     parser.set_defaults(handler=command("aspot.cli.s3", "rm"))
     parser.add_argument("place", metavar="s3://BUCKET/NAME")
@@ -47,7 +38,7 @@ def _rm(actions: Any, common: Callable[..., None], command: Any) -> None:
     common(parser)
 
 
-def _cp(actions: Any, common: Callable[..., None], command: Any) -> None:
+def _cp(actions: Commands[Parser]) -> None:
     parser = actions.add_parser(
         "cp",
         help="copy a file to S3 or from it",
@@ -61,7 +52,7 @@ def _cp(actions: Any, common: Callable[..., None], command: Any) -> None:
     common(parser, as_json="print one JSON object")
 
 
-def _sync(actions: Any, common: Callable[..., None], command: Any) -> None:
+def _sync(actions: Commands[Parser]) -> None:
     parser = actions.add_parser(
         "sync",
         help="make a folder in S3 like one here, or the other way round",

@@ -18,7 +18,7 @@ from aspot.files.ignore import Ignore, is_below
 from aspot.files.walk import NEITHER, SKIPPED, Filter, Walker, follow, matches
 from aspot.ports import Undeliverable
 
-__all__ = ["SKIPPED", "Entry", "Kind", "Scan", "scan_folder", "scan_script", "scan_uploads"]
+__all__ = ["SKIPPED", "Entry", "Kind", "Scan", "scan_everything", "scan_folder", "scan_script", "scan_uploads"]
 
 
 def scan_uploads(base: Path, uploads: Iterable[tuple[str, str]], *, skip: Sequence[Path] = ()) -> Scan:
@@ -44,6 +44,21 @@ def scan_folder(folder: Path) -> Scan:
     """Return everything in a folder of ours (a checkpoint), nothing left out."""
     scan = Scan()
     _take(scan, str(folder), "", lambda _: Filter())
+    return scan
+
+
+def scan_everything(items: Iterable[tuple[Path, str]]) -> Scan:
+    """Return these files and folders with all that is in them, nothing left out.
+
+    Args:
+        items: Path here, and name there; "" for all that is in a folder.
+
+    Raises:
+        Undeliverable: If one is not there, cannot be read, or cannot travel (`is_local`).
+    """
+    scan = Scan()
+    for path, name in items:
+        _take(scan, os.path.realpath(path), name, lambda _: Filter())
     return scan
 
 

@@ -16,6 +16,7 @@ from aspot.machine.model import RunSpec
 from aspot.machine.names import check_name
 from aspot.machine.quantities import dollars, seconds
 from aspot.profiles import Profile, resolve
+from aspot.profiles.profile import USUAL_DISK_GB, USUAL_MARKET
 
 MOST_INSTANCES = 1000
 """Most instances of one fleet; more is more likely a typing error than a wish."""
@@ -169,9 +170,9 @@ class FleetOptions:
             idle_s=self.idle_s,
             hold_s=self.hold_s,
             capacity_timeout_s=self.capacity_timeout_s,
-            market=self.profile.market,
+            market=self.profile.market or USUAL_MARKET,
             max_price_usd=self.profile.max_price,
-            disk_gb=self.profile.disk,
+            disk_gb=self.profile.disk or USUAL_DISK_GB,
             on_demand_base=self.on_demand_base,
             moves_when_advised=self.moves_when_advised,
             keep_failed_s=self.keep_failed_s,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aspot.local import ends, fleet, launch, market, reads
+from aspot.local import ends, fleet, launch, market, reads, types
 from aspot.local.cloud import Call
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.refusal import Refusal
@@ -52,6 +52,8 @@ EC2_ACTIONS: dict[str, Change] = {
     "DescribeSpotPriceHistory": _reading(market.describe_spot_price_history),
     "GetSpotPlacementScores": _reading(market.get_spot_placement_scores),
     "DescribeInstanceTypeOfferings": _reading(market.describe_instance_type_offerings),
+    "DescribeInstanceTypes": _reading(types.describe_instance_types),
+    "DescribeRegions": _reading(market.describe_regions),
     "RequestSpotInstances": _refusing(_LEGACY),
     "RequestSpotFleet": _refusing(_LEGACY),
     "ModifyFleet": _refusing("an instant fleet can't be changed"),

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from aspot.local import advisor
 from aspot.local.cloud import Cloud, Options
 from aspot.local.control import ControlSide
 from aspot.local.front import Front
@@ -119,6 +120,7 @@ async def _answer(
     token = secrets.token_urlsafe(32)
     app = web.Application(client_max_size=_BIGGEST_REQUEST)
     app.add_routes(ControlSide(cloud, life, token=token).routes())
+    app.router.add_get(advisor.PATH, advisor.Advisor(cloud).handle)
     app.router.add_route("*", "/{path:.*}", Front(cloud, life).handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()

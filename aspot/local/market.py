@@ -1,4 +1,7 @@
-"""Prices, placement scores and offerings. May import: cloud, filters, records."""
+"""Prices, placement scores, offerings and Regions.
+
+May import: cloud, filters, moto_seams, records.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,21 @@ from typing import Any
 
 from aspot.local.cloud import Call, Region
 from aspot.local.filters import Finder, filtered, page
+from aspot.local.moto_seams import all_regions
 from aspot.local.records import Pool
 from aspot.local.refusal import Refusal
 
-__all__ = ["describe_instance_type_offerings", "describe_spot_price_history", "get_spot_placement_scores"]
+__all__ = [
+    "describe_instance_type_offerings",
+    "describe_regions",
+    "describe_spot_price_history",
+    "get_spot_placement_scores",
+]
 
 _HISTORY = timedelta(days=90)
 _PRODUCTS = ("Linux/UNIX", "Linux/UNIX (Amazon VPC)")
 _DEFAULT_PAGE = 1000
+_SCORED_TYPES = 3  # botocore's model: with one or two types the score "will always be low"
 
 _OFFER: dict[str, Finder[dict[str, str]]] = {
     "instance-type": lambda offer: offer["InstanceType"],
@@ -28,6 +38,13 @@ _PRICE: dict[str, Finder[dict[str, Any]]] = {
     "product-description": lambda price: price["ProductDescription"],
     "spot-price": lambda price: price["SpotPrice"],
     "timestamp": lambda price: price["Timestamp"].strftime("%Y-%m-%dT%H:%M:%S"),
+}
+
+
+_REGION: dict[str, Finder[dict[str, str]]] = {
+    "endpoint": lambda region: region["Endpoint"],
+    "opt-in-status": lambda region: region["OptInStatus"],
+    "region-name": lambda region: region["RegionName"],
 }
 
 
@@ -93,8 +110,6 @@ async def get_spot_placement_scores(call: Call) -> dict[str, Any]:
     types = parameters.get("InstanceTypes") or ()
     if not types:
         raise Refusal("UnsupportedOperation", "The local cloud scores by InstanceTypes only.")
-    if len(types) < 3:  # botocore's model: "at least three"
-        raise Refusal("InvalidParameterValue", "Specify at least three instance types.")
     call.permit()
     regions = [await call.cloud.region(name) for name in parameters.get("RegionNames") or [call.region.name]]
     scores = [score for region in regions for score in _scores(call, region, types)]
@@ -114,6 +129,8 @@ def _scores(call: Call, region: Region, types: list[str]) -> list[dict[str, Any]
 
 
 def _score(call: Call, region: Region, zone: str, types: list[str]) -> int:
+    if len(types) < _SCORED_TYPES:
+        return 1
     pools = [Pool(name, zone) for name in types if region.offers(Pool(name, zone))]
     now = call.cloud.now
     open_pools = [pool for pool in pools if call.cloud.faults.capacity_of(pool, now=now) != 0]
@@ -138,3 +155,18 @@ def _offers(region: Region, kind: str) -> Iterator[dict[str, str]]:
             places = [region.zones[zone] for zone in places]
         for place in places:
             yield {"InstanceType": name, "LocationType": kind, "Location": place}
+
+
+async def describe_regions(call: Call) -> dict[str, Any]:
+    """Answer DescribeRegions: those of the account's partition; unless all are asked for, those it has switched on."""
+    parameters = call.parameters
+    call.permit()
+    known = await call.cloud.moto.call(all_regions)
+    names = parameters.get("RegionNames") or ()
+    strange = sorted(set(names) - {region["RegionName"] for region in known})
+    if strange:
+        raise Refusal("InvalidParameterValue", f"Invalid region(s): {','.join(strange)}")
+    is_off = "not-opted-in"
+    wanted = [region for region in known if parameters.get("AllRegions") or region["OptInStatus"] != is_off]
+    wanted = [region for region in wanted if not names or region["RegionName"] in names]
+    return {"Regions": filtered(wanted, parameters.get("Filters"), finders=_REGION, tags=_no_tags)}

@@ -43,6 +43,19 @@ def ec2_model() -> Any:
     return get_service_model("ec2")
 
 
+def all_regions() -> list[dict[str, str]]:
+    """Return the Regions of the account's partition, as DescribeRegions shows them."""
+    from botocore.session import Session
+    from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
+
+    ours = set(Session().get_available_regions("ec2"))
+    return [
+        {"RegionName": region.name, "Endpoint": region.endpoint, "OptInStatus": region.opt_in_status}
+        for region in RegionsAndZonesBackend.regions
+        if region.name in ours
+    ]
+
+
 class MotoRegion:
     """The EC2 of one Region as moto keeps it: images, network, keys, templates, disks, tags.
 

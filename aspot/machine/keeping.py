@@ -103,7 +103,7 @@ def _objection(run: Run, instance: InstanceRecord, until: datetime) -> str:
     """Return why a machine cannot be kept; "" if it can."""
     if until <= run.now:
         return "it has reached max_life"
-    if len(run.kept) >= run.spec.limit:
+    if sum(run.instances[name].keep is not None for name in run.live) >= run.spec.limit:  # one that is ending counts
         return f"as many are kept already as the run may have machines at once ({run.spec.limit})"
     left = budget_left(run)
     usd = instance_rate(run, instance) * (until - run.now).total_seconds() / 3600

@@ -5,7 +5,7 @@ May import: anyio, `aspot.files`, `aspot.ssh`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio.to_thread
@@ -67,8 +67,20 @@ async def _bring(there: Exchange, sink: LogSink, stream: str, size: int) -> None
         size -= len(chunk[:size])
 
 
-async def bring_files(there: Exchange, patterns: Sequence[Pattern], into: Path) -> Collected:
+def _say_nothing(_done: int, _total: int) -> None:
+    return
+
+
+async def bring_files(
+    there: Exchange, patterns: Sequence[Pattern], into: Path, *, progress: Callable[[int, int], None] = _say_nothing
+) -> Collected:
     """Bring what the patterns name into an empty local folder, every file checked.
+
+    Args:
+        there: A command that lists, and then sends what is chosen.
+        patterns: What is wanted.
+        into: An empty folder of ours.
+        progress: Told bytes that came and bytes in all.
 
     Raises:
         Damaged: If what came is not what was announced.
@@ -79,7 +91,7 @@ async def bring_files(there: Exchange, patterns: Sequence[Pattern], into: Path) 
     with Landing(into) as landing:
         for folder in choice.folders:
             landing.folder(folder)
-        refused = await _contents(there, choice, landing)
+        refused = await _contents(there, choice, landing, progress)
         if choice.files:
             await anyio.to_thread.run_sync(landing.sync)
     return _collected(choice, refused)
@@ -97,11 +109,14 @@ async def listing(there: Exchange) -> tuple[Listed, ...]:
     return parse_listing(kind, names, lines)
 
 
-async def _contents(there: Exchange, choice: Choice, landing: Landing) -> list[Wanted]:
+async def _contents(
+    there: Exchange, choice: Choice, landing: Landing, progress: Callable[[int, int], None]
+) -> list[Wanted]:
     unpacker = Unpacker(landing, choice.files)
     await there.send(b"".join(file.raw + b"\0" for file in choice.files))
     there.end_input()
     is_small = choice.size <= INLINE
+    done = 0
     while not unpacker.is_done:
         chunk = await there.read(least=1 if is_small else PIECE)
         if not chunk:
@@ -111,6 +126,8 @@ async def _contents(there: Exchange, choice: Choice, landing: Landing) -> list[W
             unpacker.feed(chunk)
         else:
             await anyio.to_thread.run_sync(unpacker.feed, chunk)
+        done += len(chunk)
+        progress(min(done, choice.size), choice.size)
     return unpacker.refused
 
 

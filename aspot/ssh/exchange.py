@@ -50,6 +50,11 @@ class CommandRefused(Exception):
         self.code = code
 
 
+def plain(said: str) -> Exception:
+    """Return what it means to whoever drives no run that a machine heeds somebody else: a refusal like any other."""
+    return CommandRefused(TAKEN_OVER, said)
+
+
 class Exchange(asyncssh.SSHClientSession[bytes]):
     """The client's side of one command; `patience_s` limits every wait, None for one that may be silent for ever."""
 

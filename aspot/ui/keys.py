@@ -19,7 +19,7 @@ def keyboard(fd: int) -> Iterator[Keyboard | None]:
     Args:
         fd: File descriptor of standard input.
     """
-    if not _is_ours(fd):
+    if not is_ours(fd):
         yield None
         return
     before = termios.tcgetattr(fd)
@@ -27,7 +27,7 @@ def keyboard(fd: int) -> Iterator[Keyboard | None]:
     try:
         yield Keyboard(fd)
     finally:
-        if _is_ours(fd):
+        if is_ours(fd):
             termios.tcsetattr(fd, termios.TCSANOW, before)
 
 
@@ -39,12 +39,12 @@ class Keyboard:
 
     def pressed(self) -> str:
         """Return the keys pressed since the last call, without waiting."""
-        if not _is_ours(self._fd) or not select.select([self._fd], [], [], 0)[0]:
+        if not is_ours(self._fd) or not select.select([self._fd], [], [], 0)[0]:
             return ""
         return os.read(self._fd, 64).decode("ascii", "ignore")
 
 
-def _is_ours(fd: int) -> bool:
+def is_ours(fd: int) -> bool:
     """Tell whether it is a terminal and we are in its foreground: a background job that touches it would be stopped."""
     try:
         return os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp()

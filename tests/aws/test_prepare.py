@@ -389,6 +389,23 @@ async def test_type_is_named_whichever_call_refuses_it_first(cloud, stub, make_p
         await cloud.prepare(make_plan(types=("c99.large",)))
 
 
+async def test_a_type_of_today_that_the_region_lacks_is_done_without(cloud, stub, make_plan):
+    """Some regions have no g6: a profile that lists it with others works there all the same."""
+
+    def prices(asked):
+        if "g6.xlarge" in asked["InstanceTypes"]:
+            return stub.refused("InvalidParameterValue", "Invalid instance type: [g6.xlarge]")
+        return {"SpotPriceHistory": []}
+
+    stub.says("DescribeSpotPriceHistory", prices)
+    prepared = await cloud.prepare(make_plan(types=("g6.xlarge", "c7i.large")))
+    assert {pool.type for pool in prepared.pools} == {"c7i.large"}
+    with pytest.raises(ConfigError, match=r"no instance type g6\.xlarge in us-east-1"):
+        await cloud.prepare(make_plan(types=("g6.xlarge",)))
+    with pytest.raises(ConfigError, match=r"no instance type c7i\.lrage in us-east-1"):
+        await cloud.prepare(make_plan(types=("c7i.lrage", "c7i.large")))
+
+
 async def test_family_without_a_known_quota_is_not_checked(cloud, stub, make_plan):
     await cloud.prepare(make_plan(types=("x2gd.large",), count=1000))
     assert not stub.asked("GetServiceQuota")

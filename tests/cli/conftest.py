@@ -12,9 +12,11 @@ from aspot.cli.main import main
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
+from fleet import fleet_of, machine
 from local_world import cloud, left_here, shared_cloud
+from wires import wire
 
-__all__ = ["cloud", "shared_cloud"]
+__all__ = ["cloud", "fleet_of", "machine", "shared_cloud", "wire"]
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import threading
@@ -50,8 +52,21 @@ class Piped:
             assert time.monotonic() < deadline, f"{text!r} was not said: {self.out}{self.err}"
             time.sleep(0.05)
 
+    def says_all(self, wanted: Sequence[re.Pattern[str]], *, within_s: float = 40) -> None:
+        """Wait until what it has said matches all of these."""
+        deadline = time.monotonic() + within_s
+        while not all(item.search(self.out) for item in wanted):
+            assert self._process.poll() is None, f"it ended: {self.out}{self.err}"
+            assert time.monotonic() < deadline, f"{wanted} was not said: {self.out}{self.err}"
+            time.sleep(0.05)
+
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, if it still runs."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
 
     def end(self, *, within_s: float = END_S) -> int:
         """Wait until it has ended; return its exit code."""

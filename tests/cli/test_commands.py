@@ -154,7 +154,8 @@ def test_options_reach_the_job(aspot, cloud):
     assert Path(result["stdout"]).read_text() == "--lr a b\nhello you\na: 1\nlib\n"
     assert result["files"] == ["out.txt"]
     assert (result["attempts"][0]["type"], result["attempts"][0]["zone"]) == ("c7i.large", "us-east-1b")
-    assert cloud.instances()[-1]["lifecycle"] == "on-demand"
+    machine = result["attempts"][0]["instance_id"]
+    assert {item["lifecycle"] for item in cloud.instances() if item["id"] == machine} == {"on-demand"}
 
 
 def test_a_command_in_place_of_a_script(aspot, cloud):

@@ -1,6 +1,7 @@
 """Prices, scores, offerings and the small services: AWS.md 6, 7, 10 and 12."""
 
 import json
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -56,6 +57,25 @@ def test_types_are_described_and_unknown_ones_refused(aws, refused):
     found = aws.ec2.describe_instance_types(InstanceTypes=["m5.large"])["InstanceTypes"][0]
     assert found["VCpuInfo"]["DefaultVCpus"] == 2
     assert refused(aws.ec2.describe_instance_types, InstanceTypes=["m5.gigantic"])[0] == "InvalidInstanceType"
+    assert refused(aws.ec2.describe_instance_types, MaxResults=101)[0] == "InvalidParameterValue"
+
+
+def test_types_are_those_that_the_region_offers_page_by_page(aws):
+    pages = list(aws.ec2.get_paginator("describe_instance_types").paginate())
+    assert [len(found["InstanceTypes"]) for found in pages[:-1]] == [100] * (len(pages) - 1), "as many as EC2 gives"
+    names = [item["InstanceType"] for found in pages for item in found["InstanceTypes"]]
+    offers = aws.ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType="availability-zone")
+    assert set(names) == {offer["InstanceType"] for found in offers for offer in found["InstanceTypeOfferings"]}
+    assert len(names) == len(set(names))
+    wanted = [
+        {"Name": "instance-type", "Values": ["m5.*"]},
+        {"Name": "processor-info.supported-architecture", "Values": ["x86_64"]},
+        {"Name": "vcpu-info.default-vcpus", "Values": ["2", "4"]},
+        {"Name": "supported-usage-class", "Values": ["spot"]},
+    ]
+    found = aws.ec2.describe_instance_types(Filters=wanted)["InstanceTypes"]
+    assert [item["InstanceType"] for item in found] == ["m5.large", "m5.xlarge"]
+    assert found[0]["EbsInfo"]["EbsOptimizedInfo"]["BaselineIops"] > 0, "the whole of what EC2 says"
 
 
 def test_placement_scores(aws, refused):
@@ -68,7 +88,33 @@ def test_placement_scores(aws, refused):
     ids = {zone["ZoneId"] for zone in aws.ec2.describe_availability_zones()["AvailabilityZones"]}
     assert {found["AvailabilityZoneId"] for found in by_zone} == ids
     assert all(1 <= found["Score"] <= 10 for found in by_zone)
-    assert refused(score, InstanceTypes=types[:1], TargetCapacity=1)[0] == "InvalidParameterValue"
+    few = score(InstanceTypes=types[:1], RegionNames=[aws.region], TargetCapacity=1)["SpotPlacementScores"]
+    assert [found["Score"] for found in few] == [1], "with one or two types it is always low"
+
+
+def test_regions_are_those_that_the_account_has_switched_on(aws, refused):
+    found = {region["RegionName"]: region for region in aws.ec2.describe_regions()["Regions"]}
+    assert {"us-east-1", "eu-west-1", "sa-east-1"} <= set(found)
+    assert not any(name.startswith(("cn-", "us-gov-")) for name in found), "another partition's"
+    assert {region["OptInStatus"] for region in found.values()} == {"opt-in-not-required"}
+    every = {region["RegionName"] for region in aws.ec2.describe_regions(AllRegions=True)["Regions"]}
+    assert set(found) < every
+    named = aws.ec2.describe_regions(RegionNames=["eu-west-1"])["Regions"]
+    assert [region["Endpoint"] for region in named] == ["ec2.eu-west-1.amazonaws.com"]
+    off = [{"Name": "opt-in-status", "Values": ["not-opted-in"]}]
+    assert aws.ec2.describe_regions(Filters=off)["Regions"] == []
+    assert refused(aws.ec2.describe_regions, RegionNames=["mars-north-1"])[0] == "InvalidParameterValue"
+
+
+def test_the_advisor_s_file_is_there_for_everyone(aws):
+    assert aws.offered()  # of the Regions used so far
+    url = aws.ec2.meta.endpoint_url + "/spot-advisor-data.json"
+    with urllib.request.urlopen(url) as answer:  # without a signature, as AWS's
+        found = json.load(answer)
+    types = found["spot_advisor"][aws.region]["Linux"]
+    assert types["m5.large"]["r"] in range(5)
+    assert 30 < types["m5.large"]["s"] < 80
+    assert 3 <= len({item["r"] for item in types.values()}) <= 5
 
 
 PARAMETERS = [

@@ -66,6 +66,14 @@ async def test_a_port_behind_which_everything_vanishes_is_not_ready(proxy, remot
         await remote.connect(target)
 
 
+async def test_a_connection_beside_the_run_gives_a_silent_machine_up(proxy, remote, target):
+    """Whoever sits before the screen waits seconds, not a minute."""
+    connection = await remote.log_in(target, silence_s=0.8)
+    proxy.partition()
+    with anyio.fail_after(10):
+        await connection.wait_closed()
+
+
 async def test_a_half_open_connection_is_given_up_and_the_output_goes_on_where_it_was(
     quick, proxy, remote, target, base, guest
 ):

@@ -10,6 +10,7 @@ import attrs
 
 from aspot.machine.model import JobSpec
 from simulated.cloud import POOLS
+from simulated.machine import Machine
 from simulated.scripts import Script
 from simulated.world import Faults, World, simulate
 
@@ -120,35 +121,53 @@ async def act(user: User, chance: random.Random) -> None:
 
 
 async def do(user: User, chance: random.Random, deed: str) -> None:
-    world = user.world
-    alive = [machine for machine in world.cloud.machines.values() if machine.is_alive]
-    if deed in ("cut", "partition") and not alive:
+    if deed in ("crash", "detach"):
+        await user.leave(user.world.kill if deed == "crash" else user.world.detach, away(chance))
         return
-    if deed == "crash":
-        await user.leave(world.kill, away(chance))
-        return
-    if deed == "detach":
-        await user.leave(world.detach, away(chance))
-        return
-    world.happened[deed] += 1
-    if deed == "cancel" and user.wanted:
+    alive = [machine for machine in user.world.cloud.machines.values() if machine.is_alive]
+    if alive or deed not in ("cut", "partition"):
+        user.world.happened[deed] += 1
+        _ACTS[deed](user, chance, alive)
+
+
+def _cancel(user: User, chance: random.Random, _: list[Machine]) -> None:
+    if user.wanted:
         user.cancel(chance.choice(user.wanted).name)
-    elif deed == "stop" and chance.random() < 0.5:
-        world.host.stop("the test wants it")
-    elif deed == "scale":
-        scale(world, chance.choice((1, 2, 10)))
-    elif deed == "empty":
-        saved = dict(world.cloud.capacity)
-        world.cloud.capacity = dict.fromkeys(POOLS, 0)
-        world.loop.call_later(60.0, world.cloud.capacity.update, saved)
-    elif deed == "lock":
-        world.cloud.locked_until = world.loop.time() + 100.0
-    elif deed == "outage":
-        world.cloud.down_until = world.loop.time() + chance.choice((10.0, 60.0))
-    elif deed == "cut":
-        world.break_links(chance.choice(alive))
-    elif deed == "partition":
-        world.partition(chance.choice(alive), chance.choice((20.0, 100.0, 400.0)))
+
+
+def _stop(user: User, chance: random.Random, _: list[Machine]) -> None:
+    if chance.random() < 0.5:
+        user.world.host.stop("the test wants it")
+
+
+def _empty(user: User, _: random.Random, __: list[Machine]) -> None:
+    saved = dict(user.world.cloud.capacity)
+    user.world.cloud.capacity = dict.fromkeys(POOLS, 0)
+    user.world.loop.call_later(60.0, user.world.cloud.capacity.update, saved)
+
+
+def _lock(user: User, _: random.Random, __: list[Machine]) -> None:
+    user.world.cloud.locked_until = user.world.loop.time() + 100.0
+
+
+def _outage(user: User, chance: random.Random, _: list[Machine]) -> None:
+    user.world.cloud.down_until = user.world.loop.time() + chance.choice((10.0, 60.0))
+
+
+def _partition(user: User, chance: random.Random, alive: list[Machine]) -> None:
+    user.world.partition(chance.choice(alive), chance.choice((20.0, 100.0, 400.0)))
+
+
+_ACTS: dict[str, Callable[[User, random.Random, list[Machine]], None]] = {
+    "cancel": _cancel,
+    "cut": lambda user, chance, alive: user.world.break_links(chance.choice(alive)),
+    "empty": _empty,
+    "lock": _lock,
+    "outage": _outage,
+    "partition": _partition,
+    "scale": lambda user, chance, _: scale(user.world, chance.choice((1, 2, 10))),
+    "stop": _stop,
+}
 
 
 def scale(world: World, limit: int) -> None:

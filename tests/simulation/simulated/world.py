@@ -243,24 +243,21 @@ class World:
     def plan_fate(self, machine: Machine) -> None:
         """Draw what will befall a machine."""
         after = self.chance.uniform(1.0, 120.0)
-        if self.strikes("notice"):
-            self.loop.call_later(after, machine.warn, 120.0)
-        elif self.strikes("short_notice"):
-            self.loop.call_later(after, machine.warn, self.chance.uniform(1.0, 20.0))
-        elif self.strikes("sudden"):
-            self.loop.call_later(after, machine.interrupt)
-        elif self.strikes("reboot"):
-            self.loop.call_later(after + 30.0, machine.reboot)
-        elif self.strikes("someone"):
-            self.loop.call_later(after, machine.end, EndReason.SOMEONE)
-        elif self.strikes("mute"):
-            machine.is_mute = True
-        elif self.strikes("foreign"):
-            machine.is_foreign = True
-        elif self.strikes("stillborn"):
-            machine.end(EndReason.NO_CAPACITY)
-        elif self.strikes("powerless"):
-            machine.is_powerless = True
+        later = self.loop.call_later
+        fates: dict[str, Callable[[], object]] = {
+            "notice": lambda: later(after, machine.warn, 120.0),
+            "short_notice": lambda: later(after, machine.warn, self.chance.uniform(1.0, 20.0)),
+            "sudden": lambda: later(after, machine.interrupt),
+            "reboot": lambda: later(after + 30.0, machine.reboot),
+            "someone": lambda: later(after, machine.end, EndReason.SOMEONE),
+            "mute": lambda: setattr(machine, "is_mute", True),
+            "foreign": lambda: setattr(machine, "is_foreign", True),
+            "stillborn": lambda: machine.end(EndReason.NO_CAPACITY),
+            "powerless": lambda: setattr(machine, "is_powerless", True),
+        }
+        struck = next((fault for fault in fates if self.strikes(fault)), None)
+        if struck is not None:
+            fates[struck]()
         own = random.Random(f"advice {self.seed} {machine.id}")  # older seeds play as they did
         if own.random() < self.faults.advice:
             self.loop.call_later(own.uniform(1.0, 150.0), machine.advise)

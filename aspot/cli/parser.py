@@ -1,0 +1,39 @@
+"""What the words of the command line are made of: a parser with our errors, commands imported when they are called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Callable
+from typing import NoReturn
+
+from aspot.errors import ConfigError
+
+Handler = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports wrong use as aspot's own error, so that it looks like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise it."""
+        raise ConfigError(message, fix=f"{self.prog} --help")
+
+
+def command(module: str, function: str = "main") -> Handler:
+    """Return a handler that imports its module when it is called."""
+
+    def call(args: argparse.Namespace) -> int:
+        return int(getattr(importlib.import_module(module), function)(args))
+
+    return call
+
+
+def common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
+    """Add the options that every command has."""
+    parser.add_argument("--json", action="store_true", help=as_json)
+    parser.add_argument("--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+Commands = argparse._SubParsersAction  # noqa: SLF001 - argparse has no public name for it

@@ -1,0 +1,213 @@
+"""`Profile`: what kind of machine, where, bought how. Each option is checked on its own; None leaves it to the base."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from aspot.errors import ConfigError
+from aspot.machine.quantities import dollars, gigabytes
+
+INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+PROTOCOLS = ("tcp", "udp")
+MARKETS = ("spot", "on-demand", "spot-first")
+ALLOCATIONS = ("price-capacity-optimized", "capacity-optimized", "lowest-price", "diversified")
+"""How EC2 chooses among spot pools; the first is what AWS advises, and the usual one here."""
+IMAGES = ("al2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12", "debian-13")
+"""Images that have a name of their own; any other is named by its id, or by an SSM parameter's path."""
+LEAST_PRICE_USD = 0.001
+"""EC2 takes no limit that is not above it (botocore's model, MaxPrice)."""
+USUAL_MARKET, USUAL_ALLOCATION = MARKETS[0], ALLOCATIONS[0]
+USUAL_DISK_GB = 8
+
+_IMAGE = re.compile(r"/[\w./-]+|ami-[0-9a-f]+")
+_REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
+_ZONE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+(-[a-z]+-\d+)?[a-z]")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
+_GROUP = re.compile(r"sg-\w+")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+
+
+def guess(word: object, known: Iterable[str], otherwise: str) -> str:
+    """Return a fix that names what was probably meant.
+
+    Args:
+        word: What was written.
+        known: What could have been written.
+        otherwise: The fix where nothing is near.
+    """
+    near = difflib.get_close_matches(str(word), list(known), n=2)
+    return f"did you mean {' or '.join(repr(one) for one in near)}?" if near else otherwise
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    found = (value,) if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    return tuple(one for place, one in enumerate(found) if one not in found[:place])
+
+
+def _max_price(value: float | str | None) -> float | None:
+    if value is None:
+        return None
+    usd = dollars(value, "max_price")
+    if usd <= LEAST_PRICE_USD:
+        raise ConfigError(
+            f"max_price must be above ${LEAST_PRICE_USD}, not {value!r}", fix="for no limit, leave max_price out"
+        )
+    return usd
+
+
+def _optional_gigabytes(value: float | str | None) -> int | None:
+    return None if value is None else gigabytes(value)
+
+
+def _rule(value: Any) -> tuple[str, int, str]:
+    """Return (protocol, port, CIDR); a CIDR alone means SSH from there."""
+    protocol, port, cidr = value if isinstance(value, tuple | list) and len(value) == 3 else ("tcp", 22, value)
+    try:
+        network = ipaddress.ip_network(str(cidr), strict=False)
+        number = int(port)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"firewall rule {value!r}: {error}", fix='write "203.0.113.7/32" or ("tcp", 8888, CIDR)'
+        ) from error
+    if protocol not in PROTOCOLS or not 0 < number < 65536:
+        raise ConfigError(
+            f"firewall rule {value!r} has no such protocol or port", fix='("tcp", 8888, "203.0.113.7/32")'
+        )
+    return (protocol, number, str(network))
+
+
+def _rules(value: Any) -> tuple[tuple[str, int, str], ...] | None:
+    if value is None:
+        return None
+    is_rule = isinstance(value, tuple | list) and len(value) == 3 and isinstance(value[1], int)
+    if not isinstance(value, str | tuple | list):
+        raise ConfigError(f"firewall must be a CIDR or a list of rules, not {value!r}", fix='"203.0.113.7/32"')
+    return tuple(_rule(item) for item in ((value,) if isinstance(value, str) or is_rule else value))
+
+
+Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
+
+
+def _like(pattern: re.Pattern[str], example: str) -> Validator:
+    """Return a validator: None, or text that looks like this."""
+
+    def check(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None and not (isinstance(value, str) and pattern.fullmatch(value)):
+            raise ConfigError(f"{field.name} cannot be {value!r}", fix=f'it looks like "{example}"')
+
+    return check
+
+
+def _each_like(pattern: re.Pattern[str], what: str, example: str) -> Validator:
+    def check(_: Any, __: attrs.Attribute[Any], values: tuple[Any, ...]) -> None:
+        for value in values:
+            if not (isinstance(value, str) and pattern.fullmatch(value)):
+                raise ConfigError(f"{value!r} is not {what}", fix=f'{what} looks like "{example}"')
+
+    return check
+
+
+def _one_of(words: tuple[str, ...]) -> Validator:
+    """Return a validator: None, or one of these words, of which the first is the usual one."""
+
+    def check(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+        if value is not None and value not in words:
+            raise ConfigError(
+                f"{field.name} must be one of {', '.join(words)}, not {value!r}",
+                fix=guess(value, words, f"leave {field.name} out for {words[0]}"),
+            )
+
+    return check
+
+
+def _image(_: Any, __: Any, value: Any) -> None:
+    if value is None or value in IMAGES or (isinstance(value, str) and _IMAGE.fullmatch(value)):
+        return
+    known = f"use {', '.join(IMAGES)}, an SSM parameter's path, or an image's id (ami-…)"
+    raise ConfigError(f"there is no image {value!r}", fix=guess(value, IMAGES, known))
+
+
+def _setup(_: Any, __: Any, value: Any) -> None:
+    if value is not None and not (isinstance(value, str | Path) and str(value).strip() and "\0" not in str(value)):
+        raise ConfigError(f"setup must be a shell script's text or path, not {value!r}", fix='setup = "setup.sh"')
+
+
+def _base(_: Any, __: Any, value: Any) -> None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"a profile's base is named by text, not {value!r}", fix='Profile("gpu", max_price=1)')
+
+
+@attrs.frozen
+class Profile:
+    """What kind of machine, where, and bought how. What is left out is taken from the base, then from `default`.
+
+    Args:
+        base: Name of the profile it extends: of a file, built in, or an instance type's.
+        types: Instance types, all acceptable; AWS picks by price and capacity.
+        region: AWS region; None for the one AWS's own configuration names.
+        zones: Availability zones; empty for all.
+        image: `al2023`, `ubuntu-24.04`, `debian-12`, an SSM parameter's path, or `ami-…`; None for the newest AL2023.
+        user: Login user; None for the image's usual one.
+        market: `spot` (the usual one), `on-demand` or `spot-first` (on-demand where no spot pool has room).
+        allocation: How EC2 chooses among spot pools: `price-capacity-optimized` (as AWS advises, and usual),
+            `capacity-optimized` (fewest interruptions, whatever the price), `lowest-price` or `diversified`.
+        max_price: Most US dollars an hour; None for no limit, as AWS advises (a limit brings more interruptions).
+        disk: Root volume, such as "20 GB"; 8 GB if nothing says otherwise.
+        setup: Shell script run once per instance before its first job: its path, or its text.
+        instance_profile: IAM instance profile's name.
+        key_pair: Name of your own EC2 key pair, added to aspot's key.
+        security_group: Id of your own group, in place of one made for the run.
+        firewall: CIDRs that may use SSH in place of your own address, or (protocol, port, CIDR) rules added to it.
+
+    Raises:
+        ConfigError: If an option cannot work.
+    """
+
+    base: str | None = attrs.field(default=None, validator=_base)
+    types: tuple[str, ...] = attrs.field(
+        default=(), converter=_words, kw_only=True, validator=_each_like(INSTANCE_TYPE, "an instance type", "c7i.large")
+    )
+    region: str | None = attrs.field(default=None, kw_only=True, validator=_like(_REGION, "us-east-1"))
+    zones: tuple[str, ...] = attrs.field(
+        default=(), converter=_words, kw_only=True, validator=_each_like(_ZONE, "a zone", "us-east-1a")
+    )
+    image: str | None = attrs.field(default=None, kw_only=True, validator=_image)
+    user: str | None = attrs.field(default=None, kw_only=True, validator=_like(_USER, "ec2-user"))
+    market: str | None = attrs.field(default=None, kw_only=True, validator=_one_of(MARKETS))
+    allocation: str | None = attrs.field(default=None, kw_only=True, validator=_one_of(ALLOCATIONS))
+    max_price: float | None = attrs.field(default=None, converter=_max_price, kw_only=True)
+    disk: int | None = attrs.field(default=None, converter=_optional_gigabytes, kw_only=True)
+    setup: str | Path | None = attrs.field(default=None, kw_only=True, validator=_setup)
+    instance_profile: str | None = attrs.field(default=None, kw_only=True, validator=_like(_NAME, "my-role"))
+    key_pair: str | None = attrs.field(default=None, kw_only=True, validator=_like(_NAME, "my-key"))
+    security_group: str | None = attrs.field(default=None, kw_only=True, validator=_like(_GROUP, "sg-0123456789"))
+    firewall: tuple[tuple[str, int, str], ...] | None = attrs.field(default=None, converter=_rules, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        strange = [zone for zone in self.zones if self.region and not zone.startswith(self.region)]
+        if strange:
+            raise ConfigError(
+                f"zone {', '.join(strange)} is not in {self.region}", fix="give zones of that region, or none"
+            )
+
+    @property
+    def name(self) -> str:
+        """Return the name it was asked for by."""
+        return self.base or "default"
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Return the options that are not left to the base, by name."""
+        values = ((name, getattr(self, name)) for name in OPTIONS)
+        return {name: value for name, value in values if value is not None and value != ()}
+
+
+OPTIONS = tuple(field.name for field in attrs.fields(Profile) if field.name != "base")
+"""Every option by name, in the order in which they are shown."""
