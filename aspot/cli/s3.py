@@ -10,10 +10,11 @@ import sys
 from collections.abc import Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
+from aspot.ports import LinkDropped
 from aspot.storage.address import Address, is_s3
 from aspot.storage.copying import How, Outcome, copy_folder, opened
 from aspot.storage.mover import Mover, NotCopied
@@ -21,6 +22,10 @@ from aspot.storage.store import Entry, Store
 from aspot.ui.figures import size
 from aspot.ui.safe import one_line
 from aspot.ui.transfer import Transfers
+
+if TYPE_CHECKING:
+    from aspot.storage.errand import Errand
+    from aspot.way import Way
 
 MOST_NAMED = 5
 T = TypeVar("T")
@@ -146,8 +151,39 @@ def cp(args: argparse.Namespace) -> int:
 
 def sync(args: argparse.Namespace) -> int:
     """Make one side like the other; return 0, or 3 if something was not copied."""
+    if args.on is not None:
+        return there(args, args.on, args.source, args.dest)
     source, dest = _sides(args)
     return _run(args, _folder(args, source, dest, how_of(args)))
+
+
+def there(args: argparse.Namespace, name: str, source: str, dest: str) -> int:
+    """Sync on a machine; return 0, or 3 if something was not copied."""
+    from aspot.storage.errand import Errand
+    from aspot.way import Way
+
+    if is_s3(source) == is_s3(dest):
+        raise ConfigError(
+            "one side is in S3, the other is a folder of the machine",
+            fix="aspot s3 sync s3://BUCKET/NAME FOLDER --on NAME",
+        )
+    Address.of(source if is_s3(source) else dest)
+    errand = Errand(source=source, dest=dest, how=how_of(args))
+    return _run(args, _there(args, errand, Way.to(name)))
+
+
+async def _there(args: argparse.Namespace, errand: Errand, way: Way) -> Outcome:
+    with Transfers(is_quiet=args.quiet) as view:
+        watch = view.line(f"{errand.source} → {errand.dest} on {way.label}")
+        connection = await way.connect()
+        while True:
+            try:
+                return await errand.run(connection, label=way.label, watch=watch)
+            except LinkDropped:
+                view.say(f"the connection to {way.label} broke; connecting again (Ctrl-C gives up)")
+            finally:
+                connection.abort()
+            connection = await way.connect_again(say=view.say)
 
 
 def how_of(args: argparse.Namespace) -> How:

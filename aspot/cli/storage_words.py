@@ -61,6 +61,11 @@ def _sync(actions: Commands[Parser]) -> None:
     parser.set_defaults(handler=command("aspot.cli.s3", "sync"))
     parser.add_argument("source", metavar="SRC", help="a folder here, or s3://BUCKET[/FOLDER]")
     parser.add_argument("dest", metavar="DST", help="the other of the two")
+    parser.add_argument(
+        "--on",
+        metavar="NAME",
+        help="on this machine, between S3 and its disk: a fleet with one machine, NAME_1, FLEET/JOB, or an instance id",
+    )
     sync_options(parser)
     common(parser, as_json="print one JSON object")
 

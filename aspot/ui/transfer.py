@@ -28,7 +28,8 @@ class Transfers:
     """
 
     def __init__(self, *, is_quiet: bool) -> None:
-        console = Console(stderr=True)
+        self._console = console = Console(stderr=True)
+        self._is_quiet = is_quiet
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
@@ -49,6 +50,11 @@ class Transfers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """Say a line above the copies, on stderr."""
+        if not self._is_quiet:
+            self._console.print(one_line(f"aspot: {text}"), markup=False, highlight=False)
 
     def line(self, label: str) -> TransferLine:
         """Return a new line.
@@ -71,8 +77,8 @@ class TransferLine:
 
     def begin(self, files: int, size: int) -> None:
         """Take note of what there is to do: files, bytes."""
-        self._files = files
-        self._progress.update(self._task, total=size, files=f"0/{files}")
+        self._files, self._ended = files, 0
+        self._progress.update(self._task, total=size, completed=0, files=f"0/{files}")
 
     def moved(self, size: int) -> None:
         """Take note of bytes; negative for some that must be moved again."""

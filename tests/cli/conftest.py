@@ -14,9 +14,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from fleet import fleet_of, machine
 from local_world import cloud, left_here, shared_cloud
+from stores import box, bucket, held, role
 from wires import wire
 
-__all__ = ["cloud", "fleet_of", "machine", "shared_cloud", "wire"]
+__all__ = ["box", "bucket", "cloud", "fleet_of", "held", "machine", "role", "shared_cloud", "wire"]
 
 
 @pytest.fixture

@@ -3,37 +3,12 @@
 import json
 import os
 import signal
-import uuid
 from pathlib import Path
 
 import pytest
 from processes import Piped
 
 MIB = 1 << 20
-
-
-@pytest.fixture
-def bucket(cloud):
-    """A bucket of the test's own."""
-    name = f"data-{uuid.uuid4()}"
-    s3 = cloud.client("s3")
-    s3.create_bucket(Bucket=name)
-    yield name
-    for item in s3.list_objects_v2(Bucket=name).get("Contents", ()):
-        s3.delete_object(Bucket=name, Key=item["Key"])
-    s3.delete_bucket(Bucket=name)
-
-
-@pytest.fixture
-def held(cloud, bucket):
-    """What the bucket holds: contents by name."""
-
-    def look():
-        s3 = cloud.client("s3")
-        found = s3.list_objects_v2(Bucket=bucket).get("Contents", ())
-        return {item["Key"]: s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in found}
-
-    return look
 
 
 def tree(folder):

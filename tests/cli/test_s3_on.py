@@ -1,0 +1,170 @@
+"""`aspot s3 sync --on NAME`: on the machine, with its role and nothing but Python."""
+
+import json
+import os
+import sys
+
+import pytest
+from local_world import until
+from processes import Piped
+from stores import may
+from wires import BY_PROXY, ByProxy
+
+MIB = 1 << 20
+ALL = ("ListBucket", "GetObject", "PutObject", "DeleteObject", "ListMultipartUploadParts")
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def tree(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_there_and_back(aspot, bucket, held, role, box, cloud):
+    home = box(role(*may(bucket, *ALL)))
+    contents = {"a.txt": b"one", "sub/ü +%&.txt": b"two", "empty": b"", "big": os.urandom(19 * MIB)}
+    for name, content in contents.items():
+        put(home / "data" / name, content)
+    code, out, err = aspot("s3", "sync", "data", f"s3://{bucket}/runs/1", "--on", "box", "--json")
+    assert (code, sorted(json.loads(out)["copied"])) == (0, sorted(contents)), err
+    assert held() == {f"runs/1/{name}": content for name, content in contents.items()}
+    assert aspot("s3", "sync", f"s3://{bucket}/runs/1/", "~/back", "--on", "box_1")[0] == 0
+    assert tree(home / "back") == contents
+    again = aspot("s3", "sync", f"s3://{bucket}/runs/1", "back", "--on", "box/one", "--json")
+    assert json.loads(again[1])["same"] == 4
+    os.unlink(home / "back" / "empty")
+    put(home / "back" / "a.txt", b"neu")
+    code, out, _ = aspot("s3", "sync", "back", f"s3://{bucket}/runs/1", "--on", "box", "--delete", "--dry-run")
+    assert out.splitlines() == ["would copy a.txt", "would delete empty"]
+    assert aspot("s3", "sync", "back", f"s3://{bucket}/runs/1", "--on", "box", "--delete")[0] == 0
+    assert held() == {f"runs/1/{name}": content for name, content in (contents | {"a.txt": b"neu"}).items() if content}
+
+
+def test_both_copiers_agree_on_what_is_the_same(aspot, bucket, role, box, held):
+    home = box(role(*may(bucket, *ALL)))
+    put(home / "data" / "big", os.urandom(19 * MIB))
+    put(home / "data" / "small", b"1")
+    assert aspot("s3", "sync", "data", f"s3://{bucket}", "--on", "box")[0] == 0
+    assert aspot("s3", "sync", f"s3://{bucket}", "here")[0] == 0
+    for words in (("here", f"s3://{bucket}"), ("data", f"s3://{bucket}", "--on", "box")):
+        told = json.loads(aspot("s3", "sync", *words, "--checksum", "--json")[1])
+        assert (told["copied"], told["same"]) == ([], 2)
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_it_goes_on_after_a_break(aspot, bucket, held, role, box, cloud, start, way):
+    home = box(role(*may(bucket, *ALL)))
+    content = os.urandom(160 * MIB)
+    place = f"s3://{bucket}"
+    words = ("data", place) if way == "there" else (place, "data")
+    if way == "there":
+        put(home / "data" / "big", content)
+    else:
+        with open("big", "wb") as target:
+            target.write(content)
+        assert aspot("s3", "cp", "big", place)[0] == 0
+    action = "UploadPart" if way == "there" else "GetObject"
+    cloud.forget_calls()
+    process = start(Piped, "s3", "sync", *words, "--on", "box")
+    until(lambda: _parts_sent(cloud, bucket) if way == "there" else _parts_noted(home / "data/.big.aspot-part-note"))
+    process.kill()
+    until(lambda: not _carriers(cloud), what="the copier outlived its connection")
+    moved = cloud.calls()[action]
+    assert moved < 20
+    cloud.forget_calls()
+    assert aspot("s3", "sync", *words, "--on", "box")[0] == 0
+    assert cloud.calls()[action] < 20, "nothing was taken up"
+    assert (held() if way == "there" else tree(home / "data")) == {"big": content}
+    assert [path.name for path in (home / ".aspot" / "s3").iterdir() if path.suffix == ".upload"] == []
+
+
+def _parts_sent(cloud, bucket):
+    s3 = cloud.client("s3")
+    uploads = s3.list_multipart_uploads(Bucket=bucket).get("Uploads", ())
+    return [part for item in uploads for part in _parts(s3, bucket, item)]
+
+
+def _parts(s3, bucket, upload):
+    try:
+        return s3.list_parts(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]).get("Parts", ())
+    except s3.exceptions.NoSuchUpload:
+        return ()
+
+
+def _parts_noted(note):
+    return note.exists() and len(note.read_text().splitlines()) > 1
+
+
+def _carriers(cloud):
+    return [pid for pid in cloud.guests() if b"carrier.pyz" in _words(pid)]
+
+
+def _words(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as source:
+            return source.read()
+    except OSError:
+        return b""
+
+
+def test_what_the_role_may_not_is_named_before_anything_is_copied(aspot, bucket, role, box, held):
+    home = box(role(*may(bucket, "ListBucket", "GetObject")))
+    put(home / "data" / "a", b"1")
+    code, _, err = aspot("s3", "sync", "data", f"s3://{bucket}", "--on", "box")
+    assert code == 3
+    assert f"error: box_1: its role may not use the bucket {bucket}: the permission s3:PutObject is missing" in err
+    assert held() == {}
+    code, _, err = aspot("s3", "sync", "data", "s3://no-such-bucket-of-anyone", "--on", "box")
+    assert code == 3
+    assert "the permission s3:ListBucket is missing" in err
+
+
+def test_what_cannot_be_is_one_error(aspot, bucket, box, role, cloud):
+    home = box()
+    code, _, err = aspot("s3", "sync", "data", f"s3://{bucket}", "--on", "box")
+    assert (code, err.splitlines()[0]) == (
+        2,
+        "error: box_1: it has no instance profile, so it has no credentials for S3",
+    )
+    for words, said in (
+        (("a", "b"), "one side is in S3"),
+        (("s3://x", f"s3://{bucket}"), "one side is in S3"),
+    ):
+        code, _, err = aspot("s3", "sync", *words, "--on", "box")
+        assert code == 2
+        assert said in err
+    assert "nothing called 'none'" in aspot("s3", "sync", "data", f"s3://{bucket}", "--on", "none")[2]
+    assert not (home / "data").exists()
+
+
+def test_folders_that_are_not_there(aspot, bucket, box, role):
+    box(role(*may(bucket, *ALL)))
+    for words, said in (
+        (("data", f"s3://{bucket}"), "is not there"),
+        ((f"s3://{bucket}/none", "data"), f"there is nothing in s3://{bucket}/none"),
+    ):
+        code, _, err = aspot("s3", "sync", *words, "--on", "box")
+        assert code == 2, err
+        assert said in err
+
+
+def test_a_broken_connection_is_made_again(bucket, held, role, box, cloud, start):
+    home = box(role(*may(bucket, *ALL)))
+    content = os.urandom(160 * MIB)
+    put(home / "data" / "big", content)
+    (there,) = cloud.alive()
+    wire = ByProxy(there["address"], there["port"])
+    try:
+        program = [sys.executable, BY_PROXY, str(wire.proxy.here)]
+        process = start(Piped, "s3", "sync", "data", f"s3://{bucket}", "--on", "box", program=program)
+        until(lambda: _parts_sent(cloud, bucket))
+        wire.reset()
+        assert process.end() == 0, process.err
+    finally:
+        wire.close()
+    assert "the connection to box_1 broke; connecting again" in process.err
+    assert held() == {"big": content}
+    assert cloud.calls()["CreateMultipartUpload"] == 1
