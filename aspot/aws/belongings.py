@@ -44,5 +44,5 @@ async def check_instance_profile(aws: Aws, name: str) -> None:
             return
         raise ConfigError(
             f"there is no instance profile {name!r} in this account",
-            fix="name one that `aws iam list-instance-profiles` shows, or leave instance_profile out",
+            fix="name one that `aspot roles ls` shows, or leave instance_profile out",
         ) from trouble

@@ -71,11 +71,12 @@ _CODES: dict[Cause, str] = {
     ),
     Cause.DUPLICATE: (
         "QueueAlreadyExists QueueNameExists InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
-        " InvalidLaunchTemplateName.AlreadyExistsException"
+        " InvalidLaunchTemplateName.AlreadyExistsException EntityAlreadyExists"
     ),
     Cause.BUSY: (
         "IncorrectInstanceState IncorrectState VolumeInUse DependencyViolation ConcurrentTagAccess"
         " ConcurrentModificationException AWS.SimpleQueueService.QueueDeletedRecently QueueDeletedRecently"
+        " DeleteConflict"
     ),
     Cause.EXPIRED: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
     Cause.AUTH: (

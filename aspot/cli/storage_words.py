@@ -15,6 +15,7 @@ def add(commands: Commands[Parser]) -> None:
     _rm(actions)
     _cp(actions)
     _sync(actions)
+    _roles(commands)
 
 
 def _ls(actions: Commands[Parser]) -> None:
@@ -75,3 +76,31 @@ def sync_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delete", action="store_true", help="delete what is only at the destination")
     parser.add_argument("--checksum", action="store_true", help="compare contents, whatever the times say")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def _roles(commands: Commands[Parser]) -> None:
+    parser = commands.add_parser("roles", help="instance profiles: what machines may do in S3")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    one = actions.add_parser("ls", help="list instance profiles")
+    one.set_defaults(handler=command("aspot.cli.roles", "ls"))
+    common(one)
+    one = actions.add_parser(
+        "create",
+        help="make one with the least rights that copies need",
+        description="Make an instance profile and its role for machines that use these buckets; or give one that was "
+        "made so these rights, and no others.",
+    )
+    one.set_defaults(handler=command("aspot.cli.roles", "create"))
+    one.add_argument("name", metavar="NAME", help="what --instance-profile takes")
+    one.add_argument("--bucket", action="append", required=True, metavar="BUCKET", help="repeat for several")
+    one.add_argument(
+        "--access",
+        choices=("read", "write", "delete"),
+        default="write",
+        help="read; write: read and write (default); delete: that, and delete",
+    )
+    common(one)
+    one = actions.add_parser("rm", help="delete one that aspot made, with its role")
+    one.set_defaults(handler=command("aspot.cli.roles", "rm"))
+    one.add_argument("name", metavar="NAME")
+    common(one)

@@ -66,6 +66,8 @@ class S3Request:
         """Return what it takes the permission on."""
         if not self.bucket:
             return "*"
+        if self.action == "DeleteObjects":  # S3 judges each object; here all of them at once
+            return f"arn:aws:s3:::{self.bucket}/*"
         return f"arn:aws:s3:::{self.bucket}/{self.key}" if self.key else f"arn:aws:s3:::{self.bucket}"
 
 

@@ -363,7 +363,9 @@ class Carrier:
             )
             for one in _tree(answer.body).findall("Error"):
                 name = (one.findtext("Key") or "")[len(self._prefix) :]
-                failed[name] = f"{one.findtext('Code')}: {one.findtext('Message')}"
+                code, said = one.findtext("Code"), one.findtext("Message")
+                is_denied = code == "AccessDenied"
+                failed[name] = "the permission s3:DeleteObject is missing" if is_denied else f"{code}: {said}"
         return failed
 
 

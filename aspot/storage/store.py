@@ -171,9 +171,7 @@ class Store:
                 answer = await self.ask("DeleteObjects", where, Delete={"Objects": doomed, "Quiet": True})
             except Trouble as trouble:
                 raise explained(trouble, where) from trouble
-            failed += [
-                (item["Key"], f"{item.get('Code', '')}: {item.get('Message', '')}") for item in answer.get("Errors", ())
-            ]
+            failed += [(item["Key"], _why_not(item)) for item in answer.get("Errors", ())]
         return failed
 
     async def unfinished(self, where: Address) -> list[tuple[str, str]]:
@@ -205,6 +203,13 @@ class Store:
         except Trouble as trouble:
             if trouble.code != "NoSuchUpload":
                 raise explained(trouble, where) from trouble
+
+
+def _why_not(error: dict[str, Any]) -> str:
+    """Return why one object was not deleted."""
+    if error.get("Code") in PERMISSION:
+        return "the permission s3:DeleteObject is missing"
+    return f"{error.get('Code', '')}: {error.get('Message', '')}"
 
 
 def explained(trouble: Trouble, where: Address | None) -> AspotError:
