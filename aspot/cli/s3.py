@@ -21,7 +21,7 @@ from aspot.storage.mover import Mover, NotCopied
 from aspot.storage.store import Entry, Store
 from aspot.ui.figures import size
 from aspot.ui.safe import one_line
-from aspot.ui.transfer import Transfers
+from aspot.ui.transfer import TransferLine, Transfers
 
 if TYPE_CHECKING:
     from aspot.storage.errand import Errand
@@ -174,16 +174,24 @@ def there(args: argparse.Namespace, name: str, source: str, dest: str) -> int:
 
 async def _there(args: argparse.Namespace, errand: Errand, way: Way) -> Outcome:
     with Transfers(is_quiet=args.quiet) as view:
-        watch = view.line(f"{errand.source} → {errand.dest} on {way.label}")
-        connection = await way.connect()
-        while True:
-            try:
-                return await errand.run(connection, label=way.label, watch=watch)
-            except LinkDropped:
-                view.say(f"the connection to {way.label} broke; connecting again (Ctrl-C gives up)")
-            finally:
-                connection.abort()
-            connection = await way.connect_again(say=view.say)
+        return await carry(errand, way, view.line(f"{errand.source} → {errand.dest} on {way.label}"), view)
+
+
+async def carry(errand: Errand, way: Way, watch: TransferLine, view: Transfers) -> Outcome:
+    """Have a machine carry data, over as many connections as that takes; return what came of it.
+
+    Raises:
+        AspotError: If the machine is gone, or cannot do it.
+    """
+    connection = await way.connect()
+    while True:
+        try:
+            return await errand.run(connection, label=way.label, watch=watch)
+        except LinkDropped:
+            view.say(f"the connection to {way.label} broke; connecting again (Ctrl-C gives up)")
+        finally:
+            connection.abort()
+        connection = await way.connect_again(say=view.say)
 
 
 def how_of(args: argparse.Namespace) -> How:
@@ -265,16 +273,30 @@ def told(outcome: Outcome, args: argparse.Namespace) -> int:
     dry = bool(getattr(args, "dry_run", False))
     if args.json:
         print(json.dumps(outcome_object(outcome, dry=dry)))
-    elif dry:
+    say_outcome(outcome, dry=dry, quiet=args.quiet, as_json=args.json)
+    return 3 if outcome.failed else 0
+
+
+def say_outcome(outcome: Outcome, *, dry: bool, quiet: bool, as_json: bool, label: str = "") -> None:
+    """Say what a copy did, in lines for people; what is said as JSON already is not said again on stdout.
+
+    Args:
+        outcome: What came of it.
+        dry: Whether nothing was changed.
+        quiet: Say only what failed.
+        as_json: Whether JSON has told it.
+        label: Of one copy among several.
+    """
+    if dry and not as_json:
         for verb, names in (("copy", outcome.copied), ("delete", outcome.deleted)):
             for name in names:
                 print(f"would {verb} {one_line(name, limit=2000)}")
-    if not args.quiet:
+    start = f"{one_line(label)}: " if label else ""
+    if not quiet:
         for name, why in outcome.skipped.items():
             print(f"left out: {one_line(name)} ({why})", file=sys.stderr)
-        print(summary(outcome, dry=dry), file=sys.stderr)
+        print(f"{start}{summary(outcome, dry=dry)}", file=sys.stderr)
     _say_failed(outcome.failed, "copied")
-    return 3 if outcome.failed else 0
 
 
 def outcome_object(outcome: Outcome, *, dry: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ def add(commands: Commands[Parser]) -> None:
     _rm(actions)
     _cp(actions)
     _sync(actions)
+    _data_sync(commands)
     _roles(commands)
 
 
@@ -76,6 +77,22 @@ def sync_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--delete", action="store_true", help="delete what is only at the destination")
     parser.add_argument("--checksum", action="store_true", help="compare contents, whatever the times say")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+
+
+def _data_sync(commands: Commands[Parser]) -> None:
+    parser = commands.add_parser(
+        "sync",
+        help="data between S3 and machines or here; several at once, every so often",
+        usage="aspot sync [OPTIONS] SRC DST [SRC DST]...",
+        description="Copy what is new or changed between S3 and a folder: NAME:PATH on a machine (its disk, or what is "
+        "mounted there), or one here. Several pairs go side by side. The same command goes on where a broken one "
+        "stopped.",
+    )
+    parser.set_defaults(handler=command("aspot.cli.sync"))
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="s3://BUCKET[/FOLDER], NAME:FOLDER, or a folder here")
+    parser.add_argument("--every", metavar="TIME", help="again and again, this long from start to start, until Ctrl-C")
+    sync_options(parser)
+    common(parser, as_json="print one JSON object a line for each sync")
 
 
 def _roles(commands: Commands[Parser]) -> None:

@@ -39,6 +39,7 @@ class Transfers:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            redirect_stdout=False,  # it is no part of the view
             disable=is_quiet or not console.is_terminal,
         )
 
