@@ -22,6 +22,7 @@ class Census:
         pending: Instances asked for, not yet heard of.
         limit: Most instances allowed.
         excess: By how many instances the limit is exceeded, those that we are ending left out.
+        standing: Instances wanted without any job: a box's.
     """
 
     idle: tuple[str, ...]
@@ -32,16 +33,17 @@ class Census:
     pending: int
     limit: int
     excess: int
+    standing: int = 0
 
     @property
     def spare(self) -> int:
         """Return how many idle or starting instances nobody waits for."""
-        return max(0, len(self.idle) + len(self.starting) - self.queued - len(self.moving))
+        return max(0, len(self.idle) + len(self.starting) - self.queued - len(self.moving) - self.standing)
 
     @property
     def unmet(self) -> int:
         """Return how many more instances there is work and room for, those asked for included."""
-        lacking = self.queued + len(self.moving) - len(self.idle) - len(self.starting)
+        lacking = self.queued + len(self.moving) + self.standing - len(self.idle) - len(self.starting)
         return max(0, min(lacking, self.limit - self.counted))
 
 
@@ -57,6 +59,7 @@ def census(run: Run) -> Census:
         pending=pending(run),
         limit=run.spec.limit,
         excess=excess(run),
+        standing=_standing(run),
     )
 
 
@@ -73,6 +76,14 @@ def pending(run: Run) -> int:
     """Return how many instances were asked for and not yet heard of; unanswered requests may all have succeeded."""
     requests = (run.requests[name] for name in run.asked)
     return sum(max(0, request.spec.count - len(request.instances)) for request in requests)
+
+
+def _standing(run: Run) -> int:
+    """Return 1 for a box that waits for its machine, or has it; one that was ready and goes away has no successor."""
+    if not run.spec.is_box or run.stop is not None:
+        return 0
+    was_ready = any(instance.ready is not None for instance in run.instances.values())
+    return int(bool(run.idle) or not was_ready)
 
 
 def _wants_successor(run: Run, instance: InstanceRecord) -> bool:

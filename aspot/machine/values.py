@@ -184,6 +184,7 @@ class RunSpec:
         market: `spot`, `on-demand` or `spot-first`.
         max_price_usd: Most US dollars an hour per instance; None for no limit.
         disk_gb: Root volume, for money.
+        is_box: One machine by name, which stays without any job until it is told to go; it is never replaced.
     """
 
     id: str
@@ -199,6 +200,7 @@ class RunSpec:
     market: str = "spot"
     max_price_usd: float | None = None
     disk_gb: int = 8
+    is_box: bool = False
 
 
 @attrs.frozen(kw_only=True)
