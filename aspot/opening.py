@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 Given = str | Path | Job
 Resolved = Sequence[ResolvedJob]
 
+BOX_TERM_S = 120.0
+"""The same for a box, whose time without use counts from there: its user is told how long that may be."""
+
 LEASE_TERM_S = 900.0
 """A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
 
@@ -98,8 +101,10 @@ def refuse_live(name: str) -> None:
     for item in runs():
         if item.name == name and item.ended is None and not item.trouble:
             state = "is running" if item.is_live else "was left by its process, and its machines may still run"
-            again = "" if item.is_live else f"aspot attach {name} goes on with it, "
-            raise ConfigError(f"fleet {name} {state}", fix=f"{again}aspot down {name} ends it, or use another name")
+            back = f"aspot connect -n {name} opens it" if item.is_box else f"aspot attach {name} goes on with it"
+            again = "" if item.is_live else f"{back}, "
+            fix = f"{again}aspot down {name} ends it, or use another name"
+            raise ConfigError(f"{item.kind} {name} {state}", fix=fix)
 
 
 def make_host(
@@ -116,7 +121,8 @@ def make_host(
 
     plan = _plan(spec, options)
     setup = options.profile.setup or ""
-    kept = {"results": str(options.results), "plan": encode_plan(plan), "setup": setup}
+    kind = "box" if spec.is_box else "fleet"
+    kept = {"kind": kind, "results": str(options.results), "plan": encode_plan(plan), "setup": setup}
     journal = SqliteJournal.create(spec, created=SystemClock().now(), options=kept)
     keys = RunKeys.generate(folder.keys)
     return _wired(spec, cloud, journal, archive, keys, plan=plan, setup=setup, results=options.results)
@@ -138,7 +144,8 @@ def _wired(
     from aspot.ssh.boot import user_data
     from aspot.ssh.connect import SshRemote
 
-    lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
+    term_s = BOX_TERM_S if spec.is_box else LEASE_TERM_S
+    lease = Lease(term_s=term_s, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
     host = RunHost(
         spec,
         cloud=cloud,
@@ -192,6 +199,8 @@ def attachable(name: str, region: str | None) -> RunInfo:
         known = ", ".join(item.name for item in everything if item.ended is None)
         there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
         raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
+    if found.is_box:
+        raise ConfigError(f"{name} is a box, not a fleet", fix=f"aspot connect -n {name} -a opens it")
     if found.trouble:
         raise AspotError(f"{name} cannot be taken up: {found.trouble}")
     if found.ended is not None:

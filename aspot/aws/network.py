@@ -139,6 +139,24 @@ async def _adopt(aws: Aws, plan: CloudPlan, name: str) -> str:
     return str(answer["SecurityGroups"][0]["GroupId"])
 
 
+async def let_in(aws: Aws, run: str) -> None:
+    """Open the run's own group to SSH from the caller's present address; nothing where there is no such group."""
+    answer = await aws.call(
+        "ec2:DescribeSecurityGroups",
+        Filters=[named("group-name", [f"aspot-{run}"]), tags_filter(run)],
+        MaxResults=5,
+    )
+    for group in answer["SecurityGroups"]:
+        rule = ("tcp", 22, await own_address(aws))
+        try:
+            await aws.call(
+                "ec2:AuthorizeSecurityGroupIngress", GroupId=group["GroupId"], IpPermissions=[_permission(rule)]
+            )
+        except Trouble as trouble:
+            if trouble.code != "InvalidPermission.Duplicate":
+                raise
+
+
 def tags_filter(run: str) -> dict[str, Any]:
     """Return the filter for everything of a run."""
     return named(f"tag:{tags.RUN}", [run])

@@ -47,6 +47,16 @@ class RunInfo:
     is_live: bool = False
     trouble: str = ""
 
+    @property
+    def kind(self) -> str:
+        """Return `fleet` or `box`."""
+        return "box" if self.is_box else "fleet"
+
+    @property
+    def is_box(self) -> bool:
+        """Tell whether it is one machine by name, without jobs."""
+        return self.options.get("kind") == "box"
+
 
 def runs(*, state: Path | None = None) -> list[RunInfo]:
     """Return every run known here, oldest first. One whose journal cannot be read is listed with its trouble.

@@ -42,11 +42,12 @@ class AttemptEvent(InstanceEvent):
 
 @attrs.frozen(kw_only=True)
 class RunPrepared(Event):
-    """The cloud side is ready: launches may begin."""
+    """The cloud side is ready: launches may begin. `user` is the image's login user."""
 
     pools: tuple[Pool, ...]
     spot_usd_per_hour: Mapping[Pool, float]
     on_demand_usd_per_hour: Mapping[str, float]
+    user: str = ""
 
 
 @attrs.frozen(kw_only=True)

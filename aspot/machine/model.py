@@ -200,6 +200,7 @@ class Run:
     memory: Mapping[Pool, PoolMemory] = attrs.field(factory=dict)
     spot_usd_per_hour: Mapping[Pool, float] = attrs.field(factory=dict)
     on_demand_usd_per_hour: Mapping[str, float] = attrs.field(factory=dict)  # by type
+    user: str = ""  # who logs in to its machines
     launch_after: datetime | None = None  # back-off of the whole run (quota, throttling, all pools refused)
     quota: Refusal | None = None  # newest quota refusal, shown while it holds
     stop_reason: str = ""

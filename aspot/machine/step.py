@@ -101,6 +101,7 @@ def _prepared(change: Change, event: ev.RunPrepared) -> None:
         pools=event.pools,
         spot_usd_per_hour=event.spot_usd_per_hour,
         on_demand_usd_per_hour=event.on_demand_usd_per_hour,
+        user=event.user,
     )
     reprice(change)
     if change.run.phase is RunPhase.PREPARING:

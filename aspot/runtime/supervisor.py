@@ -181,6 +181,7 @@ class Supervisor:
                     pools=ready.pools,
                     spot_usd_per_hour=ready.spot_usd_per_hour,
                     on_demand_usd_per_hour=ready.on_demand_usd_per_hour,
+                    user=ready.user,
                 )
             )
 

@@ -28,10 +28,15 @@ def install_command(numbers: str) -> str:
 
     The input stays open for the one word that `arm` waits for.
     """
+    return install_line("arm", numbers)
+
+
+def install_line(*words: str) -> str:
+    """Return the command line that installs the runner from stdin, whole or not at all, and runs a command of it."""
     steps = (
         f'umask 077; mkdir -p "$HOME/.aspot/.machine" && cd "$HOME/.aspot" && head -c {len(runner_text())} >.run.$$ '
         f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && mv -f .run.$$ run '
-        f'&& cd && exec /bin/sh "$HOME/.aspot/run" arm {numbers}'
+        f'&& cd && exec /bin/sh "$HOME/.aspot/run" {" ".join(words)}'
     )
     return f"exec /bin/sh -c {shlex.quote(steps)}"
 

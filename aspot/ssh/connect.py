@@ -70,38 +70,53 @@ class SshRemote(Remote):
             HostKeyMismatch: It showed another key, or none of the right type: nothing was sent.
         """
         try:
-            connection = await self._open(target, self._keys.expected(target.instance))
+            connection = await self._open(target, (self._keys.expected(target.instance),))
         except HostKeyMismatch:
             if (candidate := self._keys.candidate(target.instance)) is None:
                 raise
-            connection = await self._open(target, candidate)
+            connection = await self._open(target, (candidate,))
             self._keys.pin(target.instance)
         link = SshLink(connection, target, run=self._run, keys=self._keys, uploads=self._uploads, probe=self._probe)
         self._links.add(link)
         link.on_close = functools.partial(self._links.discard, link)
         return link
 
+    async def log_in(
+        self, target: Target, *, silence_s: float = KEEPALIVE_S * KEEPALIVES
+    ) -> asyncssh.SSHClientConnection:
+        """Return a verified connection of its own, beside those of the process that drives the run; nothing is written.
+
+        Args:
+            target: Whom to connect to.
+            silence_s: A peer that says nothing for so long is given up.
+
+        Raises:
+            NobodyListens, NotReady, HostKeyMismatch: As `connect`.
+        """
+        trusted = self._keys.trusted(target.instance)
+        return await self._open(target, trusted, keepalive_interval=silence_s / KEEPALIVES)
+
     async def aclose(self) -> None:
         """Close every connection."""
         for link in tuple(self._links):
             await link.aclose()
 
-    async def _open(self, target: Target, key: asyncssh.SSHKey) -> asyncssh.SSHClientConnection:
+    async def _open(
+        self, target: Target, trusted: tuple[asyncssh.SSHKey, ...], **more: Any
+    ) -> asyncssh.SSHClientConnection:
         try:
             connected = await dial(target.address, target.port)
         except OSError as error:
             raise NobodyListens(f"{target.label} at {target.address}:{target.port}: {_why(error)}") from error
         with Cork(connected) as cork:
-            return await self._log_in(target, key, cork)
+            return await self._log_in(target, cork, {**self._options(target, trusted), **more})
 
-    async def _log_in(self, target: Target, key: asyncssh.SSHKey, cork: Cork) -> asyncssh.SSHClientConnection:
+    async def _log_in(self, target: Target, cork: Cork, options: dict[str, Any]) -> asyncssh.SSHClientConnection:
         """Take turns for this only: a machine that does not answer at all keeps no other waiting."""
         try:
             async with self._handshakes:
                 with anyio.fail_after(LOGIN_S + 2):
-                    return await asyncssh.connect(
-                        target.address, target.port, tunnel=cork, **self._options(target, key)
-                    )
+                    return await asyncssh.connect(target.address, target.port, tunnel=cork, **options)
         except asyncssh.HostKeyNotVerifiable as error:
             raise HostKeyMismatch(
                 f"{target.label} ({target.instance}) showed a host key that is not its own"
@@ -113,11 +128,11 @@ class SshRemote(Remote):
         except (asyncssh.Error, OSError) as error:
             raise NotReady(f"{target.label} at {target.address}:{target.port}: {_why(error)}") from error
 
-    def _options(self, target: Target, key: asyncssh.SSHKey) -> dict[str, Any]:
+    def _options(self, target: Target, trusted: tuple[asyncssh.SSHKey, ...]) -> dict[str, Any]:
         return {
             "username": target.user,
             "client_keys": [self._keys.client],
-            "known_hosts": ([key], [], []),
+            "known_hosts": (list(trusted), [], []),
             "server_host_key_algs": [TYPE],
             "config": [],
             "agent_path": None,

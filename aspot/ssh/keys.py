@@ -96,6 +96,19 @@ class RunKeys:
         """Return the one host key that this instance may show."""
         return self._look_up(self._pinned, instance, "pub") or self.injected.convert_to_public()
 
+    def trusted(self, instance: str) -> tuple[asyncssh.SSHKey, ...]:
+        """Return the host keys that the instance may show, read anew: for who connects beside the run's own process.
+
+        Until that process has seen the machine serve its own key, there are two: the injected one, and the noted one.
+        """
+        if (pinned := self._read(instance, "pub")) is not None:
+            return (pinned,)
+        noted = self._read(instance, "next")
+        if noted is None and (pinned := self._read(instance, "pub")) is not None:  # pinned between the two looks
+            return (pinned,)
+        injected = self.injected.convert_to_public()
+        return (injected,) if noted is None else (injected, noted)
+
     def is_pinned(self, instance: str) -> bool:
         """Tell whether the instance was seen to serve a host key of its own."""
         return self._look_up(self._pinned, instance, "pub") is not None
@@ -121,11 +134,14 @@ class RunKeys:
     def _look_up(self, known: dict[str, asyncssh.SSHKey | None], instance: str, kind: str) -> asyncssh.SSHKey | None:
         """Return the key, read at the first question: a run's folder is one process's."""
         if instance not in known:
-            try:
-                known[instance] = asyncssh.import_public_key(self._path(instance, kind).read_bytes())
-            except (FileNotFoundError, asyncssh.KeyImportError):
-                known[instance] = None
+            known[instance] = self._read(instance, kind)
         return known[instance]
+
+    def _read(self, instance: str, kind: str) -> asyncssh.SSHKey | None:
+        try:
+            return asyncssh.import_public_key(self._path(instance, kind).read_bytes())
+        except (FileNotFoundError, asyncssh.KeyImportError):
+            return None
 
     def _path(self, instance: str, kind: str) -> Path:
         return self.folder / PINNED / f"{check_name(instance, 'instance id')}.{kind}"
