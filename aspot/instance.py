@@ -15,7 +15,7 @@ from aspot.errors import AspotError, ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.machine.model import InstanceRecord, InstanceState
 from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News
-from aspot.machine.quantities import Duration, short_duration
+from aspot.machine.quantities import Duration, round_duration
 from aspot.machine.quantities import price as dollars_text
 from aspot.profiles import Profile
 
@@ -63,13 +63,14 @@ class Instance:
     Args:
         name: Its name; names of boxes and fleets are one namespace. None: one that ends on exit.
         profile: `default`, an instance type's name, or a `Profile`; for a box that is there already it means nothing.
-        id: EC2 id of a machine of yours, in place of a name: a box or a fleet's.
+        id: EC2 id of a machine of yours in place of a name: a box or a fleet's.
         keep: Whether it stays on exit; None: if it has a name.
         idle: The machine ends itself after this long without use: without a client connected, a prompt, a command
             that runs, or something that was left behind and computes. None: `"2h"`; 60 s for one that ends on exit.
         max_price: Most US dollars an hour; None for no limit, as AWS advises.
         price: Another word for `max_price`.
         on_event: Called with every event while it is made.
+        region: AWS region; None: where it is, and for a new one its profile's or AWS's own configuration.
         show: Lines on standard error about what happens: None for "on a terminal or in a notebook".
 
     Durations are seconds, `"1h30m"` or `timedelta`.
@@ -90,10 +91,13 @@ class Instance:
         price: float | str | None = None,
         on_event: Callable[[News], object] | None = None,
         show: bool | None = None,
+        region: str | None = None,
     ) -> None:
         if id is not None and name is not None:
             raise ConfigError("a name and an id were given: which?", fix="leave one out")
-        self._options = BoxOptions.check(name, profile, keep=keep, idle=idle, max_price=max_price, price=price)
+        self._options = BoxOptions.check(
+            name, profile, keep=keep, idle=idle, max_price=max_price, price=price, region=region
+        )
         self._id = id
         self._on_event = on_event
         self._show = show
@@ -389,15 +393,26 @@ class Instance:
 
     # --- how ---
 
-    async def _opened(self) -> Box:
-        """Return it connected; a box is made if need be."""
+    async def found(self, *, is_quick: bool = False) -> Box:
+        """Return what the command line needs of it; connected, unless a quick look says that it is there and answers.
+
+        Args:
+            is_quick: Whether such a look will do: somebody else connects.
+        """
         box = self._box
         if box is None:
             box = await self._found(is_to_open=True)
-            await box.connect()
+            if not (is_quick and await box.answers()):
+                await box.connect()
             self._box = box
             self._see(box, None)
             self._introduce(box)
+        return box
+
+    async def _opened(self) -> Box:
+        """Return it connected; a box is made if need be."""
+        box = await self.found()
+        await box.connect()
         return box
 
     async def _found(self, *, is_to_open: bool = False) -> Box:
@@ -436,7 +451,7 @@ class Instance:
         what = f"{box.name}: {self.type} {self.zone}, {dollars_text(box.known.usd_per_hour)}/h"
         idle_s = self._options.idle_s or box.known.run.spec.idle_s
         if self._options.is_kept:
-            self._say(f"{what}; ends itself after {short_duration(idle_s)} without use; aspot down {box.name}")
+            self._say(f"{what}; ends itself after {round_duration(idle_s)} without use; aspot down {box.name}")
         else:
             self._say(f"{what}; ends with this program")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aspot.errors import AspotError, ConfigError
+from aspot.intake.boxes import BOX_TERM_S
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, owner
 from aspot.intake.options import FleetOptions
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 Given = str | Path | Job
 Resolved = Sequence[ResolvedJob]
-
-BOX_TERM_S = 120.0
-"""The same for a box, whose time without use counts from there: its user is told how long that may be."""
 
 LEASE_TERM_S = 900.0
 """A machine that has not heard of us for this long looks for a reason to end itself (RUNNER.md D5)."""
@@ -176,6 +174,7 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         security_group=profile.security_group or "",
         firewall=profile.firewall,
         count=options.instances or 1,
+        monitoring=profile.monitoring,
         owner=owner(),
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
     )

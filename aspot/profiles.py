@@ -69,6 +69,7 @@ class Profile:
         instance_profile: IAM instance profile's name.
         key_pair: Name of your own EC2 key pair, added to aspot's key.
         security_group: Id of your own group, in place of one made for the run.
+        monitoring: CloudWatch's detailed monitoring, which AWS charges for.
         firewall: CIDRs that may use SSH in place of your own address, or (protocol, port, CIDR) rules added to it.
 
     Raises:
@@ -89,6 +90,7 @@ class Profile:
     key_pair: str | None = attrs.field(default=None, kw_only=True)
     security_group: str | None = attrs.field(default=None, kw_only=True)
     firewall: tuple[tuple[str, int, str], ...] | None = attrs.field(default=None, converter=_rules, kw_only=True)
+    monitoring: bool = attrs.field(default=False, converter=bool, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if self.market not in MARKETS:

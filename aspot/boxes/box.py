@@ -1,7 +1,8 @@
 """`Box`: a box while it is open here: found or made, connected, its lease renewed, connected again after a break.
 
 One task renews the lease; whatever callers ask for runs in their own tasks, notebook cells among them, and a caller's
-cancellation ends what it asked for and nothing else. May import: `aspot.boxes`, `aspot.opening`, and lazily adapters.
+cancellation ends what it asked for and nothing else. May import: `aspot.boxes`, and lazily, since opening one that is
+there has to be quick, `aspot.opening` and adapters.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import attrs
 
-from aspot.boxes import making
 from aspot.boxes.known import Known, end, is_gone, newest, story
 from aspot.errors import AspotError, CloudError, ConfigError, HostKeyError, LinkError
-from aspot.intake.boxes import BoxOptions
+from aspot.intake.boxes import BOX_TERM_S, BoxOptions
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
 from aspot.machine.news import News
-from aspot.opening import BOX_TERM_S
 from aspot.ports import HostKeyMismatch, LinkDropped, NotReady, Target
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from aspot.aws.account import Look
     from aspot.ssh.box import BoxLink, Facts
+    from aspot.ssh.keys import RunKeys
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ REACH_S = 45.0
 """For a machine that EC2 says is running to answer: it may be rebooting."""
 
 PAUSE_S = 0.5
+ANSWER_S = 3.0
 
 NEW = timedelta(seconds=120)
 """EC2's answers may lag this far behind: a machine that they do not know is not gone before that."""
@@ -113,6 +114,41 @@ class Box:
         await self._current()
         if self.is_box and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"aspot-box-{self.name}")
+
+    async def answers(self) -> bool:
+        """Tell whether it was there before, and its SSH port answers where EC2 says that it is."""
+        from aspot.ssh.dial import dial
+
+        if self.is_new or not self._is_sure:
+            return False
+        try:
+            with anyio.fail_after(ANSWER_S):
+                found = await dial(self.target.address, self.target.port)
+        except OSError:
+            return False
+        found.close()
+        return True
+
+    def keys(self) -> RunKeys:
+        """Return the keys of its run.
+
+        Raises:
+            ConfigError: If they cannot be read.
+        """
+        from aspot.ssh.keys import RunKeys
+
+        return RunKeys.load(self.known.info.folder.keys)
+
+    def host_keys(self) -> tuple[str, ...]:
+        """Return the host keys that the machine may show, as OpenSSH writes them.
+
+        Raises:
+            ConfigError: If they cannot be read.
+        """
+        try:  # without asyncssh, whose import alone takes a third of the time until a prompt is there
+            return (self.known.info.folder.pinned(self.instance).read_text(encoding="ascii").strip(),)
+        except OSError:
+            return tuple(key.export_public_key().decode().strip() for key in self.keys().trusted(self.instance))
 
     async def on_link(self, act: Callable[[BoxLink], Awaitable[T]]) -> T:
         """Do something over the link; when it breaks meanwhile, do it again over a new one, once.
@@ -222,9 +258,8 @@ class Box:
     async def _reach(self) -> asyncssh.SSHClientConnection:
         """Return a verified connection; a caller whose address has changed is let in first."""
         from aspot.ssh.connect import SshRemote
-        from aspot.ssh.keys import RunKeys
 
-        remote = SshRemote(RunKeys.load(self.known.info.folder.keys), self.known.info.id)
+        remote = SshRemote(self.keys(), self.known.info.id)
         until, has_asked = anyio.current_time() + REACH_S, False
         while True:
             try:
@@ -265,12 +300,18 @@ async def opened(options: BoxOptions, events: Events) -> Box:
             raise ConfigError(f"{info.name} is a fleet", fix="choose another name for the box")
         if info.trouble:
             raise AspotError(f"box {info.name} cannot be opened: {info.trouble}")
+        if options.region is not None and options.region != info.region:
+            raise ConfigError(
+                f"box {info.name} is in {info.region}, not in {options.region}", fix="leave the region out"
+            )
         if info.is_live:
             events.say(f"another process is at work on {info.name}: waiting for it")
             await _settled(info)
             continue
         known = Known.of(info)
         if known.machine is None:
+            from aspot.boxes import making
+
             events.say(f"{info.name} was being made when its process ended: going on with it")
             await making.go_on(info, events.news)
             return _box(Known.of(journals.info(info.folder)), options, is_new=True)
@@ -285,6 +326,8 @@ async def opened(options: BoxOptions, events: Events) -> Box:
         if not options.is_wanted:
             raise error
         events.say(f"{error.message}. Making a new one.")
+    from aspot.boxes import making
+
     folder = await making.make(options, events.news)
     return _box(Known.of(journals.info(folder)), options, is_new=True)
 

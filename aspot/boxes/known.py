@@ -16,7 +16,7 @@ from aspot.journal.runs import RunInfo
 from aspot.machine.events import Event, InstanceEnded, RunStopped
 from aspot.machine.model import EndReason, InstanceRecord, InstanceState, Run
 from aspot.machine.money import cost_now, instance_rate
-from aspot.machine.quantities import short_duration
+from aspot.machine.quantities import round_duration
 
 if TYPE_CHECKING:
     from aspot.aws.account import Account, Look
@@ -80,7 +80,7 @@ def is_gone(look: Look | None) -> bool:
 def story(known: Known, look: Look | None) -> str:
     """Return what became of a box whose machine is gone, as a sentence."""
     reason = _reason(look)
-    idle = short_duration(known.run.spec.idle_s)
+    idle = round_duration(known.run.spec.idle_s)
     words = {
         EndReason.INTERRUPTED: "EC2 took its machine back (spot interruption)",
         EndReason.ITSELF: f"its machine shut itself down: {idle} without use, or a shutdown from inside",

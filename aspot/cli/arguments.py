@@ -62,6 +62,7 @@ def build() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     _run(commands)
     _attach(commands)
+    _connect(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
@@ -159,6 +160,19 @@ def _attach(commands: Commands[_Parser]) -> None:
     parser.set_defaults(handler=_command("aspot.cli.attach"))
     parser.add_argument("name", metavar="NAME")
     _common(parser, as_json="print one JSON object a line on stdout")
+
+
+def _connect(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "connect",
+        help="open a box, one machine by name that stays; make it if it is not there",
+        description="Open a box, or make it: one machine by name, which stays until `aspot down NAME`, or until nobody "
+        "has used it for two hours. `spot_connect` is the same command by its ancestor's name.",
+    )
+    parser.set_defaults(handler=_command("aspot.cli.connect"))
+    from aspot.cli.connect import register
+
+    register(parser)
 
 
 def _ls(commands: Commands[_Parser]) -> None:

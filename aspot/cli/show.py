@@ -12,11 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aspot.boxes.glance import look_at_all
+from aspot.boxes.known import Known
 from aspot.errors import AspotError, ConfigError
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
 from aspot.machine.model import Run
 from aspot.machine.money import instance_cost
+from aspot.ui.boxes import box_row, box_text
 from aspot.ui.tables import LsRow, ls_row, ls_text, status_text
 
 if TYPE_CHECKING:
@@ -28,11 +31,19 @@ def ls(args: argparse.Namespace) -> int:
     known = journals.runs()
     shown = [item for item in known if args.all or item.ended is None or item.left]
     runs = {item.id: journals.replay(item.folder) for item in shown if not item.trouble}
-    found = _account(args.region, args.quiet)
+    seen = _account(args.region, args.quiet)
+    found = seen or []
     if args.json:
         print(json.dumps(_instances(runs, found), indent=1))
         return 0
-    rows = [_row(item, runs[item.id]) for item in shown if item.id in runs]
+    boxes = {item.id: Known(info=item, run=runs[item.id]) for item in shown if item.is_box and item.id in runs}
+    glances = asyncio.run(look_at_all(boxes.values(), seen)) if boxes else {}
+    now = datetime.now(UTC)
+    rows = [
+        box_row(runs[item.id], now, glances[item.id]) if item.id in glances else _row(item, runs[item.id])
+        for item in shown
+        if item.id in runs
+    ]
     print(ls_text([*rows, *_strangers(found, {item.id for item in known})]))
     for item in shown:
         if item.trouble:
@@ -43,19 +54,19 @@ def ls(args: argparse.Namespace) -> int:
 def _row(info: RunInfo, run: Run) -> LsRow:
     if info.ended is not None:
         ends = f"left behind: aspot down {info.name}" if info.left else "ended"
-        return ls_row(run, info.ended, ends=ends)
+        return ls_row(run, info.ended, ends=ends, kind=info.kind)
     ends = "when done" if info.is_live else f"nobody drives it: aspot attach {info.name}, or down"
     return ls_row(run, datetime.now(UTC), ends=ends)
 
 
-def _account(region: str | None, quiet: bool) -> list[Found]:
-    """Return this user's instances in the account; without credentials, what is known here has to do."""
+def _account(region: str | None, quiet: bool) -> list[Found] | None:
+    """Return this user's instances in the account; None without credentials: what is known here has to do."""
     try:
         return asyncio.run(_listed(region))
     except AspotError as error:
         if not quiet:
             print(f"EC2 was not asked: {error.message}", file=sys.stderr)
-        return []
+        return None
 
 
 async def _listed(region: str | None) -> list[Found]:
@@ -117,6 +128,9 @@ def status(args: argparse.Namespace) -> int:
         raise AspotError(f"{info.name}: {info.trouble}")
     run = journals.replay(info.folder)
     now = info.ended or datetime.now(UTC)
+    if info.is_box and not args.json:
+        print(box_text(run, now, ended=info.ended, left=info.left))
+        return 0
     if args.json:
         print(json.dumps(_status_json(info, run), indent=1, default=str))
         return 0
@@ -137,6 +151,7 @@ def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
     ended = info.ended.isoformat() if info.ended else None
     return {
         "run": info.name,
+        "kind": info.kind,
         "id": info.id,
         "live": info.is_live,
         "ended": ended,

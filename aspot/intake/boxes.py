@@ -16,6 +16,9 @@ from aspot.profiles import Profile, resolve
 IDLE_S = 7200.0
 """A box ends itself after so long without use, unless told otherwise."""
 
+BOX_TERM_S = 120.0
+"""A box that has not heard of a client for this long counts its time without use (see `opening.LEASE_TERM_S`)."""
+
 PASSING_IDLE_S = 60.0
 """One that ends with its block has nobody to come back to it: this is for a client that was killed."""
 
@@ -32,6 +35,7 @@ class BoxOptions:
         profile: With its base filled in.
         is_kept: Whether it stays when the client leaves.
         idle_s: It ends itself after so long without use; None: not said.
+        region: Where the caller says that it is, or is to be; None: not said.
         is_wanted: Whether the caller asked for a machine of some kind, so that a new one may take a lost one's place.
     """
 
@@ -39,6 +43,7 @@ class BoxOptions:
     profile: Profile
     is_kept: bool
     idle_s: float | None
+    region: str | None
     is_wanted: bool
 
     @classmethod
@@ -51,6 +56,7 @@ class BoxOptions:
         idle: Duration | None,
         max_price: Any,
         price: Any,
+        region: str | None = None,
     ) -> Self:
         """Return the options, checked.
 
@@ -65,11 +71,13 @@ class BoxOptions:
             raise ConfigError(f"profile must be a name or a Profile, not {profile!r}", fix='profile="c7i.large"')
         found = resolve(profile)
         most = max_price if max_price is not None else price
+        more = {"max_price": most, "region": region}
         return cls(
             name=None if name is None else check_name(name, "box name"),
-            profile=found if most is None else attrs.evolve(found, max_price=most),
+            profile=attrs.evolve(found, **{key: value for key, value in more.items() if value is not None}),
             is_kept=name is not None if keep is None else bool(keep),
             idle_s=None if idle is None else _idle(idle),
+            region=region,
             is_wanted=profile != "default",
         )
 

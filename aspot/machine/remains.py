@@ -44,6 +44,7 @@ class Standing(enum.Enum):
 
     DRIVEN = "a process drives it"
     OPEN = "left, and not ended"
+    BOX = "a box, and not ended"
     ENDED = "ended"
 
 
@@ -222,7 +223,11 @@ def reprieve(remains: Remains, terms: Terms) -> str:
     if standing is Standing.OPEN and not terms.is_all and _is_to_come(remains.expires, terms.now):
         ends = f" until {remains.expires.astimezone():%Y-%m-%d %H:%M}" if remains.expires else ""
         return f"left to its machines{ends}; aspot attach {name} takes it up again, --yes --all ends it"
+    if standing is Standing.BOX and not terms.is_all and any(one.kind is Kind.INSTANCE for one in remains.things):
+        return f"a box; aspot connect -n {name} opens it, aspot down {name} ends it"
     quiet = terms.now - remains.newest
+    if standing is Standing.BOX and not terms.names and quiet < SETTLE:
+        return f"a box, younger than {short_duration(SETTLE.total_seconds())}; aspot down {name} ends it"
     if standing is None and not terms.names and quiet < SETTLE:
         settle = short_duration(SETTLE.total_seconds())
         return f"it has no journal here and is younger than {settle}; --run {name} ends it"

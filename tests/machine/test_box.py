@@ -29,7 +29,9 @@ def ready(**options) -> tuple[World, str]:
 
 
 def refused(*pools) -> tuple[Refusal, ...]:
-    return tuple(Refusal(kind=RefusalKind.NO_CAPACITY, code="InsufficientInstanceCapacity", pool=pool) for pool in pools)
+    return tuple(
+        Refusal(kind=RefusalKind.NO_CAPACITY, code="InsufficientInstanceCapacity", pool=pool) for pool in pools
+    )
 
 
 def test_it_launches_one_machine_under_its_own_name() -> None:

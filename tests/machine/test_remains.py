@@ -185,3 +185,14 @@ def test_findings_of_two_regions_are_one():
 @pytest.mark.parametrize("text", ["", "x" * 26, "r-7f3a", "80000000000000000000000000", f"{RUN[:-1]}u"])
 def test_malformed_run_ids(text):
     assert run_began(text) is None
+
+
+def test_a_box_stays_and_what_is_left_of_one_that_has_gone_does_not():
+    known = {RUN: Standing.BOX}
+    there = sort_out([MACHINE, GROUP], terms(known=known))
+    assert there.spared[0].reprieve == "a box; aspot connect -n study opens it, aspot down study ends it"
+    assert sort_out([MACHINE, GROUP], terms(known=known, is_all=True)).doomed == [MACHINE, GROUP]
+    assert sort_out([GROUP, TEMPLATE], terms(known=known)).doomed == [GROUP, TEMPLATE]
+    young = terms(known=known, now=BEGAN + timedelta(minutes=5))
+    assert "younger than 10 min" in sort_out([GROUP], young).spared[0].reprieve
+    assert sort_out([GROUP], attrs.evolve(young, names={"study"})).doomed == [GROUP]
