@@ -134,7 +134,7 @@ class Instance:
             AspotError: If that is impossible. A box that has ended meanwhile is said to have, once; only where a
                 profile was named, a new one takes its place at once.
         """
-        await self._opened()
+        await self.found()
         return self
 
     async def aclose(self) -> None:
@@ -386,9 +386,7 @@ class Instance:
 
     def _facts(self) -> Facts:
         if self._box is None or self._box.facts is None:
-            raise ConfigError(
-                f"{self.name or 'the instance'} is not open", fix="async with Instance(...), or await box.start()"
-            )
+            raise self._not_open()
         return self._box.facts
 
     # --- how ---
@@ -410,10 +408,20 @@ class Instance:
         return box
 
     async def _opened(self) -> Box:
-        """Return it connected; a box is made if need be."""
+        """Return it connected; a box has to be open: no machine is ever made by the way.
+
+        Raises:
+            ConfigError: If it is not open.
+        """
+        if self._box is None and self._id is None:
+            raise self._not_open()
         box = await self.found()
         await box.connect()
         return box
+
+    def _not_open(self) -> ConfigError:
+        name = self.name or "the instance"
+        return ConfigError(f"{name} is not open", fix="async with Instance(...), or await box.start()")
 
     async def _found(self, *, is_to_open: bool = False) -> Box:
         from aspot.boxes.box import Events, opened

@@ -296,6 +296,9 @@ async def opened(options: BoxOptions, events: Events) -> Box:
             profile), or a fleet has that name.
     """
     while options.name is not None and (info := newest(options.name)) is not None:
+        if info.is_live and info.trouble:  # it is only just being begun
+            await anyio.sleep(PAUSE_S)
+            continue
         if not info.is_box:
             raise ConfigError(f"{info.name} is a fleet", fix="choose another name for the box")
         if info.trouble:
