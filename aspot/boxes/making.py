@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from aspot.errors import AspotError, CapacityError
+from aspot.errors import AspotError, CapacityError, CloudError
 from aspot.intake.boxes import BoxOptions
 from aspot.intake.names import new_run_id
 from aspot.machine.model import Run
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from aspot.journal.folders import RunFolder
     from aspot.journal.runs import RunInfo
     from aspot.runtime.host import RunHost
+
+NO_ROOM = ("no capacity", "no pool")
+"""How the reasons begin that another type or zone may mend."""
 
 Listener = Callable[[News], object]
 
@@ -113,7 +116,10 @@ def _refusal(host: RunHost) -> AspotError:
     name, reason = host.run.spec.name, host.run.stop_reason or "the run was stopped"
     if host.error is not None:
         return host.error
-    left = f"still there: {'; '.join(host.left)}" if host.left else "Nothing left (checked)."
-    error = CapacityError(f"box {name} could not be made: {reason}", fix="try another type, zone or region")
-    error.add_note(left)
+    has_no_room = reason.startswith(NO_ROOM)
+    error = (CapacityError if has_no_room else CloudError)(
+        f"box {name} could not be made: {reason}",
+        fix="try another type, zone or region" if has_no_room else "aspot doctor checks what it needs",
+    )
+    error.add_note(f"still there: {'; '.join(host.left)}" if host.left else "Nothing left (checked).")
     return error
