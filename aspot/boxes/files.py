@@ -13,6 +13,7 @@ import anyio.to_thread
 from aspot.boxes.box import Box
 from aspot.errors import ConfigError, LinkError
 from aspot.files import patterns
+from aspot.ports import Undeliverable
 
 Local = str | Path | Mapping[str, str]
 
@@ -34,6 +35,20 @@ def pairs(paths: Iterable[Local]) -> list[tuple[str, str]]:
     if not found:
         raise ConfigError("no file was named", fix='await box.upload("src", "test.py")')
     return found
+
+
+def check(paths: Iterable[Local]) -> None:
+    """Refuse files that cannot be sent, before a machine is made for them. Reads no contents.
+
+    Raises:
+        ConfigError: If one is not there, or cannot travel.
+    """
+    from aspot.files.scan import scan_uploads
+
+    try:
+        scan_uploads(Path.cwd(), pairs(paths))
+    except Undeliverable as error:
+        raise ConfigError(error.reason, fix="name what exists here") from error
 
 
 async def upload(box: Box, paths: Iterable[Local], to: str) -> tuple[str, ...]:

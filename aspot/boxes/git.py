@@ -119,21 +119,28 @@ def _with_token(words: Sequence[str], where: str, token: str) -> Command:
     )
 
 
+_GIT_SSH = (
+    "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null "
+    '-o UserKnownHostsFile=\\"$0.hosts\\"'
+)
+_INSIDE = (
+    f'ssh-add -q - <&3 && exec 3<&- && export GIT_SSH_COMMAND="{_GIT_SSH}" && git "$@"; '
+    'code=$?; kill "$SSH_AGENT_PID"; exit $code'  # by itself an agent ends 10 s after its command
+)
+_WITH_AGENT = (
+    f'printf "%s\\n" "$KNOWN" >"$0.hosts" && unset KNOWN && exec ssh-agent /bin/sh -c {shlex.quote(_INSIDE)} "$0"'
+)
+
+
 def _with_key(words: Sequence[str], where: str, key: str | Path, host: str) -> Command:
     """Return git under an SSH agent of its own, which holds the key in memory and ends with it."""
     if not host:
         raise ConfigError("a deploy key is for addresses of SSH", fix="git@github.com:OWNER/NAME.git, or give token=")
     text = _private(Path(os.path.expanduser(key)))
     known = "\n".join(_host_keys(host))
-    inner = (
-        'printf "%s\\n" "$KNOWN" >"$0.hosts" && unset KNOWN && exec ssh-agent /bin/sh -c \''
-        'ssh-add -q - <&3 && exec 3<&- && export GIT_SSH_COMMAND="ssh -F none -o BatchMode=yes '
-        '-o StrictHostKeyChecking=yes -o UserKnownHostsFile=\\"$0.hosts\\" -o GlobalKnownHostsFile=/dev/null" '
-        '&& exec git "$@"\' "$0" ' + shlex.join(words)
-    )
     return Command(
         id=new_id(),
-        words=("/bin/sh", "-c", inner),
+        words=("/bin/sh", "-c", f"{_WITH_AGENT} {shlex.join(words)}"),
         where=where,
         env={**_QUIET, "KNOWN": known},
         script="",

@@ -61,6 +61,10 @@ def main(args: argparse.Namespace) -> int:
     for path in scripts:
         if not Path(path).is_file():
             raise ConfigError(f"no such script: {path!r} (looked in {Path.cwd()})", fix="-s FILE, or -s FILE,FILE")
+    if uploads:
+        from aspot.boxes.files import check
+
+        check(uploads)
     if args.prompt and args.json:
         raise ConfigError("a prompt has no JSON", fix="leave out -a or --json")
     visit = _Visit(args, _instance(args), scripts=scripts, uploads=uploads)

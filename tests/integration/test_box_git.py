@@ -1,5 +1,6 @@
 """Private repositories on a box: the token or key reaches git, and nothing on the box's disk or in its process list."""
 
+import asyncio
 import base64
 import os
 import subprocess
@@ -168,13 +169,12 @@ async def test_by_a_deploy_key(cloud, box, origin, tmp_path):
         if command[0] != "git-upload-pack":
             process.exit(1)
             return
-        import asyncio
-
         child = await asyncio.create_subprocess_exec(
             "git", "upload-pack", str(origin), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
         )
         await process.redirect(stdin=child.stdin, stdout=child.stdout)
         process.exit(await child.wait())
+        await process.wait_closed()
 
     trusted = key.convert_to_public()
     server = await asyncssh.listen(
