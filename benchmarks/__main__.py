@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import fleet, placement, startup
+from benchmarks import fleet, placement, reconnect, startup
 
 
 def main() -> int:
@@ -14,6 +14,7 @@ def main() -> int:
     names = parser.add_subparsers(dest="name", required=True)
     fleet.register(names)
     placement.register(names)
+    reconnect.register(names)
     startup.register(names)
     args = parser.parse_args()
     return int(args.handler(args))

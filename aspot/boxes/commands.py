@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextvars
 import os
 import shlex
 import sys
@@ -61,6 +62,7 @@ class _Output:
 
     def __init__(self, tell: Callable[[str, str], object] | None) -> None:
         self._tell = tell
+        self._context = contextvars.copy_context()  # a notebook shows output below the cell that asked for it
         self._kept = {"stdout": bytearray(), "stderr": bytearray()}
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in self._kept}
 
@@ -71,7 +73,7 @@ class _Output:
         if len(kept) > 2 * KEPT:
             del kept[:-KEPT]
         if self._tell is not None and (text := self._decoders[name].decode(data)):
-            self._tell(name, text)
+            self._context.run(self._tell, name, text)
 
     def text(self, name: str) -> str:
         return bytes(self._kept[name][-KEPT:]).decode("utf-8", "replace")
