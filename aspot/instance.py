@@ -392,14 +392,14 @@ class Instance:
     # --- how ---
 
     async def found(self, *, is_quick: bool = False) -> Box:
-        """Return what the command line needs of it; connected, unless a quick look says that it is there and answers.
+        """Return what the command line needs of it, connected.
 
         Args:
-            is_quick: Whether such a look will do: somebody else connects.
+            is_quick: Whether it will do that it answers where it was last seen: somebody else connects then.
         """
         box = self._box
         if box is None:
-            box = await self._found(is_to_open=True)
+            box = await self._found(is_to_open=True, is_quick=is_quick)
             if not (is_quick and await box.answers()):
                 await box.connect()
             self._box = box
@@ -423,7 +423,7 @@ class Instance:
         name = self.name or "the instance"
         return ConfigError(f"{name} is not open", fix="async with Instance(...), or await box.start()")
 
-    async def _found(self, *, is_to_open: bool = False) -> Box:
+    async def _found(self, *, is_to_open: bool = False, is_quick: bool = False) -> Box:
         from aspot.boxes.box import Events, opened
         from aspot.boxes.finding import by_id, by_name
 
@@ -432,7 +432,7 @@ class Instance:
         if self._id is not None:
             return await by_id(self._id)
         if is_to_open:
-            return await opened(self._options, Events(self._hear, self._say))
+            return await opened(self._options, Events(self._hear, self._say), is_quick=is_quick)
         return by_name(self._options)
 
     def _see(self, box: Box, look: Look | None) -> None:

@@ -116,10 +116,10 @@ class Box:
             self._task = asyncio.get_running_loop().create_task(self._keep(), name=f"aspot-box-{self.name}")
 
     async def answers(self) -> bool:
-        """Tell whether it was there before, and its SSH port answers where EC2 says that it is."""
+        """Tell whether it was there before, and its SSH port answers where it was last seen."""
         from aspot.ssh.dial import dial
 
-        if self.is_new or not self._is_sure:
+        if self.is_new or not self.target.address:
             return False
         try:
             with anyio.fail_after(ANSWER_S):
@@ -284,12 +284,14 @@ class Box:
             await anyio.sleep(PAUSE_S)
 
 
-async def opened(options: BoxOptions, events: Events) -> Box:
+async def opened(options: BoxOptions, events: Events, *, is_quick: bool = False) -> Box:
     """Return the box of this name, made where there is none; not connected yet.
 
     Args:
         options: Of the box.
         events: Told what happens.
+        is_quick: Whether a box whose port answers where it was last seen is taken to be there; its host key proves it
+            to whoever connects, and EC2 is asked only if that fails.
 
     Raises:
         AspotError: If it cannot be made, has ended (said once; a new one takes its place only if the caller named a
@@ -318,6 +320,8 @@ async def opened(options: BoxOptions, events: Events) -> Box:
             events.say(f"{info.name} was being made when its process ended: going on with it")
             await making.go_on(info, events.news)
             return _box(Known.of(journals.info(info.folder)), options, is_new=True)
+        if is_quick and await (there := _box(known, options, is_new=False)).answers():
+            return there
         look = await look_at(info.region, known.machine.id)
         if is_missing(known, look) or not is_gone(look):
             box = _box(known, options, is_new=False)

@@ -7,10 +7,13 @@ import time
 import tomllib
 from pathlib import Path
 
+import asyncssh
 import pexpect
 import pytest
 from local_world import until, write
 from processes import ASPOT
+
+from aspot.journal import runs as journals
 
 SPOT_CONNECT = [sys.executable, "-c", "from aspot.cli.main import spot_connect; spot_connect()"]
 
@@ -43,7 +46,7 @@ def test_the_articles_own_line_word_for_word(cloud, aspot):
     cloud.forget_calls()
     second = piped(*line, text="cat answer")
     assert (second.returncode, second.stdout) == (0, "42\n")
-    assert cloud.calls() == {"DescribeInstances": 1}
+    assert cloud.calls() == {}  # it answers where it was, and its host key proves that it is it
     assert [item["id"] for item in alive(cloud, "instance_1")] == [made["id"]]
     code, _, err = aspot("connect", "-n", "instance_1", "-t")
     assert code == 0
@@ -244,6 +247,22 @@ def test_a_lost_one_is_replaced_where_a_kind_was_named(cloud, aspot):
     assert "Making a new one." in err
     assert len(alive(cloud)) == 1
     assert aspot("down", "dev")[0] == 0
+
+
+def test_somebody_else_at_its_address_is_not_believed(cloud, aspot, box):
+    """Without asking EC2 first: the host key alone decides, and then EC2 says what became of the box."""
+    pinned = journals.newest("dev").folder.pinned(alive(cloud)[0]["id"])
+    mine = pinned.read_text()
+    pinned.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_public_key())
+    found = piped(*ASPOT, "connect", "-n", "dev", "-a", text="echo in")
+    assert found.returncode == 255
+    assert found.stdout == ""
+    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in found.stderr
+    code, _, err = aspot("connect", "-n", "dev")
+    assert code == 3
+    assert "showed a host key that is not its own" in err
+    assert "nothing was sent" in err
+    pinned.write_text(mine)
 
 
 def test_a_prompt_whose_machine_dies_says_so(cloud, box):
