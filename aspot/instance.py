@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import anyio
 import attrs
 
 from aspot.errors import AspotError, ConfigError
@@ -32,6 +35,9 @@ _PHASES = {
     "shutting-down": InstanceState.TERMINATING,
     "stopping": InstanceState.TERMINATING,
 }
+END_S = 180.0
+"""For a box that ends with its block to be seen gone."""
+
 _TOLD = (InstanceLaunched, InstanceReady, LaunchRefused)
 
 
@@ -102,6 +108,8 @@ class Instance:
         self._on_event = on_event
         self._show = show
         self._box: Box | None = None
+        self._opening = asyncio.Lock()
+        self._users = 0
         self._view = _View(name=name or "", id=id or "")
 
     @classmethod
@@ -142,10 +150,17 @@ class Instance:
         box, self._box = self._box, None
         if box is None:
             return
-        if self._options.is_kept or not box.is_box or self._id is not None:
+        if self._options.is_kept or not box.is_box or self._id is not None or box.over is not None:
             await box.aclose()
             return
-        self._note(await box.end())
+        await self._end(box)
+
+    async def _end(self, box: Box) -> None:
+        """End a box that is not kept, whatever is cancelled meanwhile."""
+        left = [f"{box.name} was not seen to end in time"]
+        with anyio.move_on_after(END_S, shield=True):
+            left = await box.end()
+        self._note(left)
 
     async def terminate(self) -> None:
         """End it for good, with everything on its disk.
@@ -217,9 +232,9 @@ class Instance:
         """
         from aspot.boxes.commands import command_order, run
 
-        box = await self._opened()
-        order, shown = command_order(command, env=env or {}, cwd=cwd)
-        return await run(box, order, shown=shown, check=check, timeout=timeout, stream=stream)
+        async with self._using() as box:
+            order, shown = command_order(command, env=env or {}, cwd=cwd)
+            return await run(box, order, shown=shown, check=check, timeout=timeout, stream=stream)
 
     async def run_script(
         self,
@@ -237,10 +252,10 @@ class Instance:
         """
         from aspot.boxes.commands import run, script_order
 
-        box = await self._opened()
-        texts = box.known.info.folder.scripts
-        order, shown = script_order(script, args, env=env or {}, cwd=cwd, texts=texts)
-        return await run(box, order, shown=shown, check=check, timeout=timeout, stream=stream)
+        async with self._using() as box:
+            texts = box.known.info.folder.scripts
+            order, shown = script_order(script, args, env=env or {}, cwd=cwd, texts=texts)
+            return await run(box, order, shown=shown, check=check, timeout=timeout, stream=stream)
 
     async def exists(self, path: str) -> bool:
         """Tell whether there is such a file or folder; relative to home."""
@@ -260,9 +275,9 @@ class Instance:
         """
         from aspot.boxes.files import upload
 
-        box = await self._opened()
-        for note in await upload(box, paths, to):
-            self._say(f"{box.name}: {note}")
+        async with self._using() as box:
+            for note in await upload(box, paths, to):
+                self._say(f"{box.name}: {note}")
 
     async def download(self, *paths: str, to: str | Path = ".") -> list[Path]:
         """Bring files, folders or patterns, relative to home there; they keep their relative names below `to`.
@@ -277,7 +292,8 @@ class Instance:
         """
         from aspot.boxes.files import download
 
-        return await download(await self._opened(), paths, to)
+        async with self._using() as box:
+            return await download(box, paths, to)
 
     async def clone_repo(
         self, url: str, directory: str | None = None, *, token: str | None = None, key: str | Path | None = None
@@ -298,7 +314,8 @@ class Instance:
         """
         from aspot.boxes.git import clone
 
-        return await clone(await self._opened(), url, directory, token=token, key=key)
+        async with self._using() as box:
+            return await clone(box, url, directory, token=token, key=key)
 
     async def update_repo(
         self,
@@ -318,7 +335,8 @@ class Instance:
         """
         from aspot.boxes.git import update
 
-        return await update(await self._opened(), path, branch, token=token, key=key)
+        async with self._using() as box:
+            return await update(box, path, branch, token=token, key=key)
 
     # --- what it is ---
 
@@ -397,27 +415,42 @@ class Instance:
         Args:
             is_quick: Whether it will do that it answers where it was last seen: somebody else connects then.
         """
-        box = self._box
-        if box is None:
-            box = await self._found(is_to_open=True, is_quick=is_quick)
-            if not (is_quick and await box.answers()):
-                await box.connect()
-            self._box = box
-            self._see(box, None)
-            self._introduce(box)
-        return box
+        async with self._opening:
+            if self._box is None:
+                box = await self._found(is_to_open=True, is_quick=is_quick)
+                try:
+                    if not (is_quick and await box.answers()):
+                        await box.connect()
+                except BaseException:
+                    if box.is_new and not self._options.is_kept:
+                        await self._end(box)
+                    raise
+                self._box = box
+                self._see(box, None)
+                self._introduce(box)
+            return self._box
 
-    async def _opened(self) -> Box:
-        """Return it connected; a box has to be open: no machine is ever made by the way.
+    @asynccontextmanager
+    async def _using(self) -> AsyncIterator[Box]:
+        """Yield it connected. A box has to be open: no machine is ever made by the way.
+
+        What is known by its id alone is opened for as long as somebody uses it.
 
         Raises:
             ConfigError: If it is not open.
         """
         if self._box is None and self._id is None:
             raise self._not_open()
-        box = await self.found()
-        await box.connect()
-        return box
+        is_passing = self._box is None or self._users > 0
+        self._users += is_passing
+        try:
+            box = await self.found()
+            await box.connect()
+            yield box
+        finally:
+            self._users -= is_passing
+            if is_passing and not self._users:
+                await self.aclose()
 
     def _not_open(self) -> ConfigError:
         name = self.name or "the instance"

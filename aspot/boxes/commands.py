@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import contextvars
 import os
 import shlex
@@ -16,7 +17,7 @@ import anyio
 import attrs
 
 from aspot.boxes.box import Box
-from aspot.errors import CommandFailed, ConfigError, LinkError
+from aspot.errors import CloudError, CommandFailed, ConfigError, LinkError
 from aspot.intake.scripts import find_script
 from aspot.machine.quantities import Duration, seconds, short_duration
 from aspot.ports import LinkDropped
@@ -145,7 +146,8 @@ async def _ended(box: Box, order: Command, output: _Output, limit_s: float | Non
         return None
     except LinkDropped as error:
         is_done = True
-        await box.look()
+        with contextlib.suppress(CloudError):  # EC2 may be out of reach for the same reason
+            await box.look()
         if box.over is not None:
             raise box.over from error
         fix = "look there before you run it again; what must go on without you: a fleet's job, or nohup"

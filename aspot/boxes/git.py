@@ -18,6 +18,7 @@ from aspot.ssh.box import Command
 
 TOKEN_VARIABLE = "ASPOT_GIT_TOKEN"
 GIT_S = 3600.0
+CLEAR = "http"
 
 _SCP_LIKE = re.compile(r"(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+):(?!//)(?P<path>.+)")
 
@@ -57,7 +58,7 @@ async def update(
 
 
 def _checked(url: str) -> str:
-    """Return the host of an address that git may be told; "" where there is none.
+    """Return the host and port of an address of SSH, `CLEAR` for one without TLS; "" for all others.
 
     Raises:
         ConfigError: If it holds a password: git would write it down.
@@ -70,6 +71,8 @@ def _checked(url: str) -> str:
             "the address holds a password, which git would write to the box's disk",
             fix=f"leave it out, and give token=, or set {TOKEN_VARIABLE}",
         )
+    if parts.scheme == "http" and not (parts.hostname == "localhost" or (parts.hostname or "").startswith("127.")):
+        return CLEAR
     if parts.scheme == "ssh":
         return f"{parts.hostname or ''}:{parts.port or 22}"
     if not parts.scheme and (found := _SCP_LIKE.fullmatch(url)):
@@ -93,6 +96,8 @@ async def _git(
         order = _with_key(words, where, key, host)
     else:
         given = token if token is not None else os.environ.get(TOKEN_VARIABLE, "")
+        if given and host == CLEAR:
+            raise ConfigError("a token would go to the server in the clear", fix="use the repository's https address")
         order = _with_token(words, where, given if not host else "")
     return await run(box, order, shown=shown, check=True, timeout=GIT_S, stream=False)
 
@@ -134,7 +139,7 @@ _WITH_AGENT = (
 
 def _with_key(words: Sequence[str], where: str, key: str | Path, host: str) -> Command:
     """Return git under an SSH agent of its own, which holds the key in memory and ends with it."""
-    if not host:
+    if ":" not in host:
         raise ConfigError("a deploy key is for addresses of SSH", fix="git@github.com:OWNER/NAME.git, or give token=")
     text = _private(Path(os.path.expanduser(key)))
     known = "\n".join(_host_keys(host))

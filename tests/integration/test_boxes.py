@@ -74,6 +74,24 @@ async def test_an_unnamed_one_ends_with_its_block(cloud):
     assert not cloud.alive()
 
 
+async def test_an_unnamed_one_ends_with_a_block_that_is_given_up(cloud):
+    with anyio.CancelScope() as scope:
+        async with Instance(profile="t2.micro", show=False) as box:
+            scope.cancel()
+            await anyio.sleep(1)
+    assert box.state == "terminated"
+    assert not cloud.alive()
+
+
+async def test_starting_twice_at_once_opens_it_once(cloud):
+    box = Instance("dev", profile="t2.micro", show=False)
+    first, second = in_a_task(box.start()), in_a_task(box.start())
+    await first
+    await second
+    assert len(alive(cloud)) == 1
+    await box.terminate()
+
+
 async def test_one_that_is_kept_without_a_name_stays(cloud):
     async with Instance(profile="t2.micro", keep=True, show=False) as box:
         pass
@@ -118,7 +136,11 @@ async def test_commands_have_output_code_folder_environment_and_time(box):
         (lambda box: box.clone_repo("https://me:secret@host/x.git"), "holds a password"),
         (lambda box: box.clone_repo("--upload-pack=x"), "no repository"),
         (lambda box: box.clone_repo("https://host/x.git", token="a\nb"), "more than one line"),
+        (lambda box: box.clone_repo("http://example.com/x.git", token="a"), "in the clear"),
         (lambda box: box.clone_repo("git@host:x.git", key="nope"), "cannot be read"),
+        (lambda box: box.clone_repo("https://host/x.git", key="nope"), "for addresses of SSH"),
+        (lambda box: box.clone_repo("https://host/x.git", key="nope", token="a"), "which"),
+        (lambda box: box.update_repo(".", "-x"), "not a branch"),
     ],
 )
 async def test_what_cannot_be_is_said_before_anything_is_done(box, call, message):
@@ -216,6 +238,7 @@ async def test_a_fleets_machine_can_be_looked_into(cloud):
         assert machine.job == handle.name
         assert (await machine.run("echo in")).stdout == "in\n"
         assert not await machine.exists(".aspot/.machine/box")
+        assert machine._box is None  # opened for as long as it was used
         with pytest.raises(ConfigError, match="fleet study"):
             await machine.terminate()
         found = await machine.run("ls -d .aspot/*/*/a1/work")
