@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import attrs
 
+from aspot.boxes.view import Shown, View
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.machine.model import InstanceRecord, InstanceState
@@ -41,22 +42,7 @@ END_S = 180.0
 _TOLD = (InstanceLaunched, InstanceReady, LaunchRefused)
 
 
-@attrs.frozen(kw_only=True)
-class _View:
-    """What is shown of a machine that is not open here."""
-
-    name: str
-    id: str = ""
-    state: str = "requested"
-    address: str = ""
-    port: int = 22
-    type: str = ""
-    zone: str = ""
-    cost: float = 0.0
-    job: str = ""
-
-
-class Instance:
+class Instance(Shown):
     """One EC2 machine by name: created where there is none of that name, reconnected to where there is.
 
         async with Instance("dev", profile="g5.xlarge", idle="2h") as box:
@@ -110,13 +96,13 @@ class Instance:
         self._box: Box | None = None
         self._opening = asyncio.Lock()
         self._users = 0
-        self._view = _View(name=name or "", id=id or "")
+        self._view = View(name=name or "", id=id or "")
 
     @classmethod
     def of(cls, record: InstanceRecord, cost: float) -> Instance:
         """Return a fleet's machine as it is now; its methods connect to it when they are called."""
         found = cls(id=record.id, show=False)
-        found._view = _View(
+        found._view = View(
             name=record.label,
             id=record.id,
             state=record.state.value,
@@ -341,46 +327,6 @@ class Instance:
     # --- what it is ---
 
     @property
-    def name(self) -> str:
-        """Return its name; a fleet's machine is `NAME_1` and so on."""
-        return self._view.name
-
-    @property
-    def id(self) -> str:
-        """Return its EC2 id; "" before it is opened."""
-        return self._view.id
-
-    @property
-    def state(self) -> str:
-        """Return `requested`, `running`, `ssh-ready`, `job`, `interrupted`, `terminating` or `terminated`."""
-        return self._view.state
-
-    @property
-    def address(self) -> str:
-        """Return where SSH reaches it; "" while it has no address."""
-        return self._view.address
-
-    @property
-    def port(self) -> int:
-        """Return its SSH port."""
-        return self._view.port
-
-    @property
-    def type(self) -> str:
-        """Return its instance type."""
-        return self._view.type
-
-    @property
-    def zone(self) -> str:
-        """Return its availability zone."""
-        return self._view.zone
-
-    @property
-    def job(self) -> str:
-        """Return the name of a fleet's job on it; "" for none."""
-        return self._view.job
-
-    @property
     def cost(self) -> float:
         """Return US dollars so far, an estimate from the newest price seen."""
         if self._box is not None and self._box.is_box:
@@ -457,8 +403,8 @@ class Instance:
         return ConfigError(f"{name} is not open", fix="async with Instance(...), or await box.start()")
 
     async def _found(self, *, is_to_open: bool = False, is_quick: bool = False) -> Box:
-        from aspot.boxes.box import Events, opened
         from aspot.boxes.finding import by_id, by_name
+        from aspot.boxes.opening import Events, opened
 
         if self._box is not None:
             return self._box
@@ -473,7 +419,7 @@ class Instance:
         phase = InstanceState.SSH_READY if look is None else _PHASES.get(look.found.state, InstanceState.TERMINATED)
         if box.over is not None:
             phase = InstanceState.TERMINATED
-        self._view = _View(
+        self._view = View(
             name=box.name,
             id=box.instance,
             state=phase.value,

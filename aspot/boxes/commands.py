@@ -21,7 +21,7 @@ from aspot.errors import CloudError, CommandFailed, ConfigError, LinkError
 from aspot.intake.scripts import find_script
 from aspot.machine.quantities import Duration, seconds, short_duration
 from aspot.ports import LinkDropped
-from aspot.ssh.box import Command
+from aspot.ssh.box_order import Command
 
 KEPT = 16 << 20
 """Bytes of each output that a result holds: the last ones."""

@@ -14,7 +14,7 @@ import asyncssh
 from aspot.boxes.box import Box
 from aspot.boxes.commands import CommandResult, new_id, run
 from aspot.errors import ConfigError
-from aspot.ssh.box import Command
+from aspot.ssh.box_order import Command
 
 TOKEN_VARIABLE = "ASPOT_GIT_TOKEN"
 GIT_S = 3600.0

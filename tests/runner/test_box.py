@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from aspot.ssh.box import Command
+from aspot.ssh.box_order import Command
 from tests.runner.conftest import processes_with, until
 from tests.runner.test_lease import LONG, arm
 
