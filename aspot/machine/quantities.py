@@ -83,7 +83,7 @@ def short_duration(value_s: float) -> str:
 
 
 def round_duration(value_s: float) -> str:
-    """Return seconds as people say a length of time they chose: `2 h`, `90 min` as `1 h 30 min`, `60 s` as `1 min`."""
+    """Return seconds as people say a length of time that they chose: `2 h`, `1 h 30 min`, `1 min`."""
     return short_duration(value_s).removesuffix(" 0 min").removesuffix(" 0 s")
 
 

@@ -196,3 +196,7 @@ def test_a_box_stays_and_what_is_left_of_one_that_has_gone_does_not():
     young = terms(known=known, now=BEGAN + timedelta(minutes=5))
     assert "younger than 10 min" in sort_out([GROUP], young).spared[0].reprieve
     assert sort_out([GROUP], attrs.evolve(young, names={"study"})).doomed == [GROUP]
+
+
+def test_kinds_as_people_say_them():
+    assert (Kind.REQUEST.words, Kind.GROUP.words) == ("spot request", "security group")
