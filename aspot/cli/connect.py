@@ -1,0 +1,293 @@
+"""`aspot connect`, and `spot_connect` by the ancestor's name: a box, opened or made; files, scripts, a prompt."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from aspot.cli.prompt import Door, open_prompt
+from aspot.cli.signals import run_interruptible
+from aspot.errors import ConfigError
+from aspot.instance import Instance
+from aspot.journal.folders import CLIENT_KEY
+from aspot.machine.quantities import seconds
+from aspot.profiles import Profile
+
+if TYPE_CHECKING:
+    from aspot.boxes.box import Box
+
+NOT_YET = "file systems are not there yet"
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
+FOR_NEW = {
+    "instance_profile": "-ip",
+    "key_pair": "-kp",
+    "security_group": "-sg",
+    "firewall": "-fw",
+    "image": "-ami",
+    "max_price": "-prc",
+    "user": "-un",
+    "monitoring": "-m",
+    "zone": "--zone",
+    "market": "--market",
+    "disk": "--disk",
+    "setup": "--setup",
+}
+"""What only a new box can be given, by the option's name."""
+
+
+def truth(text: str) -> bool:
+    """Return what the ancestor's users typed: `True`, `False`, or nothing.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    if text.strip().lower() not in WORDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither True nor False")
+    return WORDS[text.strip().lower()]
+
+
+def main(args: argparse.Namespace) -> int:
+    """Open the box; return 0, 1 if a script failed, or with a prompt that prompt's own code."""
+    _refuse_storage(args)
+    scripts, uploads = list(_listed(args.script)), list(_listed(args.upload))
+    for path in scripts:
+        if not Path(path).is_file():
+            raise ConfigError(f"no such script: {path!r} (looked in {Path.cwd()})", fix="-s FILE, or -s FILE,FILE")
+    if uploads:
+        from aspot.boxes.files import check
+
+        check(uploads)
+    if args.prompt and args.json:
+        raise ConfigError("a prompt has no JSON", fix="leave out -a or --json")
+    visit = _Visit(args, _instance(args), scripts=scripts, uploads=uploads)
+    code = run_interruptible(visit.prepare(), abandon=lambda: os._exit(130))
+    if args.prompt:
+        code = visit.prompt()
+    if args.terminate:
+        run_interruptible(visit.box.terminate(), abandon=lambda: os._exit(130))
+    return code
+
+
+@attrs.define
+class _Visit:
+    """One use of a box from the command line."""
+
+    args: argparse.Namespace
+    box: Instance
+    scripts: list[str] = attrs.field(kw_only=True)
+    uploads: list[str] = attrs.field(kw_only=True)
+    _door: Door | None = attrs.field(init=False, default=None)
+
+    async def prepare(self) -> int:
+        """Open the box, send files, run scripts; return 1 if one of these failed."""
+        is_quick = self.args.prompt and not (self.uploads or self.scripts or self.args.idle)
+        found = await self.box.found(is_quick=is_quick)
+        self._note_unused(found)
+        self._door = door(found)
+        try:
+            if self.uploads:
+                await self.box.upload(*self.uploads, to=_home(self.args.remotepath))
+            for script in self.scripts:
+                result = await self.box.run_script(Path(script), stream=not self.args.json)
+                if not result.ok:
+                    print(f"{script} failed: exit code {result.exit_code}", file=sys.stderr)
+                    return 1
+            if self.args.json:
+                print(json.dumps(_json(self.box)))
+            return 0
+        finally:
+            await self.box.aclose()
+
+    def prompt(self) -> int:
+        """Open a prompt, and return its exit code."""
+        assert self._door is not None
+        code = open_prompt(self._door)
+        if code == LOST:
+            run_interruptible(self._explain(), abandon=lambda: os._exit(130))
+        return code
+
+    async def _explain(self) -> None:
+        """Say what became of a box whose prompt broke off."""
+        await self.box.refresh()
+        name = self.box.name
+        if self.box.state == "ssh-ready":
+            print(f"The connection broke; {name} runs on: aspot connect -n {name} -a", file=sys.stderr)
+        else:
+            print(f"{name} is {self.box.state}: aspot connect -n {name} says more", file=sys.stderr)
+
+    def _note_unused(self, found: Box) -> None:
+        unused = [flag for name, flag in FOR_NEW.items() if getattr(self.args, name)]
+        if unused and not found.is_new and not self.args.quiet:
+            print(f"{found.name} is there already: {', '.join(unused)} would be for a new one", file=sys.stderr)
+
+
+LOST = 255
+"""What `ssh` exits with when the connection broke or could not be made."""
+
+
+def door(box: Box) -> Door:
+    """Return what a prompt needs to know of a box."""
+    return Door(
+        name=box.name,
+        address=box.target.address,
+        port=box.target.port,
+        user=box.target.user,
+        key=box.known.info.folder.keys / CLIENT_KEY,
+        host_keys=box.host_keys(),
+    )
+
+
+def _json(box: Instance) -> dict[str, Any]:
+    return {
+        "name": box.name,
+        "instance_id": box.id,
+        "state": "running",
+        "phase": box.state,
+        "type": box.type,
+        "zone": box.zone,
+        "address": box.address,
+        "run": box.name,
+        "job": None,
+        "cost_usd": box.cost,
+    }
+
+
+# --- words to options ---
+
+
+def _instance(args: argparse.Namespace) -> Instance:
+    if bool(args.name) == bool(args.instance_id):
+        raise ConfigError("name the box with -n, or an instance of yours with -iid", fix="aspot connect -n dev")
+    if args.idle is not None:
+        seconds(args.idle, "--idle")
+    show = not args.quiet
+    if args.instance_id:
+        return Instance(id=args.instance_id, show=show)
+    return Instance(args.name, profile=_profile(args), idle=args.idle, show=show, region=args.region)
+
+
+def _profile(args: argparse.Namespace) -> str | Profile:
+    given = {
+        "market": args.market,
+        "max_price": args.max_price,
+        "image": args.image,
+        "user": args.user,
+        "disk": args.disk,
+        "instance_profile": args.instance_profile,
+        "key_pair": args.key_pair,
+        "security_group": args.security_group,
+        "firewall": _rules(args.firewall),
+        "monitoring": args.monitoring,
+        "region": args.region,
+        "zones": args.zone,
+        "setup": _text_of(args.setup),
+    }
+    given = {name: value for name, value in given.items() if value}
+    if not given:
+        return args.profile or "default"
+    return Profile(args.profile or "default", **given)
+
+
+def _text_of(path: str | None) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8") if path else None
+    except OSError as error:
+        raise ConfigError(f"--setup {path}: {error.strerror}", fix="name a shell script here") from error
+
+
+def _rules(given: list[str]) -> list[Any]:
+    """Return firewall rules: CIDRs, or the ancestor's `('tcp', 22, 22, '203.0.113.7/32')`."""
+    return [_rule(text) for text in given]
+
+
+def _rule(text: str) -> Any:
+    if not text.strip().startswith(("(", "[")):
+        return text
+    try:
+        words = tuple(ast.literal_eval(text.strip()))
+    except (ValueError, SyntaxError, TypeError):
+        words = ()
+    match words:
+        case (str(protocol), int(first), int(last), str(cidr)) if first == last:
+            return (protocol, first, cidr)
+        case (str(protocol), int(port), str(cidr)):
+            return (protocol, port, cidr)
+        case (str(), int(), int(), str()):
+            raise ConfigError(f"-fw {text}: ranges of ports cannot be opened", fix="one -fw for each port")
+    raise ConfigError(
+        f"-fw {text!r} is no rule", fix="-fw 203.0.113.7/32, or -fw \"('tcp', 8888, 8888, '203.0.113.7/32')\""
+    )
+
+
+def _refuse_storage(args: argparse.Namespace) -> None:
+    """Refuse what asks for a network file system: to accept it and do nothing would lose data."""
+    asked = [flag for flag, value in (("-f", args.filesystem), ("-em", args.efsmount), ("-nm", args.newmount)) if value]
+    if asked:
+        raise ConfigError(f"{asked[0]}: {NOT_YET}", fix=f"leave {asked[0]} out; -u sends files to the box's own disk")
+
+
+def _listed(given: list[str]) -> Iterator[str]:
+    """Yield paths: each option's, or several of one separated by commas."""
+    for text in given:
+        if os.path.lexists(text) or "," not in text:
+            yield text
+        else:
+            yield from (part.strip() for part in text.split(",") if part.strip())
+
+
+def _home(path: str) -> str:
+    return "~" if path in (".", "./", "") else path
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `connect`: the ancestor's, short and long, and today's."""
+    add = parser.add_argument
+    add("-n", "--name", metavar="NAME", help="the box: opened if it is there, else made")
+    add("-iid", "--instanceid", dest="instance_id", metavar="ID", help="a machine of yours by its EC2 id instead")
+    add("-a", "--activeprompt", dest="prompt", nargs="?", const=True, default=False, type=truth, metavar="True",
+        help="open a prompt on it; its exit code is passed on")  # fmt: skip
+    add("-s", "--script", action="append", default=[], metavar="FILE", help="run this script there; a,b or repeat")
+    add("-u", "--upload", action="append", default=[], metavar="PATH", help="send this first; a,b or repeat")
+    add("-r", "--remotepath", default="~", metavar="FOLDER", help="where uploads go (default: the home folder)")
+    add("-t", "--terminate", nargs="?", const=True, default=False, type=truth, metavar="True",
+        help="end the box when all is done")  # fmt: skip
+    add("--idle", metavar="TIME", help="it ends itself after this long without use (default 2h)")
+    add("--json", action="store_true", help="print a JSON object")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    _register_machine(parser.add_argument_group("a new box"))
+    _register_storage(parser.add_argument_group("not there yet"))
+
+
+def _register_machine(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-p", "--profile", metavar="PROFILE", help="'default' or an instance type")
+    add("-reg", "--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
+    add("--zone", action="append", default=[], help="availability zone; repeat for several")
+    add("--market", choices=("spot", "on-demand", "spot-first"), help="how it is bought")
+    add("-prc", "--price", "--max-price", dest="max_price", metavar="USD", help="most US dollars an hour")
+    add("-ami", "--imageid", "--image", dest="image", help="al2023, ubuntu-24.04, debian-12, or ami-...")
+    add("-un", "--username", "--user", dest="user", help="login user (default: the image's)")
+    add("--disk", metavar="SIZE", help='root volume, such as "20 GB"')
+    add("--setup", metavar="FILE", help="shell script run on it once, when it is made")
+    add("-ip", "--instanceprofile", dest="instance_profile", metavar="NAME", help="IAM instance profile")
+    add("-kp", "--keypair", dest="key_pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
+    add("-sg", "--securitygroup", dest="security_group", metavar="ID", help="your own security group")
+    add("-fw", "--firewall", action="append", default=[], metavar="RULE",
+        help="who may use SSH (default: your address); or ('tcp', 8888, 8888, CIDR), beside that")  # fmt: skip
+    add("-m", "--monitoring", nargs="?", const=True, default=False, type=truth, metavar="True",
+        help="CloudWatch's detailed monitoring, which AWS charges for")  # fmt: skip
+
+
+def _register_storage(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-f", "--filesystem", metavar="NAME", help="refused: file systems come later")
+    add("-em", "--efsmount", nargs="?", const=True, default=False, type=truth, metavar="False", help="refused, too")
+    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="False", help="refused, too")
