@@ -215,6 +215,7 @@ EXAMPLES: Mapping[str, str] = {
     "instance_profile": 'instance_profile = "my-role"',
     "key_pair": 'key_pair = "my-key"',
     "security_group": 'security_group = "sg-0123456789abcdef0"',
+    "monitoring": "monitoring = true",
     "firewall": 'firewall = ["203.0.113.7/32"]',
 }
 """How each key is written."""

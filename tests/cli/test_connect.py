@@ -289,7 +289,7 @@ def test_ctrl_c_while_it_is_made_leaves_nothing(cloud, start):
     from processes import Piped
 
     cloud.fault("refuse-pool", type="t2.micro", zone="us-east-1a")
-    started = start(Piped, "connect", "-n", "dev", "-p", "t2.micro", "-prc", "0.000001")
+    started = start(Piped, "connect", "-n", "dev", "-p", "t2.micro", "-prc", "0.0011")
     until(lambda: "CreateLaunchTemplate" in cloud.calls())
     time.sleep(1)
     started.signal(2)

@@ -355,7 +355,7 @@ async def test_two_who_want_the_same_at_once_get_the_same(cloud):
 
 async def test_no_room_is_said_and_leaves_nothing(cloud):
     cloud.fault("refuse-pool", type="t2.micro", zone="*")
-    box = Instance("dev", profile=Profile("t2.micro", max_price=0.000001), show=False)
+    box = Instance("dev", profile=Profile("t2.micro", max_price=0.0011), show=False)
     with anyio.move_on_after(3) as scope:
         await box.start()
     assert scope.cancelled_caught  # it waits for capacity; a wait that is given up ends what was begun
