@@ -123,17 +123,6 @@ class Box:
 
         return RunKeys.load(self.known.info.folder.keys)
 
-    def host_keys(self) -> tuple[str, ...]:
-        """Return the host keys that the machine may show, as OpenSSH writes them.
-
-        Raises:
-            ConfigError: If they cannot be read.
-        """
-        try:  # without asyncssh, whose import alone takes a third of the time until a prompt is there
-            return (self.known.info.folder.pinned(self.instance).read_text(encoding="ascii").strip(),)
-        except OSError:
-            return tuple(key.export_public_key().decode().strip() for key in self.keys().trusted(self.instance))
-
     async def on_link(self, act: Callable[[BoxLink], Awaitable[T]]) -> T:
         """Do something over the link; when it breaks meanwhile, do it again over a new one, once.
 

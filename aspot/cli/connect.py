@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from aspot.cli.prompt import Door, open_prompt
 from aspot.cli.signals import run_interruptible
 from aspot.errors import ConfigError
 from aspot.instance import Instance
-from aspot.journal.folders import CLIENT_KEY
 from aspot.machine.quantities import seconds
 from aspot.profiles import Profile
+from aspot.reach import Machine
 
 if TYPE_CHECKING:
     from aspot.boxes.box import Box
@@ -84,14 +83,14 @@ class _Visit:
     box: Instance
     scripts: list[str] = attrs.field(kw_only=True)
     uploads: list[str] = attrs.field(kw_only=True)
-    _door: Door | None = attrs.field(init=False, default=None)
+    _machine: Machine | None = attrs.field(init=False, default=None)
 
     async def prepare(self) -> int:
         """Open the box, send files, run scripts; return 1 if one of these failed."""
         is_quick = self.args.prompt and not (self.uploads or self.scripts or self.args.idle)
         found = await self.box.found(is_quick=is_quick)
         self._note_unused(found)
-        self._door = door(found)
+        self._machine = machine_of(found)
         try:
             if self.uploads:
                 await self.box.upload(*self.uploads, to=_home(self.args.remotepath))
@@ -108,20 +107,11 @@ class _Visit:
 
     def prompt(self) -> int:
         """Open a prompt, and return its exit code."""
-        assert self._door is not None
-        code = open_prompt(self._door)
-        if code == LOST:
-            run_interruptible(self._explain(), abandon=lambda: os._exit(130))
-        return code
+        from aspot.cli.ssh import on_machine
+        from aspot.way import Way
 
-    async def _explain(self) -> None:
-        """Say what became of a box whose prompt broke off."""
-        await self.box.refresh()
-        name = self.box.name
-        if self.box.state == "ssh-ready":
-            print(f"The connection broke; {name} runs on: aspot connect -n {name} -a", file=sys.stderr)
-        else:
-            print(f"{name} is {self.box.state}: aspot connect -n {name} says more", file=sys.stderr)
+        assert self._machine is not None
+        return on_machine(Way(self._machine, is_sure=True), quiet=self.args.quiet)
 
     def _note_unused(self, found: Box) -> None:
         unused = [flag for name, flag in FOR_NEW.items() if getattr(self.args, name)]
@@ -129,19 +119,17 @@ class _Visit:
             print(f"{found.name} is there already: {', '.join(unused)} would be for a new one", file=sys.stderr)
 
 
-LOST = 255
-"""What `ssh` exits with when the connection broke or could not be made."""
-
-
-def door(box: Box) -> Door:
-    """Return what a prompt needs to know of a box."""
-    return Door(
-        name=box.name,
-        address=box.target.address,
-        port=box.target.port,
-        user=box.target.user,
-        key=box.known.info.folder.keys / CLIENT_KEY,
-        host_keys=box.host_keys(),
+def machine_of(box: Box) -> Machine:
+    """Return the machine that a prompt is opened on: where the box was last seen, its host key decides."""
+    target = box.target
+    return Machine(
+        label=box.name,
+        instance=target.instance,
+        info=box.known.info,
+        user=target.user,
+        address=target.address,
+        port=target.port,
+        job="",
     )
 
 

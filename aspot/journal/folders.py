@@ -18,8 +18,7 @@ STATE_VARIABLE = "ASPOT_STATE_DIR"
 RUN_ID_LENGTH = 26
 BEGINNING = "beginning.lock"
 CLIENT_KEY = "client_key"
-PINNED = "host-keys"
-"""In a run's folder of keys: the client's private key, and the folder of the host keys that are known."""
+"""In a run's folder of keys: the client's private key."""
 LOCK_TRIES = 5
 """A probe holds the lock for microseconds: one that wants it tries a few times before it calls the run taken."""
 LOCK_PAUSE_S = 0.02
@@ -121,10 +120,6 @@ class RunFolder:
     def keys(self) -> Path:
         """Return the folder of the run's SSH keys."""
         return self.path / "keys"
-
-    def pinned(self, instance: str) -> Path:
-        """Return the file of the host key that an instance was seen to serve."""
-        return self.keys / PINNED / f"{instance}.pub"
 
     @property
     def scripts(self) -> Path:

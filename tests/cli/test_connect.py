@@ -77,6 +77,16 @@ def test_a_prompt_is_a_terminal(box):
     assert child.exitstatus == 0
 
 
+def test_other_commands_know_a_box_and_count_as_its_use(aspot, box):
+    found = piped(*ASPOT, "ssh", "dev", "ls ~/.aspot/.machine/sessions | wc -l; exit 7")
+    assert (found.returncode, found.stdout.strip()) == (7, "1")
+    write("here.txt", "there and back")
+    assert aspot("cp", "here.txt", "dev:copied.txt")[0] == 0
+    assert aspot("cp", "dev:copied.txt", "back.txt")[0] == 0
+    assert Path("back.txt").read_text() == "there and back"
+    assert "Host dev i-" in aspot("ssh-config")[1]
+
+
 def test_scripts_uploads_and_their_codes(cloud, aspot, box):
     """R4, R5."""
     write("one.sh", "echo one $PWD; ls data\n")
@@ -251,13 +261,13 @@ def test_a_lost_one_is_replaced_where_a_kind_was_named(cloud, aspot):
 
 def test_somebody_else_at_its_address_is_not_believed(cloud, aspot, box):
     """Without asking EC2 first: the host key alone decides, and then EC2 says what became of the box."""
-    pinned = journals.newest("dev").folder.pinned(alive(cloud)[0]["id"])
+    pinned = journals.newest("dev").folder.keys / "host-keys" / f"{alive(cloud)[0]['id']}.pub"
     mine = pinned.read_text()
     pinned.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_public_key())
     found = piped(*ASPOT, "connect", "-n", "dev", "-a", text="echo in")
-    assert found.returncode == 255
+    assert found.returncode == 3
     assert found.stdout == ""
-    assert "REMOTE HOST IDENTIFICATION HAS CHANGED" in found.stderr
+    assert "showed a host key that is not its own" in found.stderr
     code, _, err = aspot("connect", "-n", "dev")
     assert code == 3
     assert "showed a host key that is not its own" in err
@@ -269,10 +279,11 @@ def test_a_prompt_whose_machine_dies_says_so(cloud, box):
     child = pexpect.spawn(ASPOT[0], [*ASPOT[1:], "connect", "-n", "dev", "-a"], encoding="utf-8", timeout=30)
     child.expect(r"[$#] ")
     cloud.interrupt(alive(cloud)[0]["id"], notice_s=0)
-    child.expect("dev is terminated")
+    child.expect("the connection to dev broke")
+    child.expect("is gone: terminated")
     child.expect(pexpect.EOF)
     child.close()
-    assert child.exitstatus == 255
+    assert child.exitstatus == 3
 
 
 def test_clean_ends_what_is_left_of_a_box_that_is_gone(cloud, aspot):
