@@ -17,8 +17,6 @@ from aspot.errors import AspotError, ConfigError
 STATE_VARIABLE = "ASPOT_STATE_DIR"
 RUN_ID_LENGTH = 26
 BEGINNING = "beginning.lock"
-CLIENT_KEY = "client_key"
-"""In a run's folder of keys: the client's private key."""
 LOCK_TRIES = 5
 """A probe holds the lock for microseconds: one that wants it tries a few times before it calls the run taken."""
 LOCK_PAUSE_S = 0.02
