@@ -194,7 +194,7 @@ def _connect(commands: Commands[Parser]) -> None:
         "has used it for two hours. `spot_connect` is the same command by its ancestor's name.",
     )
     parser.set_defaults(handler=command("aspot.cli.connect"))
-    from aspot.cli.connect import register
+    from aspot.cli.connect_words import register
 
     register(parser)
 
