@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from aspot.boxes.commands import CommandResult
     from aspot.errors import (
         AspotError,
         AuthError,
         CapacityError,
         CloudError,
+        CommandFailed,
         ConfigError,
         HostKeyError,
         InternalError,
@@ -40,6 +42,8 @@ _HOMES = {
     "AuthError": "aspot.errors",
     "CapacityError": "aspot.errors",
     "CloudError": "aspot.errors",
+    "CommandFailed": "aspot.errors",
+    "CommandResult": "aspot.boxes.commands",
     "ConfigError": "aspot.errors",
     "Fleet": "aspot.fleet",
     "HostKeyError": "aspot.errors",
@@ -67,6 +71,8 @@ __all__ = [
     "AuthError",
     "CapacityError",
     "CloudError",
+    "CommandFailed",
+    "CommandResult",
     "ConfigError",
     "Fleet",
     "HostKeyError",

@@ -9,7 +9,6 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from aspot.errors import AspotError, ConfigError
-from aspot.instance import Instance
 from aspot.intake.jobs import as_list
 from aspot.intake.options import FleetOptions, split_options
 from aspot.jobs import Job
@@ -20,6 +19,7 @@ from aspot.results import Result, Results
 
 if TYPE_CHECKING:
     from aspot.carry.pack import Exported
+    from aspot.instance import Instance
     from aspot.session import Session, Watcher
     from aspot.ui.pump import Viewer
 
@@ -340,6 +340,8 @@ class Fleet:
     def instances(self) -> Mapping[str, Instance]:
         """Return the instances by name, those that ended too."""
         run = self._live.run
+        from aspot.instance import Instance
+
         found = {item.label: Instance.of(item, instance_cost(run, item)) for item in run.instances.values()}
         return MappingProxyType(found)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.intake.boxes import BOX_TERM_S
 from aspot.intake.jobs import ResolvedJob, as_list, resolve_jobs
 from aspot.intake.names import default_fleet_name, owner
 from aspot.intake.open_files import hold_open
@@ -100,8 +101,10 @@ def refuse_live(name: str) -> None:
     for item in runs():
         if item.name == name and item.ended is None and not item.trouble:
             state = "is running" if item.is_live else "was left by its process, and its machines may still run"
-            again = "" if item.is_live else f"aspot attach {name} goes on with it, "
-            raise ConfigError(f"fleet {name} {state}", fix=f"{again}aspot down {name} ends it, or use another name")
+            back = f"aspot connect -n {name} opens it" if item.is_box else f"aspot attach {name} goes on with it"
+            again = "" if item.is_live else f"{back}, "
+            fix = f"{again}aspot down {name} ends it, or use another name"
+            raise ConfigError(f"{item.kind} {name} {state}", fix=fix)
 
 
 def make_host(
@@ -118,7 +121,8 @@ def make_host(
 
     plan = _plan(spec, options)
     setup = str(options.profile.setup or "")
-    kept = {"results": str(options.results), "plan": encode_plan(plan), "setup": setup}
+    kind = "box" if spec.is_box else "fleet"
+    kept = {"kind": kind, "results": str(options.results), "plan": encode_plan(plan), "setup": setup}
     journal = SqliteJournal.create(spec, created=SystemClock().now(), options=kept)
     keys = RunKeys.generate(folder.keys)
     return _wired(spec, cloud, journal, archive, keys, plan=plan, setup=setup, results=options.results)
@@ -142,7 +146,8 @@ def _wired(
     from aspot.ssh.connect import SshRemote
 
     cloud.fence(journal.check)
-    lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
+    term_s = BOX_TERM_S if spec.is_box else LEASE_TERM_S
+    lease = Lease(term_s=term_s, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
     host = RunHost(
         spec,
         cloud=cloud,
@@ -175,6 +180,7 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         security_group=profile.security_group or "",
         firewall=profile.firewall,
         count=options.instances or 1,
+        monitoring=bool(profile.monitoring),
         owner=owner(),
         allocation=profile.allocation or USUAL_ALLOCATION,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),

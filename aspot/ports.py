@@ -60,6 +60,7 @@ class CloudPlan:
         instance_profile, key_pair, security_group: As in `Profile`; "" for none.
         firewall: As in `Profile`; None: SSH from the caller's own address.
         count: Instances wanted at first, for the quota check.
+        monitoring: Whether CloudWatch monitors in detail.
         owner: Who runs this, for the tag `aspot:owner`.
         expires: Epoch seconds for the tag `aspot:expires`.
         allocation: How CreateFleet chooses among spot pools, in AWS's word.
@@ -77,6 +78,7 @@ class CloudPlan:
     security_group: str = ""
     firewall: tuple[tuple[str, int, str], ...] | None = None
     count: int = 1
+    monitoring: bool = False
     owner: str = ""
     expires: int = 0
     allocation: str = "price-capacity-optimized"

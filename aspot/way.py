@@ -43,10 +43,11 @@ class Way:
 
     Args:
         machine: Whom to connect to.
+        is_sure: Whether it is tried where it was last seen before EC2 is asked.
     """
 
     machine: Machine
-    _is_sure: bool = attrs.field(init=False, default=False)
+    _is_sure: bool = attrs.field(default=False, kw_only=True)
 
     @classmethod
     def to(cls, name: str) -> Way:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Collection, Mapping
 from datetime import UTC, datetime
@@ -10,10 +11,12 @@ from typing import Any, Self, TypeVar
 import anyio
 import attrs
 
-from aspot.aws import channel, cleanup, pools, sweep, tags
+from aspot.aws import channel, cleanup, network, pools, sweep, tags
 from aspot.aws.clients import Aws, named
+from aspot.aws.codes import Cause
 from aspot.aws.errors import Trouble, to_error
-from aspot.aws.sightings import address_of, port_of
+from aspot.aws.sightings import ALIVE, address_of, end_reason, port_of
+from aspot.machine.model import EndReason
 from aspot.machine.pool import Pool
 from aspot.machine.remains import Thing
 
@@ -21,6 +24,8 @@ T = TypeVar("T")
 GONE_S = 120.0
 """How long to wait until instances are gone, so that their group can be deleted."""
 EVERY_S = 2.0
+_GMT = re.compile(r"\((\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) GMT\)")
+"""When an instance ended, in EC2's text for why (StateTransitionReason)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,6 +65,23 @@ class Found:
     launched: datetime
     expires: datetime | None
     kept: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Look:
+    """One instance, looked at by its id.
+
+    Args:
+        found: What EC2 shows of it.
+        is_ours: Whether it bears a tag of aspot's.
+        end_reason: Why it ends or ended; None while it is alive.
+        ended: When, where EC2 says so.
+    """
+
+    found: Found
+    is_ours: bool
+    end_reason: EndReason | None
+    ended: datetime | None
 
 
 class Account:
@@ -119,6 +141,40 @@ class Account:
             expires=tags.moment(seen.get(tags.EXPIRES, "")),
             kept=tags.moment(seen.get(tags.KEPT, "")),
         )
+
+    async def instance(self, instance: str) -> Look | None:
+        """Return one instance as EC2 shows it, by its id, in one call; None if EC2 knows it no longer.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        try:
+            answer = await self._aws.call("ec2:DescribeInstances", InstanceIds=[instance])
+        except Trouble as trouble:
+            if trouble.cause is Cause.NOT_FOUND:
+                return None
+            raise to_error(await self._aws.explain(trouble)) from trouble
+        items = [item for one in answer["Reservations"] for item in one["Instances"]]
+        return self._look(items[0]) if items else None
+
+    def _look(self, item: dict[str, Any]) -> Look:
+        found = self._found(item)
+        is_alive = found.state in ALIVE
+        moment = _GMT.search(item.get("StateTransitionReason") or "")
+        return Look(
+            found=found,
+            is_ours=bool(found.run),
+            end_reason=None if is_alive else end_reason(item, "", ()),
+            ended=datetime.fromisoformat(f"{moment[1]}+00:00") if moment and not is_alive else None,
+        )
+
+    async def let_in(self, run: str) -> None:
+        """Open the run's own group to SSH from where the caller is now; nothing where there is no such group.
+
+        Raises:
+            CloudError: If EC2 could not be asked.
+        """
+        await self._explained(network.let_in(self._aws, run))
 
     async def runs(self) -> list[str]:
         """Return the ids of all runs of which anything beside instances bears the tag, whoever made them."""

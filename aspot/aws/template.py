@@ -65,6 +65,8 @@ def contents(plan: CloudPlan, *, image: Image, place: Place, group: str, market:
         found["UserData"] = base64.b64encode(plan.user_data).decode()
     if plan.key_pair:
         found["KeyName"] = plan.key_pair
+    if plan.monitoring:
+        found["Monitoring"] = {"Enabled": True}
     if plan.instance_profile:
         key = "Arn" if plan.instance_profile.startswith("arn:") else "Name"
         found["IamInstanceProfile"] = {key: plan.instance_profile}

@@ -64,6 +64,8 @@ def attachable(name: str, region: str | None, *, take_over: bool = False) -> Run
         known = ", ".join(item.name for item in everything if item.ended is None)
         there = f"these have not ended: {known}" if known else "no run that has not ended is known here"
         raise ConfigError(f"no fleet {name!r} is known here", fix=f"{there}; aspot ls shows what runs in EC2")
+    if found.is_box:
+        raise ConfigError(f"{name} is a box, not a fleet", fix=f"aspot connect -n {name} -a opens it")
     if found.trouble:
         again = f"aspot attach {name} --from-cloud rebuilds it from what its machines know" if found.is_lost else ""
         raise AspotError(f"{name} cannot be taken up: {found.trouble}", fix=again)

@@ -51,6 +51,7 @@ def build() -> argparse.ArgumentParser:
     _run(commands)
     _attach(commands)
     _export(commands)
+    _connect(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
@@ -184,6 +185,19 @@ def _export(commands: Commands[Parser]) -> None:
     parser.add_argument("file", nargs="?", metavar="BUNDLE", help="the file; it must not exist (default: NAME.aspot)")
     parser.add_argument("--with-results", action="store_true", help="take results along that came home already")
     common(parser)
+
+
+def _connect(commands: Commands[Parser]) -> None:
+    parser = commands.add_parser(
+        "connect",
+        help="open a box, one machine by name that stays; make it if it is not there",
+        description="Open a box, or make it: one machine by name, which stays until `aspot down NAME`, or until nobody "
+        "has used it for two hours. `spot_connect` is the same command by its ancestor's name.",
+    )
+    parser.set_defaults(handler=command("aspot.cli.connect"))
+    from aspot.cli.connect_words import register
+
+    register(parser)
 
 
 def _ls(commands: Commands[Parser]) -> None:

@@ -133,6 +133,8 @@ class _Judge:
 def _standing(info: RunInfo) -> Standing:
     if info.is_live:
         return Standing.DRIVEN
+    if info.is_box and info.ended is None:
+        return Standing.BOX
     return Standing.OPEN if info.ended is None else Standing.ENDED
 
 

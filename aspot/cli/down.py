@@ -96,6 +96,10 @@ async def _end(account: object, goal: _Goal, *, quiet: bool) -> list[str]:
         else:
             _say(f"it did not end within {CLIENT_S:.0f} s: ending its machines from here", quiet=quiet)
     _say(f"ending {goal.name}", quiet=quiet)
+    if goal.info is not None and goal.info.is_box and not goal.info.trouble and goal.info.ended is None:
+        from aspot.boxes.known import Known, end
+
+        return await end(account, Known.of(goal.info), look=None, is_asked=True)
     left = await account.remove_run(goal.run)
     if goal.info is not None and not goal.info.trouble and not goal.info.folder.is_live:
         await mark_ended(goal.info, left)

@@ -24,6 +24,12 @@ def run() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
+def spot_connect() -> None:
+    """Run `aspot connect` by its ancestor's name, and exit with its code."""
+    sys.argv[1:1] = ["connect"]
+    run()
+
+
 def main(words: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0, 1 job, 2 use, 3 cloud or something left, 130 Ctrl-C."""
     from aspot.cli.arguments import parse

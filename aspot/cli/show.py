@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aspot.boxes.glance import look_at_all
+from aspot.boxes.known import Known
 from aspot.cli.region import region_of
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import owner
@@ -21,6 +23,7 @@ from aspot.machine.model import Run
 from aspot.machine.money import instance_cost
 from aspot.results import Kept
 from aspot.runtime.outcomes import kept_machines
+from aspot.ui.boxes import box_row, box_text
 from aspot.ui.closing import kept_lines
 from aspot.ui.figures import at_moment
 from aspot.ui.tables import LsRow, ls_row, ls_text, status_text
@@ -33,14 +36,23 @@ def ls(args: argparse.Namespace) -> int:
     """Print what runs: from the journals here, and what else in the account bears this user's tags."""
     known = journals.runs()
     seen = _account(args.region, {item.id for item in known}, quiet=args.quiet)
-    found = [item for item in seen if item.state != "terminated"]
-    gone = {item.instance for item in seen if item.state in ("shutting-down", "terminated")}
+    found = [item for item in seen or () if item.state != "terminated"]
+    gone = {item.instance for item in seen or () if item.state in ("shutting-down", "terminated")}
     shown = [item for item in known if args.all or item.ended is None or item.left or _still_kept(item, gone)]
     runs = {item.id: journals.replay(item.folder) for item in shown if not item.trouble}
     if args.json:
         print(json.dumps(_instances(runs, found), indent=1))
         return 0
-    rows = [_row(item, runs[item.id], _still_kept(item, gone)) for item in shown if item.id in runs]
+    boxes = {item.id: Known(info=item, run=runs[item.id]) for item in shown if item.is_box and item.id in runs}
+    glances = asyncio.run(look_at_all(boxes.values(), found if seen is not None else None)) if boxes else {}
+    now = datetime.now(UTC)
+    rows = [
+        box_row(runs[item.id], now, glances[item.id])
+        if item.id in glances
+        else _row(item, runs[item.id], _still_kept(item, gone))
+        for item in shown
+        if item.id in runs
+    ]
     print(ls_text([*rows, *_strangers(found, {item.id for item in known})]))
     for item in shown:
         if item.trouble:
@@ -60,13 +72,13 @@ def _row(info: RunInfo, run: Run, kept: Sequence[Kept]) -> LsRow:
         return ls_row(run, now, ends=f"kept until {until:%Y-%m-%d %H:%M} for a look: aspot down {info.name}")
     if info.ended is not None:
         ends = f"left behind: aspot down {info.name}" if info.left else "ended"
-        return ls_row(run, info.ended, ends=ends)
+        return ls_row(run, info.ended, ends=ends, kind=info.kind)
     ends = "when done" if info.is_live else f"nobody drives it: aspot attach {info.name}, or down"
     return ls_row(run, now, ends=ends)
 
 
-def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list[Found]:
-    """Return this user's instances in the account; without credentials, what is known here has to do.
+def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list[Found] | None:
+    """Return this user's instances in the account; None without credentials: what is known here has to do.
 
     Args:
         region: AWS region; None for AWS's own choice.
@@ -78,7 +90,7 @@ def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list
     except AspotError as error:
         if not quiet:
             print(f"EC2 was not asked: {error.message}", file=sys.stderr)
-        return []
+        return None
 
 
 async def _listed(region: str | None) -> list[Found]:
@@ -146,6 +158,9 @@ def status(args: argparse.Namespace) -> int:
     run = journals.replay(info.folder)
     kept = _kept(info, run)
     now = datetime.now(UTC) if info.ended is None or kept else info.ended
+    if info.is_box and not args.json:
+        print(box_text(run, now, ended=info.ended, left=info.left))
+        return 0
     if args.json:
         print(json.dumps(_status_json(info, run), indent=1, default=str))
         return 0
@@ -176,6 +191,7 @@ def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
     ended = info.ended.isoformat() if info.ended else None
     return {
         "run": info.name,
+        "kind": info.kind,
         "id": info.id,
         "live": info.is_live,
         "ended": ended,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -45,7 +46,8 @@ def on_machine(way: Way, command: str = "", *, keeps: bool = True, quiet: bool =
     Raises:
         AspotError: If the machine cannot be reached, or is gone.
     """
-    session = _Session(way=way, command=command, keeps=keeps and raw.has_terminal(), quiet=quiet)
+    is_box = way.machine.info.is_box
+    session = _Session(way=way, command=command, keeps=keeps and raw.has_terminal(), quiet=quiet, counts=is_box)
     return run_interruptible(session.run(), abandon=lambda: os._exit(130))
 
 
@@ -55,6 +57,7 @@ class _Session:
     command: str
     keeps: bool
     quiet: bool
+    counts: bool  # as use of the machine, which does not end itself meanwhile
     shell: str = ""  # the lasting shell that this is
     has_begun: bool = False
 
@@ -81,6 +84,7 @@ class _Session:
 
         try:
             command = self.command or (await self._shell(connection) if self.keeps else None)
+            command = _counted(command) if self.counts else command
             with _terminal() as pty:
                 end = await play(connection, command, pty=pty)
                 self.has_begun = True
@@ -128,6 +132,14 @@ class _Session:
     def _say(self, text: str) -> None:
         if not self.quiet:
             print(one_line(f"aspot: {text}"), file=sys.stderr)
+
+
+SESSION = 'exec /bin/sh "$HOME/.aspot/run" session'
+"""The runner's command that becomes the login shell, or the words after it: a box is in use while it lives."""
+
+
+def _counted(command: str | None) -> str:
+    return SESSION if command is None else f'{SESSION} "${{SHELL:-/bin/sh}}" -c {shlex.quote(command)}'
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def _names(found: Sequence[Machine], taken: set[str]) -> tuple[list[tuple[Machin
     clashes = []
     for machine in found:
         short = [machine.info.name] if alone.count(machine.info.id) == 1 else []
-        wanted = [name for name in (machine.label, *short) if name not in given]
+        wanted = [name for name in dict.fromkeys((machine.label, *short)) if name not in given]
         clashes += [name for name in wanted if name in taken]
         names = [name for name in wanted if name not in taken]
         given.update(names)

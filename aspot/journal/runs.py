@@ -59,6 +59,16 @@ class RunInfo:
         """Return the machines that stay for a look then."""
         return tuple(item for item in self.kept if item.until > now)
 
+    @property
+    def kind(self) -> str:
+        """Return `fleet` or `box`."""
+        return "box" if self.is_box else "fleet"
+
+    @property
+    def is_box(self) -> bool:
+        """Tell whether it is one machine by name, without jobs."""
+        return self.options.get("kind") == "box"
+
 
 def runs(*, state: Path | None = None) -> list[RunInfo]:
     """Return every run known here, oldest first. One whose journal cannot be read is listed with its trouble.

@@ -27,6 +27,8 @@ def attached(change: Change, _event: ev.RunAttached) -> None:
         _doubt(change, name)
     for name in change.run.starved:
         change.job(name, waiting_since=change.now)
+    if change.run.bare_since is not None:
+        change.set(bare_since=change.now)
     for name in change.run.live:
         _greet(change, change.run.instances[name])
     stopped = change.run.stop

@@ -23,6 +23,7 @@ class Census:
         pending: Instances asked for, not yet heard of.
         limit: Most instances allowed; a successor may overlap a machine that its job leaves of our own will.
         excess: By how many instances the limit is exceeded, those that we are ending left out.
+        standing: Instances wanted without any job: a box's.
     """
 
     idle: tuple[str, ...]
@@ -33,16 +34,17 @@ class Census:
     pending: int
     limit: int
     excess: int
+    standing: int = 0
 
     @property
     def spare(self) -> int:
         """Return how many idle or starting instances nobody waits for."""
-        return max(0, len(self.idle) + len(self.starting) - self.queued - len(self.moving))
+        return max(0, len(self.idle) + len(self.starting) - self.queued - len(self.moving) - self.standing)
 
     @property
     def unmet(self) -> int:
         """Return how many more instances there is work and room for, those asked for included."""
-        lacking = self.queued + len(self.moving) - len(self.idle) - len(self.starting)
+        lacking = self.queued + len(self.moving) + self.standing - len(self.idle) - len(self.starting)
         return max(0, min(lacking, self.limit - self.counted))
 
 
@@ -60,6 +62,7 @@ def census(run: Run) -> Census:
         pending=pending(run),
         limit=run.spec.limit + len(moving_by_choice),
         excess=excess(run),
+        standing=_standing(run),
     )
 
 
@@ -91,6 +94,14 @@ def pending(run: Run) -> int:
     """Return how many instances were asked for and not yet heard of; unanswered requests may all have succeeded."""
     requests = (run.requests[name] for name in run.asked)
     return sum(max(0, request.spec.count - len(request.instances)) for request in requests)
+
+
+def _standing(run: Run) -> int:
+    """Return 1 for a box that waits for its machine, or has it; one that was ready and goes away has no successor."""
+    if not run.spec.is_box or run.stop is not None:
+        return 0
+    was_ready = any(instance.ready is not None for instance in run.instances.values())
+    return int(bool(run.idle) or not was_ready)
 
 
 def _wants_successor(run: Run, instance: InstanceRecord) -> bool:

@@ -15,12 +15,13 @@ from aspot.machine.evacuation import evacuate
 from aspot.machine.instance_table import instance_cell
 from aspot.machine.keeping import confirmed, fix
 from aspot.machine.launches import adopt
-from aspot.machine.model import AttemptState, EndReason, InstanceRecord, InstanceState, Notice
+from aspot.machine.model import AttemptState, EndReason, InstanceRecord, InstanceState, JobStatus, Notice
 from aspot.machine.money import instance_cost, start_billing, stop_billing
 from aspot.machine.moves import end_instance
 from aspot.machine.placement import remember_interruption, remember_unusable
 from aspot.machine.quantities import price, short_duration
 from aspot.machine.refusals import refuse_late
+from aspot.machine.stopping import stop
 
 UNUSABLE_ENDS = (EndReason.SOMEONE, EndReason.ITSELF, EndReason.HARDWARE, EndReason.UNKNOWN)
 """Ends of a machine that was never ready which speak against the set-up."""
@@ -169,6 +170,8 @@ def _ended(change: Change, event: ev.InstanceEnded, old: InstanceRecord) -> None
             cost_usd=cost,
         )
     )
+    if change.run.spec.is_box and instance.ready is not None:
+        stop(change, reason.value, verdict=JobStatus.LOST)
 
 
 def _never_ready(change: Change, instance: InstanceRecord) -> None:

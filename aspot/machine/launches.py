@@ -117,7 +117,7 @@ def adopt(change: Change, instance: str, request: str, pool: Pool, market: Marke
     usd = price_of(change.run, pool, market)
     record = InstanceRecord(
         id=instance,
-        label=f"{change.run.spec.name}_{number}",
+        label=change.run.spec.name if change.run.spec.is_box else f"{change.run.spec.name}_{number}",
         request=request,
         pool=pool,
         market=market,

@@ -82,6 +82,11 @@ def short_duration(value_s: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def round_duration(value_s: float) -> str:
+    """Return seconds as people say a length of time that they chose: `2 h`, `1 h 30 min`, `1 min`."""
+    return short_duration(value_s).removesuffix(" 0 min").removesuffix(" 0 s")
+
+
 def clock(value_s: float) -> str:
     """Return seconds as a stopwatch shows them: `1:02`, `1:00:05`."""
     whole = max(0, int(value_s))

@@ -23,17 +23,28 @@ EMPTY_WAIT_S = 5.0
 
 
 def lose_queued(change: Change, reason: str) -> None:
-    """Give up every job that waits for a machine."""
+    """Give up every job that waits for a machine, and a box that does."""
     for name in change.run.queued:
         finish(change, name, JobStatus.LOST, reason)
+    if change.run.spec.is_box:
+        stop(change, reason, verdict=JobStatus.LOST)
 
 
 def starve(change: Change, name: str) -> None:
     """Give up a job that waited for capacity for too long."""
-    waited = short_duration(change.run.spec.capacity_timeout_s)
-    codes = tried(change.run) or _open_codes(change.run)
+    finish(change, name, JobStatus.LOST, _no_capacity(change.run))
+
+
+def starve_box(change: Change) -> None:
+    """Give up a box that waited for capacity for too long."""
+    stop(change, _no_capacity(change.run), verdict=JobStatus.LOST)
+
+
+def _no_capacity(run: Run) -> str:
+    waited = short_duration(run.spec.capacity_timeout_s)
+    codes = tried(run) or _open_codes(run)
     what = f"tried {codes}" if codes else "no pool is within max_price"
-    finish(change, name, JobStatus.LOST, f"no capacity for {waited}; {what}")
+    return f"no capacity for {waited}; {what}"
 
 
 def refuse_late(change: Change, instance: InstanceRecord) -> None:

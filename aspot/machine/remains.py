@@ -45,6 +45,7 @@ class Standing(enum.Enum):
 
     DRIVEN = "a process drives it"
     OPEN = "left, and not ended"
+    BOX = "a box, and not ended"
     ENDED = "ended"
 
 
@@ -232,7 +233,11 @@ def reprieve(remains: Remains, terms: Terms) -> str:
     if kept is not None and kept > terms.now and not terms.is_all:
         look = f"kept until {kept.astimezone():%Y-%m-%d %H:%M} for a look at a failed job"
         return f"{look}; aspot down {name} ends it, --yes --all too"
+    if standing is Standing.BOX and not terms.is_all and any(one.kind is Kind.INSTANCE for one in remains.things):
+        return f"a box; aspot connect -n {name} opens it, aspot down {name} ends it"
     quiet = terms.now - remains.newest
+    if standing is Standing.BOX and not terms.names and quiet < SETTLE:
+        return f"a box, younger than {short_duration(SETTLE.total_seconds())}; aspot down {name} ends it"
     if standing is None and not terms.names and quiet < SETTLE:
         settle = short_duration(SETTLE.total_seconds())
         return f"it has no journal here and is younger than {settle}; --run {name} ends it"

@@ -75,6 +75,8 @@ def leave_until(run: Run, instance: InstanceRecord) -> datetime:
     One whose files are still on their way home is left for that.
     """
     assert instance.notice is not None
+    if run.spec.is_box and run.stop is None:  # whoever uses it has all the time there is
+        return instance.notice.deadline + timedelta(seconds=RECLAIM_S)
     running = instance.running or instance.notice.deadline
     is_free = instance.notice.deadline - running < timedelta(seconds=FREE_S)
     is_wanted = run.stop is None and run.unfinished > 0

@@ -15,7 +15,7 @@ from aspot.machine.launches import repeat
 from aspot.machine.model import AttemptState, InstanceRecord, InstanceState, Run, RunPhase
 from aspot.machine.moves import end_instance
 from aspot.machine.placement import next_chance
-from aspot.machine.refusals import starve
+from aspot.machine.refusals import starve, starve_box
 from aspot.machine.schedule import idle_until, is_left, leave_until
 from aspot.machine.stopping import force, pass_deadline, run_deadline, watch_budget
 
@@ -33,7 +33,7 @@ def timers(run: Run) -> Iterator[Timer]:
         yield from ((when, Change.plan) for when in (run.launch_after, next_chance(run)) if when and when > run.now)
     for name in run.idle:
         instance = run.instances[name]
-        if seen.spare or instance.link_lost:
+        if seen.spare or (instance.link_lost and not run.spec.is_box):
             yield idle_until(run, instance), partial(_end_idle, name=name)
     for name in run.kept:
         yield due(run.instances[name]), partial(give_up, name=name)
@@ -44,6 +44,8 @@ def timers(run: Run) -> Iterator[Timer]:
 def _run_timers(run: Run) -> Iterator[Timer]:
     if run.stop is not None and any(run.instances[name].attempt for name in run.live):
         yield run.stop.force_at, force
+    if run.spec.is_box and run.bare_since is not None and run.stop is None:
+        yield run.bare_since + timedelta(seconds=run.spec.capacity_timeout_s), starve_box
     named = ((run.look_at, _look), (run_deadline(run), pass_deadline), (run.budget_at, watch_budget))
     yield from ((when, act) for when, act in named if when is not None)
 

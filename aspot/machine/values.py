@@ -209,6 +209,7 @@ class RunSpec:
         moves_when_advised: Whether jobs with a checkpoint leave a machine on EC2's mere rebalance recommendation.
         keep_failed_s: A failed job's machine stays this long for a look; None for not.
         is_rebuilt: Whether the run is what its machines told of it, its journal being lost: nothing starts again then.
+        is_box: One machine by name, which stays without any job until it is told to go; it is never replaced.
     """
 
     id: str
@@ -228,6 +229,7 @@ class RunSpec:
     moves_when_advised: bool = False
     keep_failed_s: float | None = None
     is_rebuilt: bool = False
+    is_box: bool = False
 
     @property
     def markets(self) -> tuple[Market, ...]:

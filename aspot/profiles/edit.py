@@ -55,6 +55,8 @@ def _value(key: str, text: str, folder: Path) -> Any:
             value = float(text.removeprefix("$"))
         except ValueError:
             value = text
+    elif key == "monitoring":
+        value = {"true": True, "false": False}.get(text.lower(), text)
     elif key == "setup" and "\n" not in text:
         script = Path(text).expanduser().absolute()
         if not script.is_file():

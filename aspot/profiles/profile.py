@@ -127,6 +127,11 @@ def _one_of(words: tuple[str, ...]) -> Validator:
     return check
 
 
+def _switch(_: Any, field: attrs.Attribute[Any], value: Any) -> None:
+    if value is not None and not isinstance(value, bool):
+        raise ConfigError(f"{field.name} is true or false, not {value!r}", fix=f"leave {field.name} out for false")
+
+
 def _image(_: Any, __: Any, value: Any) -> None:
     if value is None or value in IMAGES or (isinstance(value, str) and _IMAGE.fullmatch(value)):
         return
@@ -164,6 +169,7 @@ class Profile:
         instance_profile: IAM instance profile's name.
         key_pair: Name of your own EC2 key pair, added to aspot's key.
         security_group: Id of your own group, in place of one made for the run.
+        monitoring: CloudWatch's detailed monitoring, which AWS charges for.
         firewall: CIDRs that may use SSH in place of your own address, or (protocol, port, CIDR) rules added to it.
 
     Raises:
@@ -188,6 +194,7 @@ class Profile:
     instance_profile: str | None = attrs.field(default=None, kw_only=True, validator=_like(_NAME, "my-role"))
     key_pair: str | None = attrs.field(default=None, kw_only=True, validator=_like(_NAME, "my-key"))
     security_group: str | None = attrs.field(default=None, kw_only=True, validator=_like(_GROUP, "sg-0123456789"))
+    monitoring: bool | None = attrs.field(default=None, kw_only=True, validator=_switch)
     firewall: tuple[tuple[str, int, str], ...] | None = attrs.field(default=None, converter=_rules, kw_only=True)
 
     def __attrs_post_init__(self) -> None:

@@ -14,6 +14,7 @@ from aspot.profiles.profile import OPTIONS, Profile, guess
 
 KEYS = ("extends", *OPTIONS)
 LISTS = frozenset({"types", "zones", "firewall"})
+SWITCHES = frozenset({"monitoring"})
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)$")
 
@@ -184,7 +185,8 @@ def checked(key: str, value: Any, *, folder: Path, names: str = "") -> Any:
         if isinstance(value, dict):
             raise ConfigError(f"there is no option {key!r}", fix=f'a name with dots needs quotes: ["{names}"]')
         raise ConfigError(f"there is no option {key!r}", fix=guess(key, KEYS, f"one of: {', '.join(KEYS)}"))
-    if isinstance(value, bool | dict) or (isinstance(value, list) and (key not in LISTS or not value)):
+    is_misplaced = isinstance(value, bool) and key not in SWITCHES
+    if is_misplaced or isinstance(value, dict) or (isinstance(value, list) and (key not in LISTS or not value)):
         raise ConfigError(f"{key} cannot be {value!r}", fix=f"leave {key} out, or write {EXAMPLES[key]}")
     if key == "extends":
         if not isinstance(value, str):
@@ -215,6 +217,7 @@ EXAMPLES: Mapping[str, str] = {
     "instance_profile": 'instance_profile = "my-role"',
     "key_pair": 'key_pair = "my-key"',
     "security_group": 'security_group = "sg-0123456789abcdef0"',
+    "monitoring": "monitoring = true",
     "firewall": 'firewall = ["203.0.113.7/32"]',
 }
 """How each key is written."""

@@ -32,9 +32,19 @@ def install_command(words: str) -> str:
     Args:
         words: The runner's: who we are, `arm`, and its numbers.
     """
+    return _received(f'cd && exec /bin/sh "$HOME/.aspot/.run.$$" {words}')
+
+
+def install_line(*words: str) -> str:
+    """Return the command line that installs the runner from stdin, whole or not at all, and runs a command of it."""
+    return _received(f'mv -f .run.$$ run && cd && exec /bin/sh "$HOME/.aspot/run" {" ".join(words)}')
+
+
+def _received(then: str) -> str:
+    """Return the command line that takes the runner from stdin as `.run.PID`, and does that if it came whole."""
     steps = (
         f'umask 077; mkdir -p "$HOME/.aspot/.machine" && cd "$HOME/.aspot" && head -c {len(runner_text())} >.run.$$ '
-        f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && cd && exec /bin/sh "$HOME/.aspot/.run.$$" {words}'
+        f'&& [ "$(wc -c <.run.$$)" -eq {len(runner_text())} ] && {then}'
     )
     return f"exec /bin/sh -c {shlex.quote(steps)}"
 

@@ -7,6 +7,7 @@ May import: asyncssh, anyio.
 from __future__ import annotations
 
 import asyncio
+import signal as signals
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -109,8 +110,9 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         self._code = status
 
     def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:  # noqa: ARG002
-        """Note the signal that ended the command; its number does not travel."""
-        self._code = 255
+        """Note the signal that ended the command; its number does not travel, only its name."""
+        number = getattr(signals, f"SIG{signal}", None)
+        self._code = 255 if number is None else 128 + number
         self.error += f"ended by signal {signal}".encode()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002

@@ -612,7 +612,7 @@ reload_sshd() {
   [ -z "${ASPOT_LOCAL_GUEST:-}" ] && IFS= read -r pid 2>/dev/null </run/sshd.pid && as_root kill -HUP "$pid"; }
 
 cmd_lease() { # renew; the first time nobody reads it yet
-  fence
+  [ -f "$M/box" ] || fence # a box may have many users at a time
   uptime_cs
   if [ -f "$M/renewed" ]; then put "$M/renewed" "$UP $BOOT"; else note "$M/renewed" "$UP $BOOT"; fi || die 125 "no room"
   reply renewed; }
@@ -628,7 +628,7 @@ cmd_keep() { # HUNDREDTHS: the machine stays for a look and ends itself then: no
 cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more
   trap : USR1
   cd "$A" && me "$M/lease.pid"
-  BUSY=0
+  BUSY=0 TICKS='' LOOKED=0
   while :; do
     uptime_cs
     now=$UP
@@ -649,6 +649,7 @@ cmd__lease() { # end the machine when its time is over, or when nobody cares for
 judge() { # a running job is never ended by the lease, and results that wait are kept for `hold`
   { read -r renewed b <"$M/renewed" && [ "$b" = "$BOOT" ]; } || renewed=$born
   census
+  ! in_use || RUNNING=$((RUNNING + 1))
   [ "$RUNNING" = 0 ] || BUSY=$now
   over=$((renewed + term))
   [ $now -ge $over ] && [ "$RUNNING" = 0 ] || return 0
@@ -697,6 +698,157 @@ await_boot() { # cloud-init holds apt's lock and others until it is done; it may
     nap 100
     i=$((i + 1))
   done; }
+
+# --- prompts, commands and files of a machine that stays (a box) ----------------------------------------------------------
+
+mark() { # ID: this process, and whatever it becomes, is use of the machine; what it starts bears the cookie
+  is_name "$1" || die 120 "bad name"
+  mkdir -p "$M/sessions" && start_time $$ && put "$M/sessions/$1" "$$ $BORN $BOOT" || die 125 "no room"
+  export "ASPOT_COOKIE=$M/sessions/$1;"; }
+
+cmd_session() { # WORD...: become these words, or without any the login shell; the machine is in use while that lives
+  mark "p$$"
+  [ $# = 0 ] || exec "$@"
+  cd
+  [ -n "${ASPOT_LOCAL_GUEST:-}" ] || exec "${SHELL:-/bin/sh}" -l
+  exec "${SHELL:-/bin/sh}"; } # the host's profiles are no guest's
+
+cmd_exec() { # ID; stdin: an order, which is kept nowhere but in memory: become its words, in the folder it names
+  mark "$1"
+  own=$M/sessions/$1.d order=$(cat)
+  case $order in *"$LF#whole") ;; *) die 122 "the order was cut short" ;; esac
+  eval "$order" # sets where, job_env, perhaps `prepare`, and the words as "$@"
+  order=
+  cd && cd "$where" 2>/dev/null || die 126 "there is no folder $where"
+  printf '@aspot\n' >&2
+  printf '@aspot\n'
+  job_env
+  exec "$@" </dev/null; }
+
+cmd_end() { # ID keep|GRACE: forget a command; unless told to keep it, end all that it started
+  is_name "$1" || die 120 "bad name"
+  D=$M/sessions/$1 COOKIE="ASPOT_COOKIE=$M/sessions/$1;"
+  [ "$2" = keep ] || { end_all "$2"; rm -f "$D"; }
+  rm -rf "$D.d"
+  reply ended; }
+
+sessions() { # a prompt or a command lives here; marks of dead ones are removed
+  set +f
+  set -- "$M"/sessions/*
+  set -f
+  any=1
+  for f; do
+    case ${f##*/} in '*' | *.*) continue ;; esac
+    if alive "$f"; then any=0; else rm -rf "$f" "$f.d"; fi
+  done
+  return $any; }
+
+logins() { # somebody is here by plain SSH, as sshd's titles say
+  set +f
+  set -- /proc/[0-9]*/cmdline
+  set -f
+  [ -n "$(grep -ls "^sshd[a-z-]*: $(id -un)[@ ]" "$@")" ]; }
+
+works() { # what prompts and commands left behind has computed since the last look: a fiftieth of a CPU, or more
+  COOKIE="ASPOT_COOKIE=$M/sessions/"
+  old=$TICKS TICKS=' ' sum=0 gap=$((now - LOOKED)) LOOKED=$now
+  members || return 1
+  for p in $MEMBERS; do
+    IFS= read -r l 2>/dev/null <"/proc/$p/stat" || continue
+    set -- ${l##*) }
+    t=$((${12} + ${13})) was=0
+    case $old in *" $p:"*) was=${old##*" $p:"} was=${was%% *} ;; esac
+    TICKS="$TICKS$p:$t " sum=$((sum + t - was))
+  done
+  [ -n "$old" ] && [ $((sum * 50)) -ge "$gap" ]; } # both in hundredths of a second
+
+in_use() { # prompts and commands; on a box, what came by plain SSH and what was left working, too
+  used=1
+  ! sessions || used=0
+  [ -f "$M/box" ] || return $used
+  ! works || used=0
+  [ $used = 0 ] || ! logins || used=0
+  [ $used != 0 ] || put "$M/used" "$now $BOOT"
+  return $used; }
+
+cmd_use() { # how long nobody has used this machine, and how long until it ends itself; renews nothing
+  uptime_cs
+  read -r term idle _ life <"$M/lease" && read -r born _ <"$M/born" && read -r last b <"$M/renewed" || die 121 "not armed"
+  [ "$b" = "$BOOT" ] || last=$born
+  over=$((last + term))
+  used=0 b=''
+  [ ! -f "$M/used" ] || read -r used b <"$M/used"
+  [ "$b" = "$BOOT" ] || used=0
+  ! sessions || used=$UP
+  [ $used -le $last ] || last=$used
+  [ $used -le $over ] || over=$used
+  left=$((over + idle - UP)) most=$((born + life - UP))
+  [ $left -le $most ] || left=$most
+  reply "$((UP - last)) $left"; }
+
+cmd_hello() { # look|keep|IDLE: what this machine is like; unless only looked at, it is a box, and its user is here
+  case $1 in
+    look) ;;
+    keep) note "$M/box" yes && cmd_lease >/dev/null || die 125 "no room" ;;
+    *) read -r term idle hold life <"$M/lease" && put "$M/lease" "$term $1 $hold $life" && cmd_hello keep || die 125 "no room"
+       return ;;
+  esac
+  reply "boot=$BOOT${LF}cores=$(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo)${LF}gpus=$(gpus)${LF}home=$HOME${LF}end"; }
+
+gpus() { # how many; NVIDIA's, AMD's and AWS's own are PCI devices whether or not a driver is there
+  is_ec2 || { if tool nvidia-smi; then "$TOOL" -L | grep -c ^GPU; else echo 0; fi; return; }
+  set +f
+  n=0
+  for d in /sys/bus/pci/devices/*; do
+    IFS= read -r class <"$d/class" && IFS= read -r vendor <"$d/vendor" || continue
+    case $class:$vendor in 0x03*:0x10de | 0x03*:0x1002 | 0x12*:0x1002) n=$((n + 1)) ;; esac
+  done 2>/dev/null
+  echo $n; }
+
+folder() { # PATH: go there from home
+  cd || die 126 "there is no home"
+  case $1 in '~' | '') ;; '~/'*) cd "${1#??}" 2>/dev/null ;; *) cd "$1" 2>/dev/null ;; esac || die 126 "there is no folder $1"; }
+
+cmd_put() { # stdin: a folder and the length of a list of checksums, a line each; the list; then the length of a tar of t/
+  # (files) and sums, and the tar. Said in between: which of the files are there already, a line each.
+  IFS= read -r where && IFS= read -r length || die 122 "the order was cut short"
+  case $where in '~' | '') where=$HOME ;; '~/'*) where=$HOME/${where#??} ;; /*) ;; *) where=$HOME/$where ;; esac
+  new=$A/.put.$$
+  trap 'rm -rf "$new"' EXIT
+  mkdir -p "$where" "$new/t" 2>"$new.err" || { cat "$new.err" >&2; rm -f "$new.err"; exit 125; }
+  rm -f "$new.err"
+  reply there
+  if [ "$length" != 0 ]; then
+    head -c "$length" >"$new/have" && cd "$where" && sha256sum -c "$new/have" 2>/dev/null | sed 's/.*: //'
+  fi
+  echo end
+  IFS= read -r length || die 122 "the order was cut short"
+  cd "$new" || die 125 "no room"
+  [ "$length" = 0 ] || receive "$length"
+  place t "$where"
+  echo placed; }
+
+place() { # FROM TO: each file by a rename, over an older one; folders that are there stay
+  set +f
+  for e in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    [ -e "$e" ] || [ -L "$e" ] || continue
+    n=$2/${e##*/}
+    if [ -d "$e" ] && [ ! -L "$e" ] && [ -d "$n" ]; then place "$e" "$n"; else mv -f "$e" "$2/" || die 125 "it cannot be placed"; fi
+  done; }
+
+cmd_get() { # stdin: a folder, a line; then as for `collect`
+  IFS= read -r where || die 122 "the order was cut short"
+  folder "$where"
+  set --
+  while IFS= read -r root && [ -n "$root" ]; do set -- "$@" "$root"; done
+  for root in "$@"; do
+    shift
+    [ ! -e "$root" ] && [ ! -L "$root" ] || set -- "$@" "$root"
+  done
+  SAID=@aspot
+  list "$@"
+  xargs -0 /bin/sh -c '[ $# -gt 0 ] || exit 0; echo $#; cat "$@"; sha256sum "$@"' sh
+  echo end; }
 
 # --- the watch: EC2's notice, read from the machine's own metadata --------------------------------------------------------
 
@@ -811,6 +963,7 @@ case $1 in @*) CLIENT=$1 EPOCH=${1#@} EPOCH=${EPOCH%%.*} && shift ;; esac
 cmd=$1
 shift
 case $cmd in
-  deliver | start | status | stop | list | release | follow | collect | evacuate | watch | arm | lease | keep | setup | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
+  deliver | start | status | stop | list | release | follow | collect | evacuate | watch | arm | lease | keep | setup | \
+    session | exec | end | use | hello | put | get | _super | _lease | _watch) "cmd_$cmd" "$@" ;;
   *) die 120 "no such command" ;;
 esac

@@ -63,7 +63,8 @@ def _interruptions(results: Results) -> Iterator[str]:
         yield f"{short_duration(redone)} redone"
     gaps = [attempt.gap for result in results for attempt in result.attempts if attempt.gap is not None]
     if gaps:
-        yield f"{'longest ' if len(gaps) > 1 else ''}recovery gap {short_duration(max(gaps))}"
+        gap = short_duration(max(gaps)) if max(gaps) >= 1 else "under 1 s"
+        yield f"{'longest ' if len(gaps) > 1 else ''}recovery gap {gap}"
 
 
 def _money(run: Run, results: Results) -> str:

@@ -119,19 +119,20 @@ class LsRow:
     ends: str
 
 
-def ls_row(run: Run, now: datetime, *, ends: str = "when done") -> LsRow:
-    """Return a fleet's row.
+def ls_row(run: Run, now: datetime, *, ends: str = "when done", kind: str = "fleet") -> LsRow:
+    """Return a fleet's row, or that of a box that has ended.
 
     Args:
-        run: The fleet's run.
+        run: The run.
         now: The moment shown; aware UTC.
         ends: When it ends by itself, in words.
+        kind: `fleet` or `box`.
     """
     run = at_moment(run, now)
     alive = [run.instances[name].pool.type for name in run.live]
     return LsRow(
         name=run.spec.name,
-        kind="fleet",
+        kind=kind,
         state=_fleet_state(run),
         machines={name: alive.count(name) for name in dict.fromkeys(alive)},
         usd_per_hour=cost_per_hour(run),

@@ -120,7 +120,8 @@ def test_a_damaged_journal_is_kept_beside_the_new_one(cloud, start, script, aspo
     assert (Path("aspot-results") / "torn/count/stdout").read_text().splitlines() == WHOLE
 
 
-def test_a_job_that_is_interrupted_cannot_start_again_and_its_checkpoint_is_kept(cloud, start, script, aspot):
+def test_a_job_that_is_interrupted_cannot_start_again_and_its_checkpoint_is_kept(cloud, start, aspot):
+    script = write("count.sh", COUNTING.replace("-lt 40", "-lt 400"))  # it does not end before its machine
     words = (script, "--checkpoint", "ckpt", "--checkpoint-every", "1s")
     stopped(cloud, start, "taken", *words, until_this=lambda: steps() > 1)
     lose_journal("taken")

@@ -272,6 +272,7 @@ def save():
         draft.write_text(str(done))
 
 def wait():
+    pathlib.Path("worker-runs").write_text("")  # a signal before this may be lost: CPython forgets those of a fork
     time.sleep(60)
 
 worker = multiprocessing.get_context("fork").Process(target=wait)
@@ -280,7 +281,8 @@ for step in job.steps(range(first, 10), save):
         worker.start()
     print("step", step, flush=True)
     if step == 3 and not first:
-        pathlib.Path("worker").write_text(str(worker.pid))
+        while not pathlib.Path("worker-runs").exists():
+            time.sleep(0.01)
         pathlib.Path("ready").write_text("")
         while not job.interrupted():
             time.sleep(0.01)

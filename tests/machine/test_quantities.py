@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from aspot.errors import ConfigError
-from aspot.machine.quantities import clock, dollars, gigabytes, price, seconds, short_duration
+from aspot.machine.quantities import clock, dollars, gigabytes, price, round_duration, seconds, short_duration
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,11 @@ def test_stopwatch(value, text) -> None:
 @pytest.mark.parametrize(("usd", "text"), [(0, "$0.00"), (0.0004, "$0.0004"), (0.011, "$0.011"), (12.8, "$12.80")])
 def test_prices(usd, text) -> None:
     assert price(usd) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(7200, "2 h"), (5400, "1 h 30 min"), (60, "1 min"), (90, "1 min 30 s"), (0, "0 s"), (3600, "1 h")],
+)
+def test_durations_that_somebody_chose_have_no_empty_part(value, text) -> None:
+    assert round_duration(value) == text

@@ -214,3 +214,14 @@ def test_kinds_are_said_as_people_say_them():
         "event queue",
         "security group",
     ]
+
+
+def test_a_box_stays_and_what_is_left_of_one_that_has_gone_does_not():
+    known = {RUN: Standing.BOX}
+    there = sort_out([MACHINE, GROUP], terms(known=known))
+    assert there.spared[0].reprieve == "a box; aspot connect -n study opens it, aspot down study ends it"
+    assert sort_out([MACHINE, GROUP], terms(known=known, is_all=True)).doomed == [MACHINE, GROUP]
+    assert sort_out([GROUP, TEMPLATE], terms(known=known)).doomed == [GROUP, TEMPLATE]
+    young = terms(known=known, now=BEGAN + timedelta(minutes=5))
+    assert "younger than 10 min" in sort_out([GROUP], young).spared[0].reprieve
+    assert sort_out([GROUP], attrs.evolve(young, names={"study"})).doomed == [GROUP]

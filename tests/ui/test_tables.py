@@ -121,6 +121,8 @@ def test_the_recovery_gap_is_told(scenes, tmp_path):
     other = attrs.evolve(scenes.tried(1, "lost"), gap=72.0)
     found = scenes.results(scenes.result("train", tmp_path, attempts=(one, scenes.tried(2, "succeeded"))))
     assert "1 interruption, recovery gap 3 s, " in closing_lines(scenes.run(), found, ())[0]
+    short = scenes.results(scenes.result("train", tmp_path, attempts=(attrs.evolve(one, gap=0.4),)))
+    assert "recovery gap under 1 s, " in closing_lines(scenes.run(), short, ())[0]
     found.append(scenes.result("train-2", tmp_path, attempts=(other, scenes.tried(2, "succeeded"))))
     assert "1 interruption, longest recovery gap 1 min 12 s, " in closing_lines(scenes.run(), found, ())[0]
 

@@ -1,0 +1,72 @@
+"""Machines that are there already: by name, or by EC2's id."""
+
+from __future__ import annotations
+
+from aspot.boxes.box import Box
+from aspot.boxes.known import Known, newest
+from aspot.errors import AspotError, ConfigError
+from aspot.intake.boxes import BoxOptions
+from aspot.journal import runs as journals
+from aspot.ports import Target
+
+
+def by_name(options: BoxOptions) -> Box:
+    """Return the box of this name, not connected; nothing is made.
+
+    Raises:
+        ConfigError: If none is known here.
+    """
+    info = newest(options.name) if options.name else None
+    if info is None or not info.is_box:
+        raise ConfigError(f"no box {options.name or 'without a name'} is open here", fix="await box.start() opens it")
+    if info.trouble:
+        raise AspotError(f"box {info.name} cannot be opened: {info.trouble}")
+    known = Known.of(info)
+    if known.machine is None:
+        raise ConfigError(f"box {info.name} has no machine yet", fix=f"aspot connect -n {info.name}")
+    return _box(known, known.machine.id)
+
+
+async def by_id(instance: str) -> Box:
+    """Return a machine of ours by its id, a box or a fleet's, not connected.
+
+    Raises:
+        AspotError: If it is not ours, or has ended.
+    """
+    for info in reversed(journals.runs()):
+        if info.ended is None and not info.trouble:
+            known = Known.of(info)
+            if instance in known.run.instances:
+                return _box(known, instance)
+    raise await _stranger(instance)
+
+
+def _box(known: Known, instance: str) -> Box:
+    record = known.run.instances[instance]
+    user = known.run.user or "ec2-user"
+    target = Target(instance=instance, label=record.label, address=record.address, port=record.port, user=user)
+    return Box(known, instance, target)
+
+
+async def _stranger(instance: str) -> AspotError:
+    """Return why a machine that the state folder does not know cannot be opened, and what that would need."""
+    from aspot.aws.account import Account
+
+    account = await Account.open(None)
+    try:
+        look = await account.instance(instance)
+        region = account.region
+    finally:
+        await account.aclose()
+    if look is None:
+        return ConfigError(f"there is no instance {instance} in {region}", fix="aspot ls shows what runs")
+    if look.is_ours:
+        return ConfigError(
+            f"{instance} is of {look.found.name}, run by {look.found.owner}: its keys are not in the state folder here",
+            fix="open it where it was made",
+        )
+    return ConfigError(
+        f"{instance} was not made by aspot: opening it takes its user's private key and its host key, "
+        "which aspot does not have",
+        fix=f"ssh -i YOUR-KEY USER@{look.found.address or 'ADDRESS'}",
+    )
