@@ -183,10 +183,13 @@ async def carry(errand: Errand, way: Way, watch: TransferLine, view: Transfers) 
     Raises:
         AspotError: If the machine is gone, or cannot do it.
     """
+    from aspot.cli.ssh import SESSION
+
+    prefix = SESSION if way.machine.info.is_box else "exec"  # a box is in use meanwhile
     connection = await way.connect()
     while True:
         try:
-            return await errand.run(connection, label=way.label, watch=watch)
+            return await errand.run(connection, label=way.label, watch=watch, prefix=prefix)
         except LinkDropped:
             view.say(f"the connection to {way.label} broke; connecting again (Ctrl-C gives up)")
         finally:

@@ -62,13 +62,16 @@ class Errand:
     dest: str
     how: How
 
-    async def run(self, connection: asyncssh.SSHClientConnection, *, label: str, watch: Watch) -> Outcome:
+    async def run(
+        self, connection: asyncssh.SSHClientConnection, *, label: str, watch: Watch, prefix: str = "exec"
+    ) -> Outcome:
         """Have it done; return what came of it. Leaving early ends it there.
 
         Args:
             connection: To the machine.
             label: What users call the machine.
             watch: Is told how it goes.
+            prefix: What the shell there runs the program by.
 
         Raises:
             LinkDropped: If the connection breaks: the same errand goes on from there.
@@ -76,7 +79,7 @@ class Errand:
         """
         program = _package()
         words = [_BOOT, str(len(program)), _PROGRAM]
-        command = f"exec /bin/sh -c {shlex.quote(_LOOK)} {' '.join(map(shlex.quote, words))}"
+        command = f"{prefix} /bin/sh -c {shlex.quote(_LOOK)} {' '.join(map(shlex.quote, words))}"
         try:
             async with exchange(connection, command, refusal=plain) as there:
                 await there.send(program)

@@ -168,3 +168,19 @@ def test_a_broken_connection_is_made_again(bucket, held, role, box, cloud, start
     assert "the connection to box_1 broke; connecting again" in process.err
     assert held() == {"big": content}
     assert cloud.calls()["CreateMultipartUpload"] == 1
+
+
+def test_a_box_is_in_use_meanwhile(aspot, bucket, held, role, cloud, start):
+    name = role(*may(bucket, *ALL))
+    assert aspot("connect", "-n", "dev", "-p", "t2.micro", "-ip", name)[0] == 0
+    try:
+        (there,) = cloud.alive()
+        home = cloud.machine(there["id"]) / "home" / "ec2-user"
+        put(home / "data" / "big", os.urandom(160 * MIB))
+        process = start(Piped, "s3", "sync", "data", f"s3://{bucket}", "--on", "dev")
+        until(lambda: _parts_sent(cloud, bucket))
+        assert any((home / ".aspot").glob(".machine/sessions/*"))
+        assert process.end() == 0, process.err
+        assert list(held()) == ["big"]
+    finally:
+        assert aspot("down", "dev")[0] == 0
