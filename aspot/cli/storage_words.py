@@ -47,7 +47,7 @@ def _cp(actions: Commands[Parser]) -> None:
         description="Copy a file, or with -r a folder, to S3 or from it. The same command goes on where a broken one "
         "stopped.",
     )
-    parser.set_defaults(handler=command("aspot.cli.s3", "cp"))
+    parser.set_defaults(handler=command("aspot.cli.s3_copy", "cp"))
     parser.add_argument("source", metavar="SRC", help="a path here, or s3://BUCKET/NAME")
     parser.add_argument("dest", metavar="DST", help="the other of the two; with a slash at the end: into that folder")
     parser.add_argument("-r", "--recursive", action="store_true", help="a folder with all that is in it")
@@ -60,7 +60,7 @@ def _sync(actions: Commands[Parser]) -> None:
         help="make a folder in S3 like one here, or the other way round",
         description="Copy what is new or changed. The same command goes on where a broken one stopped.",
     )
-    parser.set_defaults(handler=command("aspot.cli.s3", "sync"))
+    parser.set_defaults(handler=command("aspot.cli.s3_copy", "sync"))
     parser.add_argument("source", metavar="SRC", help="a folder here, or s3://BUCKET[/FOLDER]")
     parser.add_argument("dest", metavar="DST", help="the other of the two")
     parser.add_argument(

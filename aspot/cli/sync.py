@@ -15,7 +15,8 @@ import anyio
 import attrs
 
 from aspot.aws.together import together
-from aspot.cli.s3 import carry, how_of, outcome_object, say_outcome
+from aspot.cli.s3_copy import carry, how_of
+from aspot.cli.s3_outcome import outcome_object, say_outcome
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
 from aspot.machine.quantities import seconds

@@ -1,6 +1,6 @@
 """A sync between S3 and a machine's disk, run on the machine: told by a line of JSON, it tells how it goes by lines.
 
-Travels there as a file of its own with `rules` and `wire`: plain Python 3.8 of the standard library. It ends when its
+Travels there with `lift`, `wire`, `rules` and `partials`: plain Python 3.8 of the standard library. It ends when its
 input does: nobody waits for it any more. What it has done by then is done, and the next one goes on from there.
 """
 
@@ -11,36 +11,27 @@ import errno
 import fcntl
 import hashlib
 import json
-import mimetypes
 import os
 import signal
 import sys
 import threading
 import time
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from xml.sax.saxutils import escape
 
 from aspot.storage import rules
-from aspot.storage.rules import Item, Note, Part, UnsafeName
-from aspot.storage.wire import Metadata, NoRole, Refused, Wire, _tree
+from aspot.storage.lift import FOLDER, Lift, NotCopied, Teller, finish
+from aspot.storage.rules import Item, UnsafeName
+from aspot.storage.wire import Metadata, NoRole, Refused, Wire, tree_of
 
-FILES_AT_ONCE, PARTS_AT_ONCE = 8, 12
-EVERY_S = 0.3
-ALIVE_S = 10.0
-"""A line comes at least this often: silence means a broken connection."""
+FILES_AT_ONCE = 8
 GREETING = "@aspot\n"
 """Said first: a shell's start-up files may say something before it."""
 BATCH = 1000
 TAKE_S = 20.0
 """How long an earlier one for the same sync may take to end."""
-BIGGEST_HELD = 64 * rules.MIB
 EXIT_USE, EXIT_CLOUD, EXIT_LEFT = 2, 3, 130
-FOLDER = "~/.aspot/s3"
-
-
-class NotCopied(Exception):
-    """One file that was not copied, and why."""
 
 
 class Failure(Exception):
@@ -55,47 +46,6 @@ class Failure(Exception):
     def __init__(self, message: str, fix: str = "", code: int = EXIT_CLOUD) -> None:
         super().__init__(message)
         self.message, self.fix, self.code = message, fix, code
-
-
-class Teller:
-    """Writes lines for the other side: what is to do, how it goes, what came of it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._moved = self._done = 0
-
-    def say(self, **words: object) -> None:
-        """Write a line."""
-        with self._lock:
-            sys.stdout.write(json.dumps(words) + "\n")
-            sys.stdout.flush()
-
-    def moved(self, size: int) -> None:
-        """Count bytes."""
-        with self._lock:
-            self._moved += size
-
-    def done(self) -> None:
-        """Count a file."""
-        with self._lock:
-            self._done += 1
-
-    def flush(self) -> None:
-        """Say what was counted since the last time."""
-        with self._lock:
-            moved, done, self._moved, self._done = self._moved, self._done, 0, 0
-        if moved or done:
-            self.say(moved=moved, done=done)
-
-    def keep_telling(self) -> None:
-        """Say it now and then, for ever."""
-        began = time.monotonic()
-        while True:
-            time.sleep(EVERY_S)
-            self.flush()
-            if time.monotonic() - began > ALIVE_S:
-                began = time.monotonic()
-                self.say(moved=0, done=0)
 
 
 class Carrier:
@@ -114,7 +64,7 @@ class Carrier:
         self._prefix = key.rstrip("/") + "/" if key.rstrip("/") else ""
         self._folder = os.path.expanduser(order["source" if self._is_upload else "dest"])
         self._wire = Wire(bucket, Metadata())
-        self._parts = ThreadPoolExecutor(PARTS_AT_ONCE)
+        self._lift, self._lock = Lift(self._wire, self._prefix, teller), threading.Lock()
         self.outcome: dict[str, Any] = {"copied": [], "bytes": 0, "same": 0, "deleted": [], "skipped": {}, "failed": {}}
         self._there: dict[str, Any] = {}
 
@@ -137,7 +87,7 @@ class Carrier:
         waiting = [(item, False) for item in plan.copy] + [(item, True) for item in plan.look]
         self._tell.say(files=len(waiting), size=sum(item.size for item, _ in waiting))
         with ThreadPoolExecutor(FILES_AT_ONCE) as pool:
-            _finish([pool.submit(self._one, item, is_look) for item, is_look in waiting])
+            finish([pool.submit(self._one, item, is_look) for item, is_look in waiting])
         self._delete([item.name for item in plan.delete if not self._is_spared(item.name)])
         return self.outcome
 
@@ -171,13 +121,15 @@ class Carrier:
         path = os.path.join(self._folder, item.name)
         try:
             if is_look and self._is_same(item, path):
-                self.outcome["same"] += 1
                 self._tell.moved(item.size)
+                with self._lock:
+                    self.outcome["same"] += 1
             else:
                 if not self._order["dry"]:
-                    (self._upload if self._is_upload else self._download)(item, path)
-                self.outcome["bytes"] += item.size
-                self.outcome["copied"].append(item.name)
+                    (self._lift.upload if self._is_upload else self._lift.download)(item, path)
+                with self._lock:
+                    self.outcome["bytes"] += item.size
+                    self.outcome["copied"].append(item.name)
         except NotCopied as error:
             self.outcome["failed"][item.name] = str(error)
         except OSError as error:
@@ -193,146 +145,6 @@ class Carrier:
         if not self._is_upload and not self._order["dry"]:
             os.utime(path, (item.modified, item.modified))
         return True
-
-    def _upload(self, item: Item, path: str) -> None:
-        before = os.stat(path)
-        key = self._prefix + item.name
-        kind, encoding = mimetypes.guess_type(item.name)
-        headers = {"Content-Type": kind} if kind and not encoding else {}
-        if before.st_size <= rules.PART:
-            content = _read(path, Part(1, 0, before.st_size))
-            checksum = {"x-amz-checksum-sha256": rules.sha256(content)}
-            self._wire.ask("PutObject", "PUT", key, headers={**headers, **checksum}, body=content)
-            self._tell.moved(len(content))
-            return
-        wanted = rules.parts(before.st_size, rules.part_size(before.st_size))
-        note = _note(f"{self._wire.endpoint} {self._wire.bucket} {key} {path} {before.st_size} {before.st_mtime_ns}")
-        upload, there = self._begun(note, key, headers)
-        sent = _finish([self._parts.submit(self._send, path, key, upload, part, there) for part in wanted])
-        after = os.stat(path)
-        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-            raise NotCopied("it changed while it was copied; the same command copies it anew")
-        rows = "".join(
-            f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(etag)}</ETag>"
-            f"<ChecksumSHA256>{checksum}</ChecksumSHA256></Part>"
-            for part, (etag, checksum) in zip(wanted, sent)  # noqa: B905 - Python 3.8
-        )
-        self._complete(key, upload, rows, [etag for etag, _ in sent])
-        os.unlink(note)
-
-    def _complete(self, key: str, upload: str, rows: str, etags: list[Any]) -> None:
-        body = f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
-        try:
-            answer = self._wire.ask("CompleteMultipartUpload", "POST", key, query={"uploadId": upload}, body=body)
-        except Refused as refused:
-            if refused.code != "NoSuchUpload":
-                raise
-            digests = [bytes.fromhex(etag.strip('"')) for etag in etags if len(etag.strip('"')) == 32]
-            head = self._wire.ask("HeadObject", "HEAD", key)
-            if head.headers.get("etag", "").strip('"') != rules.whole_etag(digests, is_one=False):
-                raise NotCopied("somebody else ended this upload; the same command begins it anew") from refused
-            return
-        if b"<Error>" in answer.body:  # S3 may say so after its 200
-            raise NotCopied("S3 could not put its parts together; the same command tries again")
-
-    def _begun(self, note: str, key: str, headers: dict[str, Any]) -> tuple[Any, Any]:
-        try:
-            with open(note, encoding="utf-8") as source:
-                upload = source.read()
-            return upload, self._listed(key, upload)
-        except FileNotFoundError:
-            pass
-        except Refused as refused:
-            if refused.code != "NoSuchUpload":
-                raise
-        wanted = {**headers, "x-amz-checksum-algorithm": "SHA256"}
-        body = self._wire.ask("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=wanted).body
-        upload = _tree(body).findtext("UploadId") or ""
-        with open(note, "w", encoding="utf-8") as target:
-            target.write(upload)
-        return upload, {}
-
-    def _listed(self, key: str, upload: str) -> dict[int, Any]:
-        found: dict[int, Any] = {}
-        query = {"uploadId": upload}
-        while True:
-            tree = _tree(self._wire.ask("ListParts", "GET", key, query=query).body)
-            for one in tree.findall("Part"):
-                words = [one.findtext(name) or "" for name in ("PartNumber", "Size", "ETag", "ChecksumSHA256")]
-                found[int(words[0])] = (int(words[1]), words[2], words[3])
-            if tree.findtext("IsTruncated") != "true":
-                return found
-            query["part-number-marker"] = tree.findtext("NextPartNumberMarker") or ""
-
-    def _send(self, path: str, key: str, upload: str, part: Part, there: dict[int, Any]) -> tuple[Any, Any]:
-        content = _read(path, part)
-        checksum = rules.sha256(content)
-        size, etag, theirs = there.get(part.number, (0, "", ""))
-        is_there = theirs == checksum if theirs else etag.strip('"') == rules.md5(content).hexdigest()
-        if not (size == part.length and is_there):
-            query = {"partNumber": part.number, "uploadId": upload}
-            headers = {"x-amz-checksum-sha256": checksum}
-            etag = self._wire.ask("UploadPart", "PUT", key, query=query, headers=headers, body=content).headers["etag"]
-        self._tell.moved(part.length)
-        return etag, checksum
-
-    def _download(self, item: Item, path: str) -> None:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        if os.path.isdir(path):
-            raise NotCopied("a folder of that name is there")
-        fitting = [each for each in rules.part_sizes(item.size, item.etag) if "-" in item.etag and each <= BIGGEST_HELD]
-        each = fitting[0] if fitting else rules.part_size(item.size)
-        wanted = rules.parts(item.size, each)
-        there, noted = rules.partial(path)
-        note = Note(noted, f"{self._wire.endpoint} {self._wire.bucket}/{self._prefix}{item.name} {item.etag} {each}")
-        digests = rules.came(there, note, wanted)
-        if not digests:
-            with open(there, "wb") as target:
-                target.truncate(item.size)
-            note.begin()
-        lock = threading.Lock()
-        jobs = [self._parts.submit(self._fetch, item, part, there, note, digests, lock) for part in wanted]
-        _finish(jobs)
-        ordered = [bytes.fromhex(digests[part.number]) for part in wanted]
-        is_one = "-" not in item.etag and len(wanted) == 1
-        if rules.whole_etag(ordered, is_one=is_one) != item.etag:
-            self._examine(item, there, each)
-        rules.place(there, path, item.modified)
-        os.unlink(noted)
-
-    def _fetch(
-        self, item: Item, part: Part, there: str, note: Note, digests: dict[int, str], lock: threading.Lock
-    ) -> None:
-        if part.number not in digests:
-            headers = {"If-Match": f'"{item.etag}"'}
-            if item.size:
-                headers["Range"] = f"bytes={part.start}-{part.start + part.length - 1}"
-            try:
-                content = self._wire.ask("GetObject", "GET", self._prefix + item.name, headers=headers).body
-            except Refused as refused:
-                if refused.code in ("PreconditionFailed", "NoSuchKey"):
-                    raise NotCopied("it changed while it was copied; the same command copies it anew") from refused
-                raise
-            if len(content) != part.length:
-                raise NotCopied("S3 sent another length than it said")
-            with open(there, "r+b") as target:
-                target.seek(part.start)
-                target.write(content)
-            with lock:
-                digests[part.number] = rules.md5(content).hexdigest()
-                note.add(part.number, digests[part.number])
-        self._tell.moved(part.length)
-
-    def _examine(self, item: Item, there: str, each: int) -> None:
-        """Find out whether a download whose ETag is not as expected is damaged, or cannot be told by its ETag."""
-        if rules.is_content(there, item.size, item.etag):
-            return
-        head = self._wire.ask("HeadObject", "HEAD", self._prefix + item.name, query={"partNumber": 1}).headers
-        is_plain = head.get("x-amz-server-side-encryption", "AES256") == "AES256"
-        is_plain = is_plain and "x-amz-server-side-encryption-customer-algorithm" not in head
-        if is_plain and ("-" not in item.etag or int(head["content-length"]) == each):
-            os.unlink(there)
-            raise NotCopied("what came is not what S3 holds (checksum); the same command copies it anew")
 
     def _delete(self, names: list[Any]) -> None:
         failed: dict[str, Any] = {}
@@ -361,36 +173,12 @@ class Carrier:
             answer = self._wire.ask(
                 "DeleteObjects", "POST", query={"delete": ""}, headers={"Content-MD5": digest}, body=body
             )
-            for one in _tree(answer.body).findall("Error"):
+            for one in tree_of(answer.body).findall("Error"):
                 name = (one.findtext("Key") or "")[len(self._prefix) :]
                 code, said = one.findtext("Code"), one.findtext("Message")
                 is_denied = code == "AccessDenied"
                 failed[name] = "the permission s3:DeleteObject is missing" if is_denied else f"{code}: {said}"
         return failed
-
-
-def _finish(jobs: list[Future[Any]]) -> list[Any]:
-    """Return the results of jobs in order, or raise their first failure and drop those that have not begun."""
-    done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
-    broken = [job for job in done if job.exception() is not None]
-    if broken:
-        for job in jobs:
-            job.cancel()
-    return [job.result() for job in broken or jobs]
-
-
-def _read(path: str, part: Part) -> bytes:
-    with open(path, "rb") as source:
-        source.seek(part.start)
-        content = source.read(part.length)
-    if len(content) != part.length:
-        raise NotCopied("it became shorter while it was copied")
-    return content
-
-
-def _note(what: str) -> str:
-    name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-    return os.path.join(os.path.expanduser(FOLDER), f"{name}.upload")
 
 
 def _lock(order: dict[str, Any]) -> int:

@@ -20,7 +20,8 @@ from aspot.aws.together import together
 from aspot.errors import AspotError, ConfigError
 from aspot.storage import rules
 from aspot.storage.address import Address
-from aspot.storage.mover import Mover, NotCopied
+from aspot.storage.disk import NotCopied
+from aspot.storage.mover import Mover
 from aspot.storage.rules import Item, Plan
 from aspot.storage.store import Store
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LONGEST = 1 << 30
 """Of a line: the last one names every file."""
-_MODULES = ("rules.py", "wire.py", "carrier.py")
+_MODULES = ("rules.py", "partials.py", "wire.py", "lift.py", "carrier.py")
 _START = "from aspot.storage.carrier import main\n\nmain()\n"
 _BOOT = """
 import os, runpy, sys

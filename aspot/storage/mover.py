@@ -1,13 +1,10 @@
 """One file to S3 or from it: in parts, side by side, each verified, and taken up where a break left it.
 
-May import: `store`, `address`, `rules`, `aspot.aws`, `aspot.journal.folders`.
+May import: `store`, `disk`, `address`, `rules`, `partials`, `aspot.aws`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import mimetypes
 import os
 import random
 from collections.abc import Callable
@@ -17,16 +14,16 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-import attrs
 
 from aspot.aws.clients import TRIES
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble, examine
 from aspot.aws.together import together
-from aspot.journal.folders import state_dir
-from aspot.storage import rules
+from aspot.storage import disk, partials, rules
 from aspot.storage.address import Address
-from aspot.storage.rules import Item, Note, Part
+from aspot.storage.disk import NotCopied, UploadNote
+from aspot.storage.partials import Note
+from aspot.storage.rules import Item, Part
 from aspot.storage.store import Store, explained
 
 AT_ONCE = 8
@@ -40,10 +37,6 @@ PIECE = 256 << 10
 T = TypeVar("T")
 Moved = Callable[[int], None]
 """Told bytes that came or went; negative when some must be moved again."""
-
-
-class NotCopied(Exception):
-    """One file that was not copied, and why; others go on."""
 
 
 class Mover:
@@ -79,7 +72,7 @@ class Mover:
 
     async def _upload_whole(self, path: Path, where: Address, size: int) -> None:
         async with self._slots:
-            content = await _in_thread(_read, path, Part(1, 0, size))
+            content = await _in_thread(disk.read, path, Part(1, 0, size))
             await self._store.ask(
                 "PutObject",
                 where,
@@ -87,19 +80,19 @@ class Mover:
                 Body=content,
                 ChecksumSHA256=rules.sha256(content),
                 within_s=PART_S,
-                **_kind(path),
+                **disk.kind(path),
             )
         self._moved(size)
 
     async def _upload_parts(self, path: Path, where: Address, before: os.stat_result) -> None:
         wanted = rules.parts(before.st_size, rules.part_size(before.st_size))
-        note = _UploadNote.of(self._store.endpoint, where, path, before)
+        note = UploadNote.of(self._store.endpoint, where, path, before)
         upload, there = await self._begun(note, where, path)
         sent: dict[int, dict[str, Any]] = {}
 
         async def send(part: Part) -> None:
             async with self._slots:
-                content = await _in_thread(_read, path, part)
+                content = await _in_thread(disk.read, path, part)
                 sent[part.number] = await self._send(where, upload, part, content, there.get(part.number))
             self._moved(part.length)
 
@@ -115,7 +108,11 @@ class Mover:
         """Send a part, unless it is there already with the same content; return how S3 wants it listed."""
         checksum = await _in_thread(rules.sha256, content)
         listed = {"PartNumber": part.number, "ChecksumSHA256": checksum}
-        if there is not None and there["Size"] == part.length and await _in_thread(_is_same, content, checksum, there):
+        if (
+            there is not None
+            and there["Size"] == part.length
+            and await _in_thread(disk.is_same, content, checksum, there)
+        ):
             return {**listed, "ETag": there["ETag"]}
         answer = await self._store.ask(
             "UploadPart",
@@ -129,7 +126,7 @@ class Mover:
         )
         return {**listed, "ETag": answer["ETag"]}
 
-    async def _begun(self, note: _UploadNote, where: Address, path: Path) -> tuple[str, dict[int, dict[str, Any]]]:
+    async def _begun(self, note: UploadNote, where: Address, path: Path) -> tuple[str, dict[int, dict[str, Any]]]:
         """Return the upload to go on with and the parts that S3 has of it; a new one if there is none."""
         upload = await _in_thread(note.read)
         if upload:
@@ -139,7 +136,7 @@ class Mover:
                 if trouble.code != "NoSuchUpload":
                     raise
         answer = await self._store.ask(
-            "CreateMultipartUpload", where, Key=where.key, ChecksumAlgorithm="SHA256", **_kind(path)
+            "CreateMultipartUpload", where, Key=where.key, ChecksumAlgorithm="SHA256", **disk.kind(path)
         )
         upload = str(answer["UploadId"])
         await _in_thread(note.write, upload)
@@ -198,17 +195,17 @@ class Mover:
         fitting = (each for each in rules.part_sizes(item.size, item.etag) if "-" in item.etag and each <= BIGGEST_HELD)
         each = next(fitting, rules.part_size(item.size))
         wanted = rules.parts(item.size, each)
-        there, noted = rules.partial(str(path))
+        there, noted = partials.partial(str(path))
         note = Note(noted, f"{self._store.endpoint} {where} {item.etag} {item.size} {each}")
-        digests = await _in_thread(rules.came, there, note, wanted)
+        digests = await _in_thread(partials.came, there, note, wanted)
         if not digests:
-            await _in_thread(_empty, there, note, item.size)
+            await _in_thread(disk.empty, there, note, item.size)
 
         async def fetch(part: Part) -> None:
             if part.number not in digests:
                 async with self._slots:
                     content = await self._fetch(item, where, part, is_whole=len(wanted) == 1)
-                    digests[part.number] = await _in_thread(_write, there, part, content)
+                    digests[part.number] = await _in_thread(disk.write, there, part, content)
                     await _in_thread(note.add, part.number, digests[part.number])
             else:
                 self._moved(part.length)
@@ -217,7 +214,7 @@ class Mover:
         ordered = [bytes.fromhex(digests[part.number]) for part in wanted]
         if rules.whole_etag(ordered, is_one="-" not in item.etag and len(wanted) == 1) != item.etag:
             await self._examine(item, where, there, each)
-        await _in_thread(rules.place, there, str(path), item.modified)
+        await _in_thread(partials.place, there, str(path), item.modified)
         await _in_thread(partial(Path(noted).unlink, missing_ok=True))
 
     async def _fetch(self, item: Item, where: Address, part: Part, *, is_whole: bool) -> bytes:
@@ -264,37 +261,6 @@ class Mover:
             raise NotCopied("what came is not what S3 holds (checksum); the same command copies it anew")
 
 
-@attrs.frozen
-class _UploadNote:
-    """Where it is noted which upload belongs to a file, so that a broken one goes on."""
-
-    path: Path
-    what: str
-
-    @classmethod
-    def of(cls, endpoint: str, where: Address, path: Path, found: os.stat_result) -> _UploadNote:
-        """Return the note of a file in the state it is in: of one that changed meanwhile, nothing is known."""
-        what = f"{endpoint} {where} {path.absolute()} {found.st_size} {found.st_mtime_ns}"
-        name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        return cls(state_dir() / "uploads" / f"{name}.json", str(where))
-
-    def read(self) -> str:
-        """Return the upload's id; "" for none."""
-        try:
-            return str(json.loads(self.path.read_text("utf-8"))["upload"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
-
-    def write(self, upload: str) -> None:
-        """Note an upload."""
-        self.path.parent.mkdir(mode=0o700, exist_ok=True)
-        self.path.write_text(json.dumps({"upload": upload, "object": self.what}), "utf-8")
-
-    def remove(self) -> None:
-        """Forget it."""
-        self.path.unlink(missing_ok=True)
-
-
 async def _in_thread(function: Callable[..., T], *args: Any) -> T:
     return await anyio.to_thread.run_sync(function, *args)
 
@@ -312,41 +278,7 @@ def _broken(error: Exception) -> Exception:
     return examine(error, "s3:GetObject") or error
 
 
-def _read(path: Path, part: Part) -> bytes:
-    with path.open("rb") as source:
-        source.seek(part.start)
-        content = source.read(part.length)
-    if len(content) != part.length:
-        raise NotCopied("it became shorter while it was copied")
-    return content
-
-
-def _is_same(content: bytes, checksum: str, there: dict[str, Any]) -> bool:
-    """Tell whether S3 has this part already; its ETag is no MD5 where KMS encrypts, its checksum always is one."""
-    if there.get("ChecksumSHA256"):
-        return bool(there["ChecksumSHA256"] == checksum)
-    return bool(there["ETag"].strip('"') == rules.md5(content).hexdigest())
-
-
 async def _refuse_changed(path: Path, before: os.stat_result) -> None:
     after = await _in_thread(os.stat, path)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise NotCopied("it changed while it was copied; the same command copies it anew")
-
-
-def _kind(path: Path) -> dict[str, str]:
-    found, encoding = mimetypes.guess_type(path.name)
-    return {"ContentType": found} if found and not encoding else {}
-
-
-def _empty(there: str, note: Note, size: int) -> None:
-    with open(there, "wb") as target:
-        target.truncate(size)
-    note.begin()
-
-
-def _write(there: str, part: Part, content: bytes) -> str:
-    with open(there, "r+b") as target:
-        target.seek(part.start)
-        target.write(content)
-    return rules.md5(content).hexdigest()

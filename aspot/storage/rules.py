@@ -20,6 +20,8 @@ BIGGEST = 5 << 40
 """Most bytes of one object (same page; larger ones are too new to count on)."""
 SAME_MOMENT_S = 60.0
 """A file this much older than its object may still be newer: clocks differ, and writing goes on while a copy begins."""
+LEFT = (".aspot-part", ".aspot-part-note")
+"""Ends of names of what a broken download left: no files of the user's."""
 USUAL_PARTS = tuple(number * MIB for number in (5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512))
 """Part sizes of the usual tools; what an object's ETag says can be compared if one of them made it."""
 
@@ -154,7 +156,7 @@ def files(folder: str, skipped: Callable[[str, str], None]) -> Iterator[Item]:
                 skipped(name, reason)
             elif entry.is_dir(follow_symlinks=False):
                 waiting.append(name + "/")
-            elif not is_leftover(entry.name):
+            elif not entry.name.endswith(LEFT):
                 found = entry.stat()
                 yield Item(name, found.st_size, found.st_mtime)
 
@@ -173,22 +175,6 @@ def _reason(entry: os.DirEntry[str]) -> str:
         return "its name is not UTF-8"
     except OSError as error:
         return error.strerror or "cannot be read"
-
-
-_LEFT = ".aspot-part"
-
-
-def partial(path: str) -> tuple[str, str]:
-    """Return where a download goes until it is whole, and where it is noted which parts came."""
-    folder, name = os.path.split(path)
-    short = name if len(os.fsencode(name)) < 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
-    there = os.path.join(folder, f".{short}{_LEFT}")
-    return there, there + "-note"
-
-
-def is_leftover(name: str) -> bool:
-    """Tell whether a file is what a broken download left."""
-    return name.startswith(".") and name.endswith((_LEFT, _LEFT + "-note"))
 
 
 def md5(content: bytes) -> hashlib._Hash:
@@ -251,60 +237,3 @@ def file_etag(path: str, size: int, each: int, *, is_one: bool) -> str:
                 left -= len(piece)
             digests.append(digest.digest())
     return whole_etag(digests, is_one=is_one)
-
-
-class Note:
-    """Which parts of a download have come, in a file beside it: its first line says of what object.
-
-    Args:
-        path: Of the partial file's note.
-        what: The object: anything that changes when its content does.
-    """
-
-    def __init__(self, path: str, what: str) -> None:
-        self._path, self._what = path, what
-
-    def read(self) -> dict[int, str]:
-        """Return the MD5 of each part that came, by number; nothing if the note is of another object."""
-        try:
-            with open(self._path, encoding="utf-8", errors="replace") as source:
-                lines = source.read().split("\n")
-        except OSError:
-            return {}
-        if lines[0] != self._what:
-            return {}
-        rows = [line.split(" ") for line in lines[1:-1]]
-        return {int(row[0]): row[1] for row in rows if len(row) == 2 and row[0].isdigit()}
-
-    def begin(self) -> None:
-        """Write a new note."""
-        with open(self._path, "w", encoding="utf-8") as target:
-            target.write(self._what + "\n")
-
-    def add(self, number: int, digest: str) -> None:
-        """Note a part."""
-        with open(self._path, "a", encoding="utf-8") as target:
-            target.write(f"{number} {digest}\n")
-
-
-def came(path: str, note: Note, wanted: list[Part]) -> dict[int, str]:
-    """Return the parts that a partial file has, each read again; none if note and file do not go together."""
-    noted = note.read()
-    found: dict[int, str] = {}
-    try:
-        with open(path, "rb") as source:
-            for part in wanted:
-                if part.number in noted:
-                    source.seek(part.start)
-                    if md5(source.read(part.length)).hexdigest() == noted[part.number]:
-                        found[part.number] = noted[part.number]
-    except OSError:
-        return {}
-    return found
-
-
-def place(partial_path: str, path: str, modified: float | None) -> None:
-    """Give a whole download its name and time."""
-    if modified is not None:
-        os.utime(partial_path, (modified, modified))
-    os.replace(partial_path, path)

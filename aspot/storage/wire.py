@@ -271,7 +271,7 @@ class Wire:
         found = {}
         query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
         while True:
-            tree = _tree(self.ask("ListObjectsV2", "GET", query=query).body)
+            tree = tree_of(self.ask("ListObjectsV2", "GET", query=query).body)
             for one in tree.findall("Contents"):
                 name = unquote_plus(one.findtext("Key") or "")[len(prefix) :]
                 if name and not name.endswith("/"):
@@ -286,13 +286,13 @@ class Wire:
 
 def _refused(answer: Answer, action: str) -> Refused:
     try:
-        tree = _tree(answer.body)
+        tree = tree_of(answer.body)
     except Xml.ParseError:
         return Refused(answer.status, "", "", action)
     return Refused(answer.status, tree.findtext("Code") or "", tree.findtext("Message") or "", action)
 
 
-def _tree(body: bytes) -> Xml.Element:
+def tree_of(body: bytes) -> Xml.Element:
     """Return an answer without its namespaces."""
     tree = Xml.fromstring(body)
     for element in tree.iter():

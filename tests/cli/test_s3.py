@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from processes import Piped
 
+from aspot.cli.main import main
+
 MIB = 1 << 20
 
 
@@ -255,3 +257,37 @@ def test_a_file_that_cannot_be_read_or_written_keeps_no_other_back(aspot, bucket
     assert code == 3
     assert tree("back")["c"] == b"1"
     assert err.count("not copied") == 1
+
+
+def test_an_object_in_parts_of_an_unusual_size_comes_all_the_same(aspot, bucket, cloud):
+    s3, content = cloud.client("s3"), os.urandom(18 * MIB)
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="odd")["UploadId"]
+    parts = []
+    for number in (1, 2, 3):
+        body = content[(number - 1) * 6 * MIB : number * 6 * MIB]
+        answer = s3.upload_part(Bucket=bucket, Key="odd", UploadId=upload, PartNumber=number, Body=body)
+        parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+    s3.complete_multipart_upload(Bucket=bucket, Key="odd", UploadId=upload, MultipartUpload={"Parts": parts})
+    code, _, err = aspot("s3", "cp", f"s3://{bucket}/odd", "back")
+    assert code == 0, err
+    assert Path("back").read_bytes() == content
+
+
+def test_a_large_object_that_was_put_at_once_is_verified(aspot, bucket, cloud):
+    content = os.urandom(18 * MIB)
+    cloud.client("s3").put_object(Bucket=bucket, Key="one", Body=content)
+    assert aspot("s3", "cp", f"s3://{bucket}/one", ".")[0] == 0
+    assert Path("one").read_bytes() == content
+    assert aspot("s3", "sync", f"s3://{bucket}", ".", "--checksum", "--dry-run")[2].startswith("0 files to copy")
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(bucket, cloud, start):
+    write("big", os.urandom(120 * MIB))
+    process = start(Piped, "s3", "cp", "big", f"s3://{bucket}/big")
+    while cloud.calls().get("UploadPart", 0) < 2:
+        assert process._process.poll() is None, process.err
+    process.signal(signal.SIGINT)
+    assert process.end() == 130
+    assert "stopped; the same command goes on from here" in process.err
+    assert "Traceback" not in process.err
+    assert main(["s3", "rm", "--unfinished", f"s3://{bucket}"]) == 0

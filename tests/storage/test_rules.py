@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aspot.storage import rules
-from aspot.storage.rules import Item, Note, Part, UnsafeName
+from aspot.storage import partials, rules
+from aspot.storage.partials import Note
+from aspot.storage.rules import Item, Part, UnsafeName
 
 OLD, NEW = 1_700_000_000.0, 1_700_100_000.0
 
@@ -99,9 +100,9 @@ def test_parts_that_came_are_read_again(tmp_path):
     for part, content in zip(wanted, (b"aaaa", b"bbbb"), strict=False):
         note.add(part.number, rules.md5(content).hexdigest())
     (tmp_path / "half").write_bytes(b"aaaa????" + bytes(4))
-    assert list(rules.came(path, note, wanted)) == [1]
-    assert rules.came(path, Note(str(tmp_path / "note"), "object 2"), wanted) == {}
-    assert rules.came(str(tmp_path / "none"), note, wanted) == {}
+    assert list(partials.came(path, note, wanted)) == [1]
+    assert partials.came(path, Note(str(tmp_path / "note"), "object 2"), wanted) == {}
+    assert partials.came(str(tmp_path / "none"), note, wanted) == {}
 
 
 def test_a_note_that_was_cut_off_counts_for_what_is_whole(tmp_path):
