@@ -105,14 +105,14 @@ class Aws:
         await before.aclose()
 
     async def once(
-        self, operation: str, *, region: str | None = None, within_s: float = CALL_S, **params: Any
+        self, operation: str, *, region: str | None = None, within_s: float | None = None, **params: Any
     ) -> dict[str, Any]:
         """Make one call, one try.
 
         Args:
             operation: As in a policy, such as `ec2:DescribeInstances`.
             region: Region to ask in place of our own, for services that live in few.
-            within_s: Longest that it may take in all.
+            within_s: Longest that it may take in all; None for `CALL_S`.
             **params: The call's parameters.
 
         Raises:
@@ -121,7 +121,7 @@ class Aws:
         self.check()
         service, _, action = operation.partition(":")
         try:
-            with anyio.fail_after(within_s):
+            with anyio.fail_after(CALL_S if within_s is None else within_s):
                 client = await self._client(_SERVICES.get(service, service), region)
                 answer: dict[str, Any] = await getattr(client, _snake(action))(**params)
         except Trouble:
@@ -142,7 +142,7 @@ class Aws:
         awaited: Collection[str] = (),
         awaited_s: float = 60.0,
         region: str | None = None,
-        within_s: float = CALL_S,
+        within_s: float | None = None,
         **params: Any,
     ) -> dict[str, Any]:
         """Make a call that may be repeated: transient failures are, with full jitter.

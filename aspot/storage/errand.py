@@ -134,9 +134,10 @@ def _package() -> bytes:
     """Return the program as Python runs it from one file."""
     held = io.BytesIO()
     here = resources.files("aspot.storage")
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(held, "w") as made:
         for name, text in (("aspot/__init__.py", ""), ("aspot/storage/__init__.py", ""), ("__main__.py", _START)):
-            made.writestr(zipfile.ZipInfo(name), text)
+            made.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
         for name in _MODULES:
-            made.writestr(zipfile.ZipInfo(f"aspot/storage/{name}"), here.joinpath(name).read_text(encoding="utf-8"))
+            text = here.joinpath(name).read_text(encoding="utf-8")
+            made.writestr(zipfile.ZipInfo(f"aspot/storage/{name}"), text, zipfile.ZIP_DEFLATED)
     return held.getvalue()
