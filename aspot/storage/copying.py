@@ -194,7 +194,8 @@ class _Sides:
                 self.outcome.same += 1
                 self.watch.moved(item.size)
             else:
-                self.outcome.size += item.size if self.dry else await self._move(mover, item)
+                size = item.size if self.dry else await self._move(mover, item)
+                self.outcome.size += size  # read after the wait: others add to it meanwhile
                 self.outcome.copied.append(item.name)
         except (NotCopied, OSError) as error:
             _refuse_full(error, self.dest)

@@ -30,6 +30,7 @@ def test_a_folder_goes_to_s3_and_comes_back(aspot, bucket, held):
     assert held() == {f"runs/1/{name}": content for name, content in contents.items()}
     code, out, _ = aspot("s3", "sync", f"s3://{bucket}/runs/1/", "back", "--json")
     assert (code, sorted(json.loads(out)["copied"])) == (0, sorted(contents))
+    assert json.loads(out)["bytes"] == sum(map(len, contents.values()))
     assert tree("back") == contents
     for words in (("here", f"s3://{bucket}/runs/1"), (f"s3://{bucket}/runs/1", "back")):
         code, out, _ = aspot("s3", "sync", *words, "--json")

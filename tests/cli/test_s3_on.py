@@ -30,6 +30,7 @@ def test_there_and_back(aspot, bucket, held, role, box, cloud):
         put(home / "data" / name, content)
     code, out, err = aspot("s3", "sync", "data", f"s3://{bucket}/runs/1", "--on", "box", "--json")
     assert (code, sorted(json.loads(out)["copied"])) == (0, sorted(contents)), err
+    assert json.loads(out)["bytes"] == sum(map(len, contents.values()))
     assert held() == {f"runs/1/{name}": content for name, content in contents.items()}
     assert aspot("s3", "sync", f"s3://{bucket}/runs/1/", "~/back", "--on", "box_1")[0] == 0
     assert tree(home / "back") == contents
