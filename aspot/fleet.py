@@ -49,6 +49,8 @@ class Fleet:
             one: `save` their checkpoint, or `move` to another pool as well, if they have one (and no `on_notice`).
         keep_failed: The instance of a job that failed or timed out for good stays this long for a look, then ends
             itself; `Results.kept` says how to get in and what it costs. None: it ends with the others.
+        filesystem: An EFS file system, by name or id, that each instance mounts at `~/efs` before its first job, or
+            where `"name:/path"` says; made, encrypted, if there is none of this name. It stays after the run.
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 

@@ -141,6 +141,10 @@ def _wired(
     from aspot.ssh.connect import SshRemote
 
     cloud.fence(journal.check)
+    if plan.filesystem is not None:
+        from aspot.storage.run import RunStorage
+
+        cloud.stores_by(RunStorage)
     lease = Lease(term_s=LEASE_TERM_S, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
     host = RunHost(
         spec,
@@ -177,6 +181,7 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         owner=owner(),
         allocation=profile.allocation,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
+        filesystem=options.filesystem,
     )
 
 

@@ -46,6 +46,7 @@ _CODES: dict[Cause, str] = {
         "MaxSpotInstanceCountExceeded VcpuLimitExceeded InstanceLimitExceeded VolumeLimitExceeded MaxIOPSLimitExceeded"
         " NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded SecurityGroupLimitExceeded"
         " LaunchTemplateLimitExceeded RulesPerSecurityGroupLimitExceeded"
+        " FileSystemLimitExceeded ThroughputLimitExceeded AttachmentLimitExceeded"
     ),
     Cause.FLEET_QUOTA: "MaxSpotFleetRequestCountExceeded MaxFleetCountExceeded FleetLimitExceeded",
     Cause.THROTTLED: (
@@ -63,15 +64,16 @@ _CODES: dict[Cause, str] = {
         " InvalidLaunchTemplateName.NotFoundException InvalidSubnetID.NotFound InvalidVpcID.NotFound"
         " InvalidSpotInstanceRequestID.NotFound InvalidVolume.NotFound InvalidNetworkInterfaceID.NotFound"
         " ParameterNotFound NoSuchResourceException ResourceNotFoundException"
-        " AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist"
+        " AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist FileSystemNotFound MountTargetNotFound"
     ),
     Cause.DUPLICATE: (
         "QueueAlreadyExists QueueNameExists InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
-        " InvalidLaunchTemplateName.AlreadyExistsException"
+        " InvalidLaunchTemplateName.AlreadyExistsException FileSystemAlreadyExists MountTargetConflict"
     ),
     Cause.BUSY: (
         "IncorrectInstanceState IncorrectState VolumeInUse DependencyViolation ConcurrentTagAccess"
         " ConcurrentModificationException AWS.SimpleQueueService.QueueDeletedRecently QueueDeletedRecently"
+        " FileSystemInUse IncorrectFileSystemLifeCycleState IncorrectMountTargetState IncorrectAttachmentState"
     ),
     Cause.EXPIRED: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
     Cause.AUTH: (
@@ -86,6 +88,8 @@ _CODES: dict[Cause, str] = {
         " ValidationException UnsupportedOperation InvalidInstanceType InvalidBlockDeviceMapping"
         " IdempotentParameterMismatch InvalidKey.Format VPCIdNotSpecified DefaultVpcDoesNotExist"
         " InvalidUserData.Malformed InvalidInstanceID.Malformed InvalidGroupId.Malformed FilterLimitExceeded"
+        " BadRequest SubnetNotFound SecurityGroupNotFound AvailabilityZonesMismatch UnsupportedAvailabilityZone"
+        " InvalidVolume.ZoneMismatch"
     ),
     Cause.GRANTED: "DryRunOperation",
 }

@@ -117,6 +117,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--user", help="login user (default: the image's)")
     group.add_argument("--disk", metavar="SIZE", help='root volume, such as "20 GB"')
     group.add_argument("--setup", metavar="FILE", help="shell script run once on each instance before its first job")
+    group.add_argument(
+        "--filesystem", "-f", metavar="NAME[:/PATH]", help="EFS to mount, made if new (default path: ~/efs)"
+    )
     group.add_argument("--instance-profile", metavar="NAME", help="IAM instance profile")
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")

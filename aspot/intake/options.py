@@ -11,10 +11,12 @@ from typing import Any, Self
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.intake import storage
 from aspot.jobs import Job
 from aspot.machine.model import RunSpec
 from aspot.machine.names import check_name
 from aspot.machine.quantities import dollars, seconds
+from aspot.ports import FileSystemWish
 from aspot.profiles import Profile, resolve
 
 MOST_INSTANCES = 1000
@@ -87,8 +89,9 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "on_demand_base": ("on_demand_base", _base),
     "rebalance": ("moves_when_advised", _rebalance),
     "keep_failed": ("keep_failed_s", _some_seconds),
+    "filesystem": ("filesystem", storage.file_system),
 }
-_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed"})
+_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed", "filesystem"})
 
 
 @attrs.frozen(kw_only=True)
@@ -110,6 +113,7 @@ class FleetOptions:
         on_demand_base: How many of the machines alive are bought on demand.
         moves_when_advised: Whether jobs with a checkpoint move on EC2's rebalance recommendation.
         keep_failed_s: How long a failed job's instance stays for a look; None for not.
+        filesystem: What each instance mounts; None for nothing.
     """
 
     name: str | None
@@ -126,6 +130,7 @@ class FleetOptions:
     on_demand_base: int = 0
     moves_when_advised: bool = False
     keep_failed_s: float | None = None
+    filesystem: FileSystemWish | None = None
 
     @classmethod
     def check(cls, name: str | None, profile: str | Profile, options: Mapping[str, Any]) -> Self:

@@ -26,6 +26,7 @@ from aspot.local.moto_host import Answer
 from aspot.local.peers import is_ours
 from aspot.local.queues import receive, unhurried
 from aspot.local.refusal import Refusal, status_of, token_mismatch
+from aspot.local.rest_wire import REST_JSON, rest_action
 from aspot.local.services import answer_json
 
 __all__ = ["Front"]
@@ -53,7 +54,7 @@ class _Request:
 
     @property
     def is_json(self) -> bool:
-        return "X-Amz-Target" in self.headers
+        return "X-Amz-Target" in self.headers or self.service in REST_JSON
 
 
 class Front:
@@ -157,6 +158,8 @@ class Front:
         answer = await self._forward(request)
         if request.service in ("sqs", "events"):
             self._cloud.ring()
+        if request.action == "DeleteFileSystem" and answer.status < 300:
+            self._cloud.machines.forget_disk(request.path.rpartition("/")[2])
         return answer
 
     async def _receive(self, request: _Request) -> Answer:
@@ -199,7 +202,9 @@ async def _read(raw: web.Request) -> _Request:
         id=str(uuid.uuid4()),
         service=scope["service"].lower(),
         region=scope["region"],
-        action=target.rpartition(".")[2] or form.get("Action") or f"{raw.method} {raw.path}",
+        action=target.rpartition(".")[2]
+        or form.get("Action")
+        or rest_action(scope["service"].lower(), raw.method, raw.path),
         method=raw.method,
         path=raw.path,
         query=raw.query_string,
@@ -234,6 +239,7 @@ def _error_answer(refusal: Refusal, *, request: _Request | None) -> Answer:
     if request is not None and request.is_json:
         body = json.dumps({"__type": refusal.code, "message": refusal.message})
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": request.id}
+        headers |= {"x-amzn-ErrorType": refusal.code} if request.service in REST_JSON else {}
         return Answer(status=refusal.status, headers=headers, body=body.encode())
     request_id = str(uuid.uuid4()) if request is None else request.id
     if request is None or request.service == "ec2":
