@@ -74,6 +74,7 @@ def build() -> argparse.ArgumentParser:
     _clean(commands)
     _doctor(commands)
     _events(commands)
+    _fs(commands)
     _demo(commands)
     _local(commands)
     return parser
@@ -283,6 +284,36 @@ def _events(commands: Commands[_Parser]) -> None:
         one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
         one.set_defaults(handler=_command("aspot.cli.events", action))
         _common(one)
+
+
+def _fs(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "fs",
+        help="EFS file systems that runs mount by --filesystem",
+        description="List, make, delete, mount EFS file systems. Runs make them by themselves: aspot run --filesystem.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    words = {
+        "ls": "list the region's file systems",
+        "create": "make an encrypted file system; its mount targets come with the runs that use it",
+        "rm": "delete a file system of aspot's with all that is in it",
+        "mount": "mount one on a machine that runs",
+    }
+    for action, text in words.items():
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        one.set_defaults(handler=_command("aspot.cli.fs", action))
+        if action != "ls":
+            one.add_argument(
+                "name", metavar="NAME[:/PATH]" if action == "mount" else "NAME", help="its name, or fs-..."
+            )
+        _common(one)
+        if action == "create":
+            cost = "bursting (default), or elastic: fast at once, paid by what is moved"
+            one.add_argument("--throughput", choices=("bursting", "elastic"), default="bursting", help=cost)
+        elif action == "rm":
+            one.add_argument("--yes", action="store_true", help="its data may go")
+        elif action == "mount":
+            one.add_argument("--on", required=True, metavar="INSTANCE", help="name, such as lr-study_1, or id")
 
 
 def _demo(commands: Commands[_Parser]) -> None:

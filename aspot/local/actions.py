@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import attrs
+
 from aspot.local import ends, fleet, launch, market, reads
 from aspot.local.cloud import Call
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.refusal import Refusal
 
-__all__ = ["EC2_ACTIONS", "before_moto"]
+__all__ = ["EC2_ACTIONS", "after_moto", "before_moto"]
 
 Read = Callable[[Call], Awaitable[dict[str, Any]]]
 Change = Callable[[Call, Lifecycle], Awaitable[dict[str, Any]]]
@@ -70,3 +72,12 @@ async def before_moto(call: Call) -> None:
     holders = await call.cloud.moto.call(call.region.moto.groups_holding, name) if name else []
     if holders:
         raise Refusal("DependencyViolation", f"resource {name} has a dependent object")
+
+
+def after_moto(call: Call) -> None:
+    """Note what moto has changed of our machines: the security groups that one is in."""
+    machine = call.region.machines.get(str(call.parameters.get("InstanceId")))
+    groups = call.parameters.get("Groups")
+    if call.action == "ModifyInstanceAttribute" and machine is not None and groups:
+        machine.launch = attrs.evolve(machine.launch, groups=tuple(groups))
+        machine.touch()

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import attrs
 from aiohttp import web
 
-from aspot.local.actions import EC2_ACTIONS, before_moto
+from aspot.local.actions import EC2_ACTIONS, after_moto, before_moto
 from aspot.local.cloud import Call, Cloud
 from aspot.local.ec2_wire import error_xml
 from aspot.local.lifecycle import Lifecycle
@@ -138,6 +138,8 @@ class Front:
         answer = await self._forward(request)
         if not call.action.startswith(_READS):
             call.region.changes += 1
+            if answer.status == 200:
+                after_moto(call)
         if token and answer.status == 200:
             self._replies[key] = (request.form, answer)
         return answer

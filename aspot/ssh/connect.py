@@ -33,6 +33,9 @@ HANDSHAKES = 8
 
 SSH_PORT = 22
 
+SCRIPT_S = 600.0
+"""For a script run by hand: it may have to install something."""
+
 KEEPALIVE_S, KEEPALIVES = 15, 4
 """A peer that is silent for a minute is gone; asyncssh sends none unless told."""
 
@@ -106,6 +109,21 @@ class SshRemote(Remote):
         self._links.add(link)
         link.on_close = functools.partial(self._links.discard, link)
         return link
+
+    async def run_script(self, target: Target, script: str) -> tuple[int, str]:
+        """Run a script on a machine, beside aspot's runner; return its exit code, and what it said.
+
+        Raises:
+            NotReady: It cannot be reached, or went away meanwhile.
+            HostKeyMismatch: It showed another key: nothing was sent.
+        """
+        instance = target.instance
+        connection = await self._open(target, self._keys.candidate(instance) or self._keys.expected(instance))
+        async with connection:
+            done = await connection.run("/bin/sh -s", input=script, stderr=asyncssh.STDOUT, timeout=SCRIPT_S)
+        if done.exit_status is None:
+            raise NotReady(f"{target.label} went away")
+        return done.exit_status, str(done.stdout)
 
     async def way_in(self, target: Target) -> str:
         """Return the `ssh` command that opens a machine, and write down the host key that it is to believe.

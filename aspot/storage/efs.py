@@ -187,7 +187,17 @@ async def targets(aws: Aws, id_: str) -> list[Target]:
 
 
 async def let_in(aws: Aws, file_system: FileSystem, vpc: str, *, owner: str) -> str:
-    """Make the group whose members reach a file system, or find it; return its id."""
+    """Make the group whose members reach a file system, or find it; return its id.
+
+    Raises:
+        ConfigError: If its mount targets are in another VPC, or a group of that name is not aspot's.
+    """
+    strange = next((one for one in await targets(aws, file_system.id) if one.vpc and one.vpc != vpc), None)
+    if strange is not None:
+        raise ConfigError(
+            f"file system {file_system.label} is reached from {strange.vpc}, and the machines are in {vpc}",
+            fix=f"give security_group= a group of {strange.vpc}, or use another file system",
+        )
     name = f"aspot-efs-{file_system.id}"
     labels = {"Name": name, USE: file_system.id, tags.OWNER: owner, tags.VERSION: VERSION}
     try:
@@ -202,7 +212,7 @@ async def let_in(aws: Aws, file_system: FileSystem, vpc: str, *, owner: str) -> 
     except Trouble as trouble:
         if trouble.code != "InvalidGroup.Duplicate":
             raise
-        known = [item for item in await _groups(aws, file_system.id) if item["VpcId"] == vpc]
+        known = [item for item in await groups(aws, file_system.id) if item["VpcId"] == vpc]
         if not known:
             raise ConfigError(
                 f"a security group {name} exists that is not aspot's", fix=f"delete {name}, then repeat"
@@ -223,33 +233,25 @@ async def let_in(aws: Aws, file_system: FileSystem, vpc: str, *, owner: str) -> 
     return group
 
 
-async def _groups(aws: Aws, id_: str) -> list[dict[str, Any]]:
+async def groups(aws: Aws, id_: str) -> list[dict[str, Any]]:
+    """Return the groups that aspot made for a file system: one a VPC."""
     return await aws.pages("ec2:DescribeSecurityGroups", "SecurityGroups", Filters=[named(f"tag:{USE}", [id_])])
 
 
-async def reachable(
-    aws: Aws, file_system: FileSystem, group: str, vpc: str, subnets: Mapping[str, str]
-) -> dict[str, Target]:
+async def reachable(aws: Aws, file_system: FileSystem, group: str, subnets: Mapping[str, str]) -> dict[str, Target]:
     """See to it that a file system has a usable mount target in each of these zones; return them by zone.
 
     Args:
         aws: The gateway.
         file_system: Which.
         group: Whose members are let in: put on targets that lack it.
-        vpc: Where the machines are.
         subnets: One a zone.
 
     Raises:
-        ConfigError: If its mount targets are in another VPC, or a target can take no further group.
+        ConfigError: If a target can take no further group.
         CloudError: If one does not get ready.
     """
     known = await targets(aws, file_system.id)
-    strange = next((one for one in known if one.vpc and one.vpc != vpc), None)
-    if strange is not None:
-        raise ConfigError(
-            f"file system {file_system.label} is reached from {strange.vpc}, and the machines are in {vpc}",
-            fix=f"give security_group= a group of {strange.vpc}, or use another file system",
-        )
     there = {one.zone for one in known}
     await together(*(partial(_join, aws, one, group) for one in known if one.zone in subnets))
     lacking = [subnet for zone, subnet in subnets.items() if zone not in there]
@@ -274,16 +276,16 @@ async def _make_target(aws: Aws, id_: str, subnet: str, group: str) -> None:
 async def _join(aws: Aws, target: Target, group: str) -> None:
     """Put the group on a mount target that somebody made otherwise; those it has stay."""
     answer = await aws.call("elasticfilesystem:DescribeMountTargetSecurityGroups", MountTargetId=target.id)
-    groups = list(answer["SecurityGroups"])
-    if group in groups:
+    has = list(answer["SecurityGroups"])
+    if group in has:
         return
-    if len(groups) >= MOST_GROUPS:
+    if len(has) >= MOST_GROUPS:
         raise ConfigError(
-            f"mount target {target.id} in {target.zone} has {len(groups)} security groups, as many as EFS allows",
+            f"mount target {target.id} in {target.zone} has {len(has)} security groups, as many as EFS allows",
             fix=f"take one off, so that {group} can be put on",
         )
     await aws.call(
-        "elasticfilesystem:ModifyMountTargetSecurityGroups", MountTargetId=target.id, SecurityGroups=[*groups, group]
+        "elasticfilesystem:ModifyMountTargetSecurityGroups", MountTargetId=target.id, SecurityGroups=[*has, group]
     )
 
 
@@ -315,7 +317,7 @@ async def remove(aws: Aws, file_system: FileSystem) -> None:
             break
         await anyio.sleep(pause_s)
     await _gone(aws, "elasticfilesystem:DeleteFileSystem", awaited=("FileSystemInUse",), FileSystemId=file_system.id)
-    for group in await _groups(aws, file_system.id):
+    for group in await groups(aws, file_system.id):
         await _delete_group(aws, str(group["GroupId"]), deadline)
 
 

@@ -66,7 +66,7 @@ class RunStorage(Storage):
         found = await (efs.create(aws, wish.name, owner=owner) if there is None else efs.usable(aws, there))
         self._file_system = found
         group = await efs.let_in(aws, found, vpc, owner=owner)
-        self._targets = await efs.reachable(aws, found, group, vpc, subnets)
+        self._targets = await efs.reachable(aws, found, group, subnets)
         return (group,)
 
     async def furnish(self, instance: str, zone: str) -> list[Mounting]:  # noqa: ARG002 - each machine alike
