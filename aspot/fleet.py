@@ -51,6 +51,9 @@ class Fleet:
             itself; `Results.kept` says how to get in and what it costs. None: it ends with the others.
         filesystem: An EFS file system, by name or id, that each instance mounts at `~/efs` before its first job, or
             where `"name:/path"` says; made, encrypted, if there is none of this name. It stays after the run.
+        volumes: EBS volumes of the fleet's one instance, each `"name:size:/path"`: attached and mounted before its
+            first job; made, encrypted and formatted, if there is none of this name. Only its zone is used then.
+        volume_policy: `keep` volumes after the run, or `delete` those that it made.
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 

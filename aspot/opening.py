@@ -141,7 +141,7 @@ def _wired(
     from aspot.ssh.connect import SshRemote
 
     cloud.fence(journal.check)
-    if plan.filesystem is not None:
+    if plan.filesystem is not None or plan.volumes:
         from aspot.storage.run import RunStorage
 
         cloud.stores_by(RunStorage)
@@ -182,6 +182,8 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         allocation=profile.allocation,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
         filesystem=options.filesystem,
+        volumes=options.volumes,
+        deletes_volumes=options.deletes_volumes,
     )
 
 

@@ -55,6 +55,15 @@ class FileSystemWish:
 
 
 @attrs.frozen(kw_only=True)
+class VolumeWish:
+    """An EBS volume to mount: its name or id, its size in GB if it is made (0: it has to be there), and where."""
+
+    name: str
+    size_gb: int
+    path: str
+
+
+@attrs.frozen(kw_only=True)
 class CloudPlan:
     """What the cloud is to prepare: everything a launch of this run will need.
 
@@ -73,6 +82,8 @@ class CloudPlan:
         allocation: How CreateFleet chooses among spot pools, in AWS's word.
         is_again: Whether an earlier client of the run may have made things already.
         filesystem: What to mount on each machine; None for nothing.
+        volumes: What to attach to the one machine, and mount there.
+        deletes_volumes: Whether those that the run makes are deleted at its end.
     """
 
     run: RunSpec
@@ -91,6 +102,8 @@ class CloudPlan:
     allocation: str = "price-capacity-optimized"
     is_again: bool = False
     filesystem: FileSystemWish | None = None
+    volumes: tuple[VolumeWish, ...] = ()
+    deletes_volumes: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -160,11 +160,18 @@ class Account:
         stays = await channel.remove(self._aws, name) if await channel.has(self._aws, name) else []
         while True:
             is_ending = await self._are_ending(run, refused)
+            if not is_ending:
+                await self._remove_volumes(run)
             left = await cleanup.remove(self._aws, made)
             is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
             if not is_going or time.monotonic() > until:
                 return left + stays
             await anyio.sleep(EVERY_S)
+
+    async def _remove_volumes(self, run: str) -> None:
+        """Delete the volumes that were to go with the run; its machines' own disks go with these."""
+        for volume in await cleanup.there(self._aws, run, "volume"):
+            await cleanup.delete_one(self._aws, "ec2:DeleteVolume", {"VolumeId": volume})
 
     async def _are_ending(self, run: str, refused: Collection[str]) -> bool:
         seen = await cleanup.alive(self._aws, run, (*cleanup.COSTLY, "shutting-down"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -112,7 +113,7 @@ class Ec2Cloud(Cloud):
         aws = self._aws
         kinds, offers, place, spot, on_demand = await self._market(plan)
         archs = {name: kind.arch for name, kind in kinds.items()}
-        zones = await self._zones_of_storage(plan, place)
+        zones = await self._zones_of_storage(plan, place, self._preferred(offers, spot))
         self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=zones, region=aws.region)
         image, allowed, *_ = await together(
             partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
@@ -149,11 +150,20 @@ class Ec2Cloud(Cloud):
             notes=() if self._storage is None else await self._storage.notes(),
         )
 
-    async def _zones_of_storage(self, plan: CloudPlan, place: network.Place) -> tuple[str, ...]:
+    def _preferred(self, offers: Collection[Pool], spot: Mapping[Pool, float]) -> list[str]:
+        """Return the zones that offer one of the types, the cheapest first."""
+        cheapest: dict[str, float] = {}
+        for pool in sorted(offers, key=lambda one: (one.zone, one.type)):
+            cheapest[pool.zone] = min(cheapest.get(pool.zone, math.inf), spot.get(pool, math.inf))
+        return sorted(cheapest, key=lambda zone: (cheapest[zone], zone))
+
+    async def _zones_of_storage(
+        self, plan: CloudPlan, place: network.Place, preferred: Sequence[str]
+    ) -> tuple[str, ...]:
         """Return the zones that machines may be in: those of the plan, fewer where what they mount is bound to some."""
         if self._storage is None:
             return plan.zones
-        usable = tuple(zone for zone in sorted(place.subnets) if not plan.zones or zone in plan.zones)
+        usable = tuple(zone for zone in preferred if zone in place.subnets and (not plan.zones or zone in plan.zones))
         return await self._storage.zones(usable) if usable else plan.zones
 
     async def _adopt(self, plan: CloudPlan) -> Prepared:

@@ -75,6 +75,7 @@ def build() -> argparse.ArgumentParser:
     _doctor(commands)
     _events(commands)
     _fs(commands)
+    _volume(commands)
     _demo(commands)
     _local(commands)
     return parser
@@ -121,6 +122,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--filesystem", "-f", metavar="NAME[:/PATH]", help="EFS to mount, made if new (default path: ~/efs)"
     )
+    words = "EBS volume of the run's one machine, made if new (default path: ~/NAME)"
+    group.add_argument("--volume", action="append", dest="volumes", metavar="NAME:SIZE:/PATH", help=words)
+    group.add_argument("--volume-policy", choices=("keep", "delete"), help="of volumes the run makes (default: keep)")
     group.add_argument("--instance-profile", metavar="NAME", help="IAM instance profile")
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")
@@ -314,6 +318,23 @@ def _fs(commands: Commands[_Parser]) -> None:
             one.add_argument("--yes", action="store_true", help="its data may go")
         elif action == "mount":
             one.add_argument("--on", required=True, metavar="INSTANCE", help="name, such as lr-study_1, or id")
+
+
+def _volume(commands: Commands[_Parser]) -> None:
+    parser = commands.add_parser(
+        "volume",
+        help="EBS volumes that runs made by --volume",
+        description="List and delete the EBS volumes that runs made: aspot run --volume NAME:SIZE:/PATH.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    words = {"ls": "list those of the region", "rm": "delete one of aspot's with all that is on it"}
+    for action, text in words.items():
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        one.set_defaults(handler=_command("aspot.cli.volume", action))
+        if action == "rm":
+            one.add_argument("name", metavar="NAME", help="its name, or vol-...")
+            one.add_argument("--yes", action="store_true", help="its data may go")
+        _common(one)
 
 
 def _demo(commands: Commands[_Parser]) -> None:

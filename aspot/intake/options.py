@@ -16,7 +16,7 @@ from aspot.jobs import Job
 from aspot.machine.model import RunSpec
 from aspot.machine.names import check_name
 from aspot.machine.quantities import dollars, seconds
-from aspot.ports import FileSystemWish
+from aspot.ports import FileSystemWish, VolumeWish
 from aspot.profiles import Profile, resolve
 
 MOST_INSTANCES = 1000
@@ -90,6 +90,8 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "rebalance": ("moves_when_advised", _rebalance),
     "keep_failed": ("keep_failed_s", _some_seconds),
     "filesystem": ("filesystem", storage.file_system),
+    "volumes": ("volumes", storage.volumes),
+    "volume_policy": ("deletes_volumes", storage.deletes_volumes),
 }
 _MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed", "filesystem"})
 
@@ -114,6 +116,8 @@ class FleetOptions:
         moves_when_advised: Whether jobs with a checkpoint move on EC2's rebalance recommendation.
         keep_failed_s: How long a failed job's instance stays for a look; None for not.
         filesystem: What each instance mounts; None for nothing.
+        volumes: What the one instance gets attached.
+        deletes_volumes: Whether those that are made go at the end.
     """
 
     name: str | None
@@ -131,6 +135,8 @@ class FleetOptions:
     moves_when_advised: bool = False
     keep_failed_s: float | None = None
     filesystem: FileSystemWish | None = None
+    volumes: tuple[VolumeWish, ...] = ()
+    deletes_volumes: bool = False
 
     @classmethod
     def check(cls, name: str | None, profile: str | Profile, options: Mapping[str, Any]) -> Self:
@@ -147,6 +153,7 @@ class FleetOptions:
         _refuse_unknown(options)
         given = {key: value for key, value in options.items() if value is not None or key not in _MAY_BE_NONE}
         checked = {_CHECKS[key][0]: _CHECKS[key][1](value, key) for key, value in given.items()}
+        storage.check_volumes(checked)
         return cls(name=None if name is None else _name(name), profile=_profile(profile), **checked)
 
     def sized_for(self, jobs: Sized) -> Self:

@@ -143,6 +143,16 @@ class MotoRegion:
         rules = [rule for group in groups if group for rule in list(group.ingress_rules)]
         return any(_covers(rule, port) and (rule.source_group or {}).get("GroupId") in wanted for rule in rules)
 
+    def volumes_of(self, body: Any) -> list[str]:
+        """Return the ids of the volumes that are attached to a machine beside its root disk, by device name."""
+        disks = sorted(body.block_device_mapping.items())
+        return [str(disk.volume_id) for name, disk in disks if name != body.root_device_name]
+
+    def volume(self, volume_id: str) -> tuple[str, bool] | None:
+        """Return a volume's zone, and whether it is attached; None if there is none."""
+        found = self._backend.volumes.get(volume_id)
+        return None if found is None else (str(found.zone.name), found.attachment is not None)
+
     def groups_holding(self, group_id: str) -> list[str]:
         """Return what keeps a security group in use: interfaces, and other groups whose rules name it."""
         holders = [eni.id for eni in list(self._backend.enis.values()) if group_id in _groups_of_interface(eni)]

@@ -20,7 +20,8 @@ async def answer_machine(cloud: Cloud, instance_id: str, words: Sequence[str]) -
     Args:
         cloud: The cloud.
         instance_id: Who asks.
-        words: `nfs ADDRESS`: which file system is mounted from there (`ok FS-ID`, or `timeout`).
+        words: `nfs ADDRESS`: which file system is mounted from there (`ok FS-ID`, or `timeout`); `volumes`: which are
+            attached beside the machine's own disk, by device name (`ok VOL-ID...`).
     """
     for region in cloud.regions.values():
         machine = region.machines.get(instance_id)
@@ -34,4 +35,6 @@ async def _answer(cloud: Cloud, region: Region, machine: Machine, words: Sequenc
         case ["nfs", address]:
             found = await cloud.moto.call(file_system_at, region.moto, address, machine.launch.groups)
             return f"ok {found}" if found else _NOWHERE
+        case ["volumes"]:
+            return " ".join(["ok", *await cloud.moto.call(region.moto.volumes_of, machine.body)])
     return "unknown"

@@ -53,3 +53,43 @@ def efs_script(*, path: str, id_: str, address: str) -> str:
     """
     text = _FRAME + _EFS + _OWNED
     return text.format(path=shell_path(path), address=shlex.quote(address), id=shlex.quote(id_), options=NFS_OPTIONS)
+
+
+_VOLUME = """
+serial={serial} letter={letter}
+find_device() {{
+  device=/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_$serial
+  [ ! -e "$device" ] || return 0
+  device=$(lsblk -dnpo NAME,SERIAL 2>/dev/null | while read -r name found; do
+    [ "$found" != "$serial" ] || printf '%s\\n' "$name"
+  done)
+  [ -z "$device" ] || return 0
+  for device in /dev/xvd$letter /dev/sd$letter; do [ ! -b "$device" ] || return 0; done
+  return 1
+}}
+tries=0
+until find_device; do
+  tries=$((tries + 1))
+  [ $tries -lt 60 ] || fail "the volume is attached, and no device of this machine is it"
+  sleep 0.5
+done
+as_root blkid -p "$device" >/dev/null
+case $? in
+  0) ;;
+  2) as_root mkfs.ext4 -q "$device" || fail "$device could not be formatted" ;;
+  *) fail "$device holds something that is not clear: it is not formatted" ;;
+esac
+as_root mount "$device" "$at" || fail "$device could not be mounted: is there a file system on it?"
+"""
+
+
+def volume_script(*, path: str, id_: str, letter: str) -> str:
+    """Return the script that mounts an EBS volume, and formats it first if there is nothing whatever on it.
+
+    Args:
+        path: Where; made if missing, and the login user's if nobody's yet.
+        id_: The volume's id: on Nitro the device is known by this alone, as its serial number.
+        letter: Of the device name that was asked for, which counts on older types.
+    """
+    text = _FRAME + _VOLUME + _OWNED
+    return text.format(path=shell_path(path), serial=shlex.quote(id_.replace("-", "")), letter=letter)

@@ -31,7 +31,7 @@ __all__ = [
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _POWER_SHIMS = ("halt", "poweroff", "reboot", "shutdown")
-_STORAGE_SHIMS = ("mount", "mount.nfs4", "mountpoint", "umount")
+_STORAGE_SHIMS = ("blkid", "lsblk", "mkfs.ext4", "mount", "mount.nfs4", "mountpoint", "umount")
 SHIMS = (*_POWER_SHIMS, *_STORAGE_SHIMS, "cloud-init", "loginctl", "service", "sudo", "systemctl", "systemd-run")
 _SHIM_SCRIPT = Path(__file__).with_name("shim.sh")
 _PROFILE = "# Machines of the local cloud read no profile of the host.\n"

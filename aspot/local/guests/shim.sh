@@ -342,6 +342,7 @@ mount_it() {
     ! find_mount "$target" || complain "mount: $target: $mounted already mounted here." 32
     case $source in
     *:/) find_nfs "${source%:/}" ;;
+    /dev/*) find_file_system ;;
     *) complain "mount: $target: special device $source does not exist." 32 ;;
     esac
     rmdir "$target" 2>/dev/null || complain "mount: $target: the local cloud mounts in empty folders only." 32
@@ -362,6 +363,56 @@ find_nfs() {
     "ok "*) disk=${answer#ok } ;;
     *) complain "mount.nfs4: Connection timed out for $1:/ on $target" 32 ;;
     esac
+}
+
+# find_volume DEVICE: which volume it is, in $volume. Volumes are numbered by their device names, as /dev/nvme1n1...
+find_volume() {
+    ask "storage volumes"
+    number=0
+    for volume in ${answer#ok}; do
+        number=$((number + 1))
+        [ "$1" != "/dev/nvme${number}n1" ] || return 0
+    done
+    return 1
+}
+
+# A volume is a folder: what it is formatted with stands in "type", its files are in "data".
+find_file_system() {
+    find_volume "$source" || complain "mount: $target: special device $source does not exist." 32
+    [ -s "$base/disks/$volume/type" ] ||
+        complain "mount: $target: wrong fs type, bad option, bad superblock on $source." 32
+    ! grep -q "^$source$tab" "$mounts" 2>/dev/null || complain "mount: $source is already mounted." 32
+    disk=$volume/data kind=${kind:-ext4}
+}
+
+list_devices() {
+    prefix=''
+    for word; do
+        case $word in --*) ;; -*p*) prefix=/dev/ ;; esac
+    done
+    ask "storage volumes"
+    number=0
+    for volume in ${answer#ok}; do
+        number=$((number + 1))
+        printf '%snvme%sn1 vol%s\n' "$prefix" "$number" "${volume#vol-}"
+    done
+}
+
+last_word() { for word; do :; done && printf '%s' "$word"; }
+
+tell_type() {
+    device=$(last_word "$@")
+    find_volume "$device" || complain "blkid: error: $device: No such file or directory" 2
+    [ -s "$base/disks/$volume/type" ] || exit 2
+    printf '%s: TYPE="%s"\n' "$device" "$(cat "$base/disks/$volume/type")"
+}
+
+format() {
+    device=$(last_word "$@")
+    find_volume "$device" || complain "mkfs.ext4: $device: No such file or directory"
+    ! grep -q "^$device$tab" "$mounts" 2>/dev/null || complain "$device is mounted; will not make a filesystem here!"
+    rm -rf "$base/disks/$volume/data"
+    mkdir "$base/disks/$volume/data" && echo ext4 >"$base/disks/$volume/type"
 }
 
 unmount() {
@@ -412,6 +463,9 @@ mount) mount_it "$@" ;;
 mount.nfs4) mount_it -t nfs4 "$@" ;;
 umount) unmount "$@" ;;
 mountpoint) tell_mountpoint "$@" ;;
+lsblk) list_devices "$@" ;;
+blkid) tell_type "$@" ;;
+mkfs.ext4) format "$@" ;;
 shim) shift && supervise_unit "$@" ;;
 *) complain "$name: not in the local cloud" ;;
 esac
