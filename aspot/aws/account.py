@@ -152,7 +152,8 @@ class Account:
     async def _remove(self, run: str, until: float) -> list[str]:
         there = await cleanup.alive(self._aws, run)
         refused = await cleanup.terminate(self._aws, [one for one, _ in there])
-        listed = await cleanup.of_run(self._aws, run, ("launch-template", "security-group"))
+        listed = await cleanup.of_run(self._aws, run, ("launch-template", "security-group", "volume"))
+        volumes = {one for one, kind in listed if kind == "volume"}
         made = cleanup.Made(run=run)
         made.templates |= {one for one, kind in listed if kind == "launch-template"}
         made.groups |= {one for one, kind in listed if kind == "security-group"}
@@ -160,18 +161,13 @@ class Account:
         stays = await channel.remove(self._aws, name) if await channel.has(self._aws, name) else []
         while True:
             is_ending = await self._are_ending(run, refused)
-            if not is_ending:
-                await self._remove_volumes(run)
+            for volume in () if is_ending else volumes:  # those that were to go with the run; machines' own are gone
+                await cleanup.delete_one(self._aws, "ec2:DeleteVolume", {"VolumeId": volume})
             left = await cleanup.remove(self._aws, made)
             is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
             if not is_going or time.monotonic() > until:
                 return left + stays
             await anyio.sleep(EVERY_S)
-
-    async def _remove_volumes(self, run: str) -> None:
-        """Delete the volumes that were to go with the run; its machines' own disks go with these."""
-        for volume in await cleanup.there(self._aws, run, "volume"):
-            await cleanup.delete_one(self._aws, "ec2:DeleteVolume", {"VolumeId": volume})
 
     async def _are_ending(self, run: str, refused: Collection[str]) -> bool:
         seen = await cleanup.alive(self._aws, run, (*cleanup.COSTLY, "shutting-down"))

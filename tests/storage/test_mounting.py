@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aspot.storage.mounting import efs_script, shell_path
+from aspot.storage.mounting import efs_script, shell_path, volume_script
 
 TOOL = '#!/bin/sh\nprintf "%s" "${0##*/}" >>"$LOG"; for w; do printf " %s" "$w" >>"$LOG"; done; echo >>"$LOG"\n'
 OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,retry=1"
@@ -98,6 +98,52 @@ def test_a_folder_with_something_in_it_is_not_hidden(machine, tmp_path):
 def test_one_that_is_nobodys_becomes_the_users(machine, tmp_path):
     code, _, said = machine(SCRIPT, mount_nfs4="", mount='for last; do :; done; /bin/chmod 555 "$last"', chown="")
     assert (code, said[1]) == (0, f"chown u:g {tmp_path}/home/efs")
+
+
+VOLUME = volume_script(path="~/data", id_="vol-0abc", letter="f")
+FOUND = "printf '/dev/nvme0n1 vol0root\\n/dev/nvme1n1 vol0abc\\n'"
+
+
+def test_a_blank_volume_is_formatted_then_mounted(machine, tmp_path):
+    code, told, said = machine(VOLUME, lsblk=FOUND, blkid="exit 2", mkfs_ext4="")
+    assert (code, told) == (0, "")
+    assert [line for line in said if not line.startswith("lsblk")] == [
+        "blkid -p /dev/nvme1n1",
+        "mkfs.ext4 -q /dev/nvme1n1",
+        f"mount /dev/nvme1n1 {tmp_path}/home/data",
+    ]
+
+
+def test_one_with_a_file_system_is_never_formatted(machine, tmp_path):
+    code, _, said = machine(VOLUME, lsblk=FOUND, blkid="exit 0", mkfs_ext4="")
+    assert (code, said[1:]) == (0, ["blkid -p /dev/nvme1n1", f"mount /dev/nvme1n1 {tmp_path}/home/data"])
+
+
+@pytest.mark.parametrize("answer", [1, 4, 8, 126, 127])
+def test_what_is_not_clear_is_not_formatted(machine, answer):
+    code, told, said = machine(VOLUME, lsblk=FOUND, blkid=f"exit {answer}", mkfs_ext4="")
+    assert (code, said[1:]) == (1, ["blkid -p /dev/nvme1n1"])
+    assert "holds something that is not clear: it is not formatted" in told
+
+
+@pytest.mark.parametrize(
+    ("tools", "why"),
+    [
+        ({"mkfs_ext4": "exit 1"}, "/dev/nvme1n1 could not be formatted"),
+        ({"mkfs_ext4": "", "mount": "exit 32"}, "could not be mounted: is there a file system on it?"),
+    ],
+)
+def test_what_fails_is_said(machine, tools, why):
+    code, told, _ = machine(VOLUME, lsblk=FOUND, blkid="exit 2", **tools)
+    assert code == 1
+    assert why in told
+
+
+def test_a_device_that_does_not_show_is_waited_for_and_then_said(machine):
+    script = VOLUME.replace("sleep 0.5", ":")
+    code, told, said = machine(script, lsblk="printf '/dev/nvme0n1 vol0root\\n'", blkid="exit 2", mkfs_ext4="")
+    assert (code, said.count("lsblk -dnpo NAME,SERIAL")) == (1, 60)
+    assert "no device of this machine is it" in told
 
 
 def test_paths_are_one_word():

@@ -96,3 +96,44 @@ async def test_mnt_is_a_machines_own(grounds, isolation):
     guest, other = await grounds.boot(), await grounds.boot()
     await guest.out(MOUNT.format(at="/mnt/data", address="172.31.0.5") + " && echo x >/mnt/data/a")
     assert await other.out("ls -A /mnt") == ""
+
+
+@pytest.fixture
+async def disks(tmp_path, isolation):
+    """A park whose machines have the volumes that the test says, by machine."""
+    attached = {}
+
+    async def answer(instance, words):
+        return " ".join(["ok", *attached.get(instance, ())]) if words == ["volumes"] else "timeout"
+
+    park = Park(tmp_path / "park", ssh_port=None, on_shutdown=print, isolation=isolation, on_storage=answer)
+    await park.start()
+    found = Grounds(park, [])
+    found.attached = attached
+    yield found
+    await park.aclose()
+
+
+async def test_a_volume_is_blank_until_it_is_formatted_and_keeps_its_files(disks):
+    one, two = await disks.boot(), await disks.boot()
+    disks.attached[one.id] = ["vol-0a", "vol-0b"]
+    assert await one.out("lsblk -dnpo NAME,SERIAL; lsblk -dno NAME,SERIAL") == (
+        "/dev/nvme1n1 vol0a\n/dev/nvme2n1 vol0b\nnvme1n1 vol0a\nnvme2n1 vol0b"
+    )
+    blank = await one.run("sudo blkid -p /dev/nvme2n1; echo $?; mkdir d; mount /dev/nvme2n1 d; echo $?")
+    assert blank.stdout == "2\n32\n"
+    assert "wrong fs type" in blank.stderr
+    await one.out("sudo mkfs.ext4 -q /dev/nvme2n1 && mount /dev/nvme2n1 d && echo mine >d/file")
+    assert await one.out("blkid -p /dev/nvme2n1; mountpoint -q d && ls -A d") == '/dev/nvme2n1: TYPE="ext4"\nfile'
+    for refused in ("mkfs.ext4 -q /dev/nvme2n1", "mkdir e && mount /dev/nvme2n1 e", "blkid /dev/nvme9n1"):
+        assert (await one.run(refused)).exit_status != 0, refused
+    await disks.park.terminate(one.id)
+    disks.attached[two.id] = ["vol-0b"]
+    assert await two.out("mkdir d && mount /dev/nvme1n1 d && cat d/file && umount d && ls -A d") == "mine"
+
+
+async def test_a_machine_without_volumes_has_none(disks):
+    guest = await disks.boot()
+    done = await guest.run("lsblk -dnpo NAME,SERIAL; mkdir d; mount /dev/nvme1n1 d; echo $?")
+    assert done.stdout == "32\n"
+    assert "special device /dev/nvme1n1 does not exist" in done.stderr
