@@ -327,6 +327,8 @@ class Fleet:
         Args:
             n: Instances, at least 1.
         """
+        if self._options.volumes and n != 1:
+            raise ConfigError("a volume can be attached to one machine at a time", fix="share files by filesystem=")
         self._live.scale(n)
 
     async def events(self) -> AsyncIterator[News]:

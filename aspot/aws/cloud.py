@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -113,7 +112,7 @@ class Ec2Cloud(Cloud):
         aws = self._aws
         kinds, offers, place, spot, on_demand = await self._market(plan)
         archs = {name: kind.arch for name, kind in kinds.items()}
-        zones = await self._zones_of_storage(plan, place, self._preferred(offers, spot))
+        zones = await self._zones_of_storage(plan, place, pools.cheapest_first(offers, spot))
         self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=zones, region=aws.region)
         image, allowed, *_ = await together(
             partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
@@ -149,13 +148,6 @@ class Ec2Cloud(Cloud):
             user=image.user,
             notes=() if self._storage is None else await self._storage.notes(),
         )
-
-    def _preferred(self, offers: Collection[Pool], spot: Mapping[Pool, float]) -> list[str]:
-        """Return the zones that offer one of the types, the cheapest first."""
-        cheapest: dict[str, float] = {}
-        for pool in sorted(offers, key=lambda one: (one.zone, one.type)):
-            cheapest[pool.zone] = min(cheapest.get(pool.zone, math.inf), spot.get(pool, math.inf))
-        return sorted(cheapest, key=lambda zone: (cheapest[zone], zone))
 
     async def _zones_of_storage(
         self, plan: CloudPlan, place: network.Place, preferred: Sequence[str]

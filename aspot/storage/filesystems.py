@@ -13,9 +13,10 @@ from aspot.aws.errors import Trouble, to_error
 from aspot.aws.together import together
 from aspot.errors import AspotError, ConfigError
 from aspot.ports import FileSystemWish
-from aspot.storage import efs, reach
-from aspot.storage.efs import FileSystem, Target
+from aspot.storage import efs, reach, targets
+from aspot.storage.efs import FileSystem
 from aspot.storage.mounting import efs_script
+from aspot.storage.targets import Target
 from aspot.storage.words import size_text
 
 T = TypeVar("T")
@@ -78,12 +79,12 @@ class FileSystems:
         return list(await together(*(partial(self._listed, one) for one in found)))
 
     async def _listed(self, one: FileSystem) -> Listed:
-        targets, users = await together(partial(efs.targets, self._aws, one.id), partial(self._users, one))
-        return Listed(file_system=one, targets=tuple(sorted(targets, key=lambda item: item.zone)), users=users)
+        found, users = await together(partial(targets.of, self._aws, one.id), partial(self._users, one))
+        return Listed(file_system=one, targets=tuple(sorted(found, key=lambda item: item.zone)), users=users)
 
     async def _users(self, one: FileSystem) -> tuple[str, ...]:
         """Return the machines that are in a file system's group."""
-        groups = await efs.groups(self._aws, one.id)
+        groups = await targets.groups(self._aws, one.id)
         if not groups:
             return ()
         seen = await self._aws.pages(
@@ -149,7 +150,7 @@ class FileSystems:
                 f"file system {one.label} would be deleted for good, with {size_text(one.size)} of data",
                 fix=f"aspot fs rm {name} --yes",
             )
-        await efs.remove(self._aws, one)
+        await targets.remove(self._aws, one)
         return listed
 
     async def mount(self, wish: FileSystemWish, on: str, *, owner: str) -> tuple[str, str]:
@@ -169,11 +170,11 @@ class FileSystems:
     async def _mount(self, wish: FileSystemWish, on: str, owner: str) -> tuple[str, str]:
         aws, found = self._aws, await efs.usable(self._aws, await self._found(wish.name))
         machine = await reach.find(aws, on)
-        group = await efs.let_in(aws, found, machine.vpc, owner=owner)
-        targets = await efs.reachable(aws, found, group, {machine.zone: machine.subnet})
+        group = await targets.let_in(aws, found, machine.vpc, owner=owner)
+        there = await targets.reachable(aws, found, group, {machine.zone: machine.subnet})
         if group not in machine.groups:
             await aws.call("ec2:ModifyInstanceAttribute", InstanceId=machine.id, Groups=[*machine.groups, group])
-        script = efs_script(path=wish.path, id_=found.id, address=targets[machine.zone].address)
+        script = efs_script(path=wish.path, id_=found.id, address=there[machine.zone].address)
         try:
             await reach.run_script(aws, machine, script)
         except AspotError as error:

@@ -11,10 +11,11 @@ from aspot.aws import tags
 from aspot.aws.clients import Aws
 from aspot.errors import CloudError, ConfigError
 from aspot.ports import CloudPlan, CloudUnavailable, Mounting, Storage, VolumeWish
-from aspot.storage import ebs, efs
+from aspot.storage import ebs, efs, targets
 from aspot.storage.ebs import Volume
-from aspot.storage.efs import FileSystem, Target
+from aspot.storage.efs import FileSystem
 from aspot.storage.mounting import efs_script, volume_script
+from aspot.storage.targets import Target
 from aspot.storage.words import made_text, stays_text, volume_stays_text
 
 FREE_S = 600.0
@@ -141,8 +142,8 @@ class RunStorage(Storage):
         aws, owner, there = self._aws, self._plan.owner, self._file_system
         found = await (efs.create(aws, self._name, owner=owner) if there is None else efs.usable(aws, there))
         self._file_system = found
-        group = await efs.let_in(aws, found, vpc, owner=owner)
-        self._targets = await efs.reachable(aws, found, group, subnets)
+        group = await targets.let_in(aws, found, vpc, owner=owner)
+        self._targets = await targets.reachable(aws, found, group, subnets)
         return (group,)
 
     async def notes(self) -> tuple[str, ...]:

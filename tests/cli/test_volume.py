@@ -81,3 +81,19 @@ def test_what_cannot_work_is_one_clear_error(aspot, clean, words, says, fix):
     assert says in err
     assert fix in err
     assert clean.launches() == 0
+
+
+def test_a_client_that_comes_back_has_both_mounted_still(aspot, clean, start):
+    write("wait.sh", "echo waits; until [ -e ~/efs/go ]; do sleep 0.05; done; mountpoint -q ~/data && cat ~/efs/go\n")
+    run = start(Piped, "run", "--json", "-n", "away", "--volume", "data:1GB", "--filesystem", "data", "wait.sh")
+    run.says("waits")
+    run.kill()
+    (one,) = clean.file_systems()
+    disks = clean.control.folder / "park" / "machines" / "shared" / "disks"
+    (disks / one["FileSystemId"] / "go").write_text("gone\n")
+    code, out, err = aspot("attach", "away", "-q")
+    assert code == 0, err
+    assert "1 succeeded" in out
+    assert "Volume data (" in out
+    assert "File system data (" in out
+    assert aspot("fs", "rm", "data", "--yes", "-q") == (0, "", "")

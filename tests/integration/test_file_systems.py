@@ -7,7 +7,7 @@ from local_world import until, write
 from aspot import Fleet, Job
 from aspot.aws.clients import Aws
 from aspot.errors import ConfigError
-from aspot.storage import efs
+from aspot.storage import efs, targets
 
 SHARE = """#!/bin/sh
 # writes its name into the file system, then waits for the other's
@@ -26,7 +26,7 @@ async def storage(cloud):
     yield aws
     cloud.clear_faults()
     for found in await efs.every(aws):
-        await efs.remove(aws, found)
+        await targets.remove(aws, found)
     await aws.aclose()
 
 
