@@ -97,3 +97,19 @@ def test_a_client_that_comes_back_has_both_mounted_still(aspot, clean, start):
     assert "Volume data (" in out
     assert "File system data (" in out
     assert aspot("fs", "rm", "data", "--yes", "-q") == (0, "", "")
+
+
+def test_clean_deletes_what_was_to_go_with_a_run_and_spares_what_is_kept(aspot, clean, start):
+    write("wait.sh", "echo waits; sleep 60\n")
+    words = ("--volume", "scratch:1GB", "--volume-policy", "delete", "wait.sh")
+    run = start(Piped, "run", "--json", "-n", "lost", *words)
+    run.says("waits")
+    run.kill()
+    zone = clean.client("ec2").describe_volumes()["Volumes"][0]["AvailabilityZone"]
+    tags = [{"Key": "aspot:volume", "Value": "data"}]
+    clean.client("ec2").create_volume(
+        Size=1, AvailabilityZone=zone, TagSpecifications=[{"ResourceType": "volume", "Tags": tags}]
+    )
+    code, out, err = aspot("clean", "--yes", "--all", "--run", "lost")
+    assert code == 0, (out, err)
+    assert [item["name"] for item in json.loads(aspot("volume", "ls", "--json")[1])] == ["data"]
