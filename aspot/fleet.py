@@ -49,6 +49,11 @@ class Fleet:
             one: `save` their checkpoint, or `move` to another pool as well, if they have one (and no `on_notice`).
         keep_failed: The instance of a job that failed or timed out for good stays this long for a look, then ends
             itself; `Results.kept` says how to get in and what it costs. None: it ends with the others.
+        filesystem: An EFS file system, by name or id, that each instance mounts at `~/efs` before its first job, or
+            where `"name:/path"` says; made, encrypted, if there is none of this name. It stays after the run.
+        volumes: EBS volumes of the fleet's one instance, each `"name:size:/path"`: attached and mounted before its
+            first job; made, encrypted and formatted, if there is none of this name. Only its zone is used then.
+        volume_policy: `keep` volumes after the run, or `delete` those that it made.
         on_event: Called with every event; an exception in it is warned about, the fleet goes on.
         show: Live view: None for "on a terminal or in a notebook".
 
@@ -322,6 +327,8 @@ class Fleet:
         Args:
             n: Instances, at least 1.
         """
+        if self._options.volumes and n != 1:
+            raise ConfigError("a volume can be attached to one machine at a time", fix="share files by filesystem=")
         self._live.scale(n)
 
     async def events(self) -> AsyncIterator[News]:

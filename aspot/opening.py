@@ -146,6 +146,10 @@ def _wired(
     from aspot.ssh.connect import SshRemote
 
     cloud.fence(journal.check)
+    if plan.filesystem is not None or plan.volumes:
+        from aspot.storage.run import RunStorage
+
+        cloud.stores_by(RunStorage)
     term_s = BOX_TERM_S if spec.is_box else LEASE_TERM_S
     lease = Lease(term_s=term_s, idle_s=spec.idle_s, hold_s=spec.hold_s, max_life_s=spec.max_life_s)
     host = RunHost(
@@ -184,6 +188,9 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
         owner=owner(),
         allocation=profile.allocation or USUAL_ALLOCATION,
         expires=int(datetime.now(UTC).timestamp() + spec.max_life_s),
+        filesystem=options.filesystem,
+        volumes=options.volumes,
+        deletes_volumes=options.deletes_volumes,
     )
 
 

@@ -47,6 +47,23 @@ class CredentialsExpired(Exception):
 
 
 @attrs.frozen(kw_only=True)
+class FileSystemWish:
+    """An EFS file system to mount on each machine: its name or id, and where (absolute, or below home as `~/…`)."""
+
+    name: str
+    path: str
+
+
+@attrs.frozen(kw_only=True)
+class VolumeWish:
+    """An EBS volume to mount: its name or id, its size in GB if it is made (0: it has to be there), and where."""
+
+    name: str
+    size_gb: int
+    path: str
+
+
+@attrs.frozen(kw_only=True)
 class CloudPlan:
     """What the cloud is to prepare: everything a launch of this run will need.
 
@@ -65,6 +82,9 @@ class CloudPlan:
         expires: Epoch seconds for the tag `aspot:expires`.
         allocation: How CreateFleet chooses among spot pools, in AWS's word.
         is_again: Whether an earlier client of the run may have made things already.
+        filesystem: What to mount on each machine; None for nothing.
+        volumes: What to attach to the one machine, and mount there.
+        deletes_volumes: Whether those that the run makes are deleted at its end.
     """
 
     run: RunSpec
@@ -83,6 +103,9 @@ class CloudPlan:
     expires: int = 0
     allocation: str = "price-capacity-optimized"
     is_again: bool = False
+    filesystem: FileSystemWish | None = None
+    volumes: tuple[VolumeWish, ...] = ()
+    deletes_volumes: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -94,12 +117,29 @@ class Prepared:
         spot_usd_per_hour: Current spot price of each pool.
         on_demand_usd_per_hour: On-demand price by type, where known.
         user: Login user of the image.
+        notes: What users should know of what was made ready.
     """
 
     pools: tuple[Pool, ...]
     spot_usd_per_hour: Mapping[Pool, float]
     on_demand_usd_per_hour: Mapping[str, float]
     user: str
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Mounting:
+    """How a machine mounts something: the shell script that does it, which says in its last lines why it could not.
+
+    Args:
+        what: What has gone wrong if the script fails, for people.
+        script: Safe to repeat.
+        fix: What a user can do where it fails.
+    """
+
+    what: str
+    script: str
+    fix: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -177,6 +217,12 @@ class Cloud(Protocol):
     async def sightings(self) -> Sequence[Sighting]:
         """Return every instance of the run that EC2 still shows. Raises `CloudUnavailable`, `CredentialsExpired`."""
 
+    async def furnish(self, instance: str, zone: str) -> Sequence[Mounting]:
+        """Make ready what a machine is to mount before its first job; return how it is mounted there, in order.
+
+        Repeating is harmless. Raises as `sightings`: ask again later; `AspotError`: it cannot be had on this machine.
+        """
+
     async def hear(self) -> Sequence[CloudFact] | None:
         """Wait, some seconds at most, for what EC2 says by itself, of any instance; None: it will say nothing.
 
@@ -207,6 +253,31 @@ class Cloud(Protocol):
 
     async def aclose(self) -> None:
         """Close connections."""
+
+
+class Storage(Protocol):
+    """What the machines of one run mount, and what outlives them. Raises `AspotError` where it cannot be had."""
+
+    async def zones(self, usable: Sequence[str]) -> tuple[str, ...]:
+        """Return the zones that machines may be in, of those that are usable; looks at what there is, makes nothing."""
+
+    async def prepare(self, vpc: str, subnets: Mapping[str, str]) -> tuple[str, ...]:
+        """Make what there is not, reachable from these zones' subnets; return security groups that machines join."""
+
+    async def furnish(self, instance: str, zone: str) -> Sequence[Mounting]:
+        """As `Cloud.furnish`."""
+
+    async def notes(self) -> tuple[str, ...]:
+        """Return what users should know beforehand."""
+
+    def made(self) -> tuple[str, ...]:
+        """Return what was made and stays, as text for people, where the run could not begin."""
+
+    async def remove(self) -> Sequence[str]:
+        """Delete what is to go with the run; return what is left of that, as text for people."""
+
+    async def stays(self) -> tuple[str, ...]:
+        """Return what stays after the run, since it is data, as text for people."""
 
 
 # --- instances over SSH ----------------------------------------------------------------------------------------------

@@ -78,6 +78,7 @@ class Session:
         self._reused: dict[str, Result] = {}
         self._wanted = host.run.spec.limit
         self._notes: Sequence[str] = ()
+        self._stays: Callable[[], Sequence[str]] = tuple
 
     # --- opening ---
 
@@ -104,6 +105,7 @@ class Session:
             raise
         session = cls(Path.cwd(), host, archive, known.folder, is_new=False)
         session._notes = notes
+        session._stays = lambda: cloud.stays
         session._jobs.update({job: job_of(record.spec) for job, record in host.run.jobs.items()})
         archive.expect({job: record.spec.inputs for job, record in host.run.jobs.items()})
         if host.run.spec.is_rebuilt:
@@ -145,6 +147,7 @@ class Session:
                 archive.prepare(options.existing)
                 host = make_host(spec, options, cloud, archive, folder)
             session = cls(base, host, archive, folder)
+            session._stays = lambda: cloud.stays
             session._wanted = wanted
             session.hand_in(resolved)
             undo.pop_all()
@@ -315,6 +318,7 @@ class Session:
     def _with_closing(self, found: Sequence[Result]) -> Results:
         from aspot.machine.money import cost_now
         from aspot.ui.closing import closing_lines
+        from aspot.ui.safe import one_line
 
         results = Results(found, cost=cost_now(self.run), left=self._host.left, kept=self._host.kept)
         if self._host.taken is not None:
@@ -322,7 +326,8 @@ class Session:
         elif self._host.is_detached:
             results.summary = "\n".join(farewell_lines(self.run))
         elif self._host.is_done:
-            results.summary = "\n".join(closing_lines(self.run, results, self._host.left, self._host.kept))
+            lines = closing_lines(self.run, results, self._host.left, self._host.kept)
+            results.summary = "\n".join((*lines, *map(one_line, self._stays())))
         return results
 
     # --- the end ---

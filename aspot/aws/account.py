@@ -210,7 +210,8 @@ class Account:
     async def _remove(self, run: str, until: float) -> list[str]:
         there = await cleanup.alive(self._aws, run)
         refused = await cleanup.terminate(self._aws, [one for one, _ in there])
-        listed = await cleanup.of_run(self._aws, run, ("launch-template", "security-group"))
+        listed = await cleanup.of_run(self._aws, run, ("launch-template", "security-group", "volume"))
+        volumes = {one for one, kind in listed if kind == "volume"}
         made = cleanup.Made(run=run)
         made.templates |= {one for one, kind in listed if kind == "launch-template"}
         made.groups |= {one for one, kind in listed if kind == "security-group"}
@@ -218,6 +219,8 @@ class Account:
         stays = await channel.remove(self._aws, name) if await channel.has(self._aws, name) else []
         while True:
             is_ending = await self._are_ending(run, refused)
+            for volume in () if is_ending else volumes:  # those that were to go with the run; machines' own are gone
+                await cleanup.delete_one(self._aws, "ec2:DeleteVolume", {"VolumeId": volume})
             left = await cleanup.remove(self._aws, made)
             is_going = is_ending or (left and not refused)  # what was refused stays, and so does what hangs on it
             if not is_going or time.monotonic() > until:

@@ -211,7 +211,7 @@ class Aws:
         return trouble
 
 
-_SERVICES = {"servicequotas": "service-quotas"}
+_SERVICES = {"servicequotas": "service-quotas", "elasticfilesystem": "efs"}
 
 
 def _snake(action: str) -> str:

@@ -20,9 +20,20 @@ from aspot.aws.together import together
 from aspot.errors import CloudError, InternalError
 from aspot.machine.model import LaunchSpec
 from aspot.machine.pool import Market, Pool
-from aspot.ports import Cloud, CloudFact, CloudPlan, CloudUnavailable, LaunchAnswer, Prepared, Sighting
+from aspot.ports import (
+    Cloud,
+    CloudFact,
+    CloudPlan,
+    CloudUnavailable,
+    LaunchAnswer,
+    Mounting,
+    Prepared,
+    Sighting,
+    Storage,
+)
 
 T = TypeVar("T")
+Stores = Callable[[Aws, CloudPlan], Storage]
 UNDO_S = 20.0
 """How long a failed preparation may take to delete what it made."""
 
@@ -41,6 +52,9 @@ class Ec2Cloud(Cloud):
         self._eyes = sightings.Eyes(run="", is_local=aws.is_loopback)
         self._ears: Ears | None = None
         self._group = ""
+        self._stores: Stores | None = None
+        self._storage: Storage | None = None
+        self.stays: tuple[str, ...] = ()  # what is still there after the run, since it is data
 
     @classmethod
     async def open(cls, region: str | None) -> Self:
@@ -58,6 +72,10 @@ class Ec2Cloud(Cloud):
     def fence(self, check: Callable[[], None]) -> None:
         """Have something called before each call to AWS, those within one of ours too; it raises to prevent it."""
         self._aws.check = check
+
+    def stores_by(self, stores: Stores) -> None:
+        """Have machines mount what the plan says, by this."""
+        self._stores = stores
 
     @property
     def region(self) -> str:
@@ -77,20 +95,25 @@ class Ec2Cloud(Cloud):
         """
         template.check_user_data(plan)
         self._plan = plan
+        self._storage = self._stores(self._aws, plan) if self._stores is not None else None
         try:
             return await (self._adopt(plan) if plan.run.is_rebuilt else self._prepare(plan))
         except BaseException as error:
             with anyio.move_on_after(UNDO_S, shield=True):
                 await self._undo()
-            if isinstance(error, Trouble):
-                raise to_error(await self._aws.explain(error)) from error
-            raise
+            found = to_error(await self._aws.explain(error)) if isinstance(error, Trouble) else error
+            for note in self._storage.made() if self._storage is not None else ():
+                found.add_note(note)
+            if found is error:
+                raise
+            raise found from error
 
     async def _prepare(self, plan: CloudPlan) -> Prepared:
         aws = self._aws
         kinds, offers, place, spot, on_demand = await self._market(plan.types)
         archs = {name: kind.arch for name, kind in kinds.items()}
-        self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=plan.zones, region=aws.region)
+        zones = await self._zones_of_storage(plan, place, pools.cheapest_first(offers, spot))
+        self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=zones, region=aws.region)
         image, allowed, *_ = await together(
             partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
             partial(self._rules, plan),
@@ -98,6 +121,8 @@ class Ec2Cloud(Cloud):
             partial(belongings.check_key_pair, aws, plan.key_pair),
             partial(belongings.check_instance_profile, aws, plan.instance_profile),
         )
+        used = {pool.zone: place.subnets[pool.zone] for pool in self._pools}
+        joined = () if self._storage is None else await self._storage.prepare(place.vpc, used)
         self._has_begun = True
         group = plan.security_group or await network.make_group(aws, plan, place.vpc, allowed)
         self._group = group
@@ -106,7 +131,7 @@ class Ec2Cloud(Cloud):
         ground = Ground(
             plan=plan,
             place=place,
-            group=group,
+            groups=(group, *joined),
             image=image,
             archs=archs,
             made=time.monotonic(),
@@ -121,7 +146,17 @@ class Ec2Cloud(Cloud):
             spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
             on_demand_usd_per_hour=on_demand,
             user=image.user,
+            notes=() if self._storage is None else await self._storage.notes(),
         )
+
+    async def _zones_of_storage(
+        self, plan: CloudPlan, place: network.Place, preferred: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Return the zones that machines may be in: those of the plan, fewer where what they mount is bound to some."""
+        if self._storage is None:
+            return plan.zones
+        usable = tuple(zone for zone in preferred if zone in place.subnets and (not plan.zones or zone in plan.zones))
+        return await self._storage.zones(usable) if usable else plan.zones
 
     async def _adopt(self, plan: CloudPlan) -> Prepared:
         """Find what a run made whose journal is lost, and let the caller in; nothing is made or can be launched."""
@@ -179,7 +214,7 @@ class Ec2Cloud(Cloud):
     async def _make_templates(self, ground: Ground) -> None:
         for market in ground.plan.run.markets:
             data = template.contents(
-                ground.plan, image=ground.image, place=ground.place, group=ground.group, market=market
+                ground.plan, image=ground.image, place=ground.place, groups=ground.groups, market=market
             )
             made = self._templates[market] = await template.make(self._aws, ground.plan, market, data)
             self._made.templates.add(made)
@@ -218,6 +253,14 @@ class Ec2Cloud(Cloud):
             CredentialsExpired: If it takes the credentials no longer.
         """
         return await self._patiently(sightings.look(self._aws, self._eyes)) if self._eyes.run else []
+
+    async def furnish(self, instance: str, zone: str) -> Sequence[Mounting]:
+        """Make ready what a machine is to mount before its first job; return how it is mounted there.
+
+        Raises:
+            AspotError: If it cannot be had there. Otherwise as `sightings`.
+        """
+        return [] if self._storage is None else await self._patiently(self._storage.furnish(instance, zone))
 
     async def hear(self) -> Sequence[CloudFact] | None:
         """Wait, some seconds at most, for what EC2 says by itself; None if events are not set up.
@@ -261,9 +304,12 @@ class Ec2Cloud(Cloud):
         """
         if self._plan is None:
             return []
-        removals = [partial(cleanup.remove, self._aws, self._made, kept)]
+        removals: list[Callable[[], Awaitable[Sequence[str]]]] = [partial(cleanup.remove, self._aws, self._made, kept)]
         removals += [partial(self._ears.remove, self._aws)] if self._ears is not None else []
-        left: list[list[str]] = await self._patiently(together(*removals))
+        removals += [self._storage.remove] if self._storage is not None else []
+        left: list[Sequence[str]] = await self._patiently(together(*removals))
+        if self._storage is not None:
+            self.stays = await self._patiently(self._storage.stays())
         return [item for part in left for item in part]
 
     async def aclose(self) -> None:

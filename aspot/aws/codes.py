@@ -46,6 +46,7 @@ _CODES: dict[Cause, str] = {
         "MaxSpotInstanceCountExceeded VcpuLimitExceeded InstanceLimitExceeded VolumeLimitExceeded MaxIOPSLimitExceeded"
         " NetworkInterfaceLimitExceeded AddressLimitExceeded ResourceLimitExceeded SecurityGroupLimitExceeded"
         " LaunchTemplateLimitExceeded RulesPerSecurityGroupLimitExceeded"
+        " FileSystemLimitExceeded ThroughputLimitExceeded AttachmentLimitExceeded"
     ),
     Cause.FLEET_QUOTA: "MaxSpotFleetRequestCountExceeded MaxFleetCountExceeded FleetLimitExceeded",
     Cause.THROTTLED: (
@@ -66,17 +67,19 @@ _CODES: dict[Cause, str] = {
         " InvalidLaunchTemplateName.NotFoundException InvalidSubnetID.NotFound InvalidVpcID.NotFound"
         " InvalidSpotInstanceRequestID.NotFound InvalidVolume.NotFound InvalidNetworkInterfaceID.NotFound"
         " ParameterNotFound NoSuchResourceException ResourceNotFoundException"
-        " AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist"
+        " AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist FileSystemNotFound MountTargetNotFound"
         " NoSuchBucket NoSuchKey NoSuchUpload NoSuchEntity 404"
     ),
     Cause.DUPLICATE: (
         "QueueAlreadyExists QueueNameExists InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidKeyPair.Duplicate"
         " InvalidLaunchTemplateName.AlreadyExistsException EntityAlreadyExists"
+        " FileSystemAlreadyExists MountTargetConflict"
     ),
     Cause.BUSY: (
         "IncorrectInstanceState IncorrectState VolumeInUse DependencyViolation ConcurrentTagAccess"
         " ConcurrentModificationException AWS.SimpleQueueService.QueueDeletedRecently QueueDeletedRecently"
         " DeleteConflict"
+        " FileSystemInUse IncorrectFileSystemLifeCycleState IncorrectMountTargetState IncorrectAttachmentState"
     ),
     Cause.EXPIRED: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
     Cause.AUTH: (
@@ -94,6 +97,8 @@ _CODES: dict[Cause, str] = {
         " InvalidUserData.Malformed InvalidInstanceID.Malformed InvalidGroupId.Malformed FilterLimitExceeded"
         " PermanentRedirect AuthorizationHeaderMalformed InvalidBucketName PreconditionFailed InvalidPart"
         " InvalidPartOrder EntityTooSmall EntityTooLarge KeyTooLongError 301 412"
+        " BadRequest SubnetNotFound SecurityGroupNotFound AvailabilityZonesMismatch UnsupportedAvailabilityZone"
+        " InvalidVolume.ZoneMismatch"
     ),
     Cause.GRANTED: "DryRunOperation",
 }

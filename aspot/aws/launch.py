@@ -34,7 +34,7 @@ class Ground:
 
     plan: CloudPlan
     place: Place
-    group: str
+    groups: tuple[str, ...]  # security groups, the run's own first
     image: Image
     archs: Mapping[str, str]  # by type
     made: float  # monotonic time when template and group were made
@@ -189,7 +189,7 @@ class Launcher:
             "InstanceType": pool.type,
             "MinCount": 1,
             "MaxCount": count,
-            "NetworkInterfaces": [interface(ground.group, ground.place, ground.place.subnets[pool.zone])],
+            "NetworkInterfaces": [interface(ground.groups, ground.place, ground.place.subnets[pool.zone])],
             "TagSpecifications": tags.on(("instance", "volume"), self._tags(spec)),
             "ClientToken": self._token(spec, pool.type, pool.zone, count),
             **self._image(pool),

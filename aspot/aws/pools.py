@@ -133,6 +133,14 @@ def choose(
     return pools
 
 
+def cheapest_first(offers: Iterable[Pool], spot: Mapping[Pool, float]) -> list[str]:
+    """Return the zones of these pools, the one with the cheapest first."""
+    cheapest: dict[str, float] = {}
+    for pool in offers:
+        cheapest[pool.zone] = min(cheapest.get(pool.zone, math.inf), spot.get(pool, math.inf))
+    return sorted(cheapest, key=lambda zone: (cheapest[zone], zone))
+
+
 async def spot_prices(aws: Aws, types: Iterable[str] | None, *, tries: int = 4) -> dict[Pool, float]:
     """Return current spot prices in US dollars an hour: of these types, or all.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from aspot.aws import tags
@@ -31,18 +32,18 @@ def check_user_data(plan: CloudPlan) -> None:
         )
 
 
-def interface(group: str, place: Place, subnet: str = "") -> dict[str, Any]:
+def interface(groups: Sequence[str], place: Place, subnet: str = "") -> dict[str, Any]:
     """Return the one network interface of an instance."""
     return {
         "DeviceIndex": 0,
-        "Groups": [group],
+        "Groups": list(groups),
         "AssociatePublicIpAddress": place.is_public,
         "DeleteOnTermination": True,
         **({"SubnetId": subnet} if subnet else {}),
     }
 
 
-def contents(plan: CloudPlan, *, image: Image, place: Place, group: str, market: Market) -> dict[str, Any]:
+def contents(plan: CloudPlan, *, image: Image, place: Place, groups: Sequence[str], market: Market) -> dict[str, Any]:
     """Return the template's data.
 
     Instance and volume tags are not in it: they name the launch request, and go into the launch call.
@@ -58,7 +59,7 @@ def contents(plan: CloudPlan, *, image: Image, place: Place, group: str, market:
             "InstanceMetadataTags": "disabled",
         },
         "BlockDeviceMappings": [{"DeviceName": image.root, "Ebs": _volume(plan.run.disk_gb)}],
-        "NetworkInterfaces": [interface(group, place)],
+        "NetworkInterfaces": [interface(groups, place)],
         "TagSpecifications": tags.on(kinds, tags.tags_of(plan)),
     }
     if plan.user_data:

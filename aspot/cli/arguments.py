@@ -62,6 +62,8 @@ def build() -> argparse.ArgumentParser:
     _doctor(commands)
     _events(commands)
     storage_words.add(commands)
+    _fs(commands)
+    _volume(commands)
     _demo(commands)
     _local(commands)
     return parser
@@ -98,6 +100,12 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--user", help="login user (default: the image's)")
     group.add_argument("--disk", metavar="SIZE", help='root volume, such as "20 GB"')
     group.add_argument("--setup", metavar="FILE", help="shell script run once on each instance before its first job")
+    group.add_argument(
+        "--filesystem", "-f", metavar="NAME[:/PATH]", help="EFS to mount, made if new (default path: ~/efs)"
+    )
+    words = "EBS volume of the run's one machine, made if new (default path: ~/NAME)"
+    group.add_argument("--volume", action="append", dest="volumes", metavar="NAME:SIZE:/PATH", help=words)
+    group.add_argument("--volume-policy", choices=("keep", "delete"), help="of volumes the run makes (default: keep)")
     group.add_argument("--instance-profile", metavar="NAME", help="IAM instance profile")
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     group.add_argument("--security-group", metavar="ID", help="your own security group")
@@ -273,6 +281,53 @@ def _events(commands: Commands[Parser]) -> None:
     for action, text in words.items():
         one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
         one.set_defaults(handler=command("aspot.cli.events", action))
+        common(one)
+
+
+def _fs(commands: Commands[Parser]) -> None:
+    parser = commands.add_parser(
+        "fs",
+        help="EFS file systems that runs mount by --filesystem",
+        description="List, make, delete, mount EFS file systems. Runs make them by themselves: aspot run --filesystem.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    words = {
+        "ls": "list the region's file systems",
+        "create": "make an encrypted file system; its mount targets come with the runs that use it",
+        "rm": "delete a file system of aspot's with all that is in it",
+        "mount": "mount one on a machine that runs",
+    }
+    for action, text in words.items():
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        one.set_defaults(handler=command("aspot.cli.fs", action))
+        if action != "ls":
+            one.add_argument(
+                "name", metavar="NAME[:/PATH]" if action == "mount" else "NAME", help="its name, or fs-..."
+            )
+        common(one)
+        if action == "create":
+            cost = "bursting (default), or elastic: fast at once, paid by what is moved"
+            one.add_argument("--throughput", choices=("bursting", "elastic"), default="bursting", help=cost)
+        elif action == "rm":
+            one.add_argument("--yes", action="store_true", help="its data may go")
+        elif action == "mount":
+            one.add_argument("--on", required=True, metavar="INSTANCE", help="name, such as lr-study_1, or id")
+
+
+def _volume(commands: Commands[Parser]) -> None:
+    parser = commands.add_parser(
+        "volume",
+        help="EBS volumes that runs made by --volume",
+        description="List and delete the EBS volumes that runs made: aspot run --volume NAME:SIZE:/PATH.",
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
+    words = {"ls": "list those of the region", "rm": "delete one of aspot's with all that is on it"}
+    for action, text in words.items():
+        one = actions.add_parser(action, help=text, description=text.capitalize() + ".")
+        one.set_defaults(handler=command("aspot.cli.volume", action))
+        if action == "rm":
+            one.add_argument("name", metavar="NAME", help="its name, or vol-...")
+            one.add_argument("--yes", action="store_true", help="its data may go")
         common(one)
 
 

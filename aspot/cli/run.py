@@ -121,6 +121,9 @@ def fleet_options(args: argparse.Namespace) -> dict[str, Any]:
         "on_demand_base",
         "rebalance",
         "keep_failed",
+        "filesystem",
+        "volumes",
+        "volume_policy",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     existing = "replace" if args.replace else "resume" if args.resume else "refuse"

@@ -11,10 +11,12 @@ from typing import Any, Self
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.intake import storage
 from aspot.jobs import Job
 from aspot.machine.model import RunSpec
 from aspot.machine.names import check_name
 from aspot.machine.quantities import dollars, seconds
+from aspot.ports import FileSystemWish, VolumeWish
 from aspot.profiles import Profile, resolve
 from aspot.profiles.profile import USUAL_DISK_GB, USUAL_MARKET
 
@@ -88,8 +90,11 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "on_demand_base": ("on_demand_base", _base),
     "rebalance": ("moves_when_advised", _rebalance),
     "keep_failed": ("keep_failed_s", _some_seconds),
+    "filesystem": ("filesystem", storage.file_system),
+    "volumes": ("volumes", storage.volumes),
+    "volume_policy": ("deletes_volumes", storage.deletes_volumes),
 }
-_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed"})
+_MAY_BE_NONE = frozenset({"instances", "budget", "deadline", "keep_failed", "filesystem"})
 
 
 @attrs.frozen(kw_only=True)
@@ -111,6 +116,9 @@ class FleetOptions:
         on_demand_base: How many of the machines alive are bought on demand.
         moves_when_advised: Whether jobs with a checkpoint move on EC2's rebalance recommendation.
         keep_failed_s: How long a failed job's instance stays for a look; None for not.
+        filesystem: What each instance mounts; None for nothing.
+        volumes: What the one instance gets attached.
+        deletes_volumes: Whether those that are made go at the end.
     """
 
     name: str | None
@@ -127,6 +135,9 @@ class FleetOptions:
     on_demand_base: int = 0
     moves_when_advised: bool = False
     keep_failed_s: float | None = None
+    filesystem: FileSystemWish | None = None
+    volumes: tuple[VolumeWish, ...] = ()
+    deletes_volumes: bool = False
 
     @classmethod
     def check(cls, name: str | None, profile: str | Profile, options: Mapping[str, Any]) -> Self:
@@ -143,6 +154,7 @@ class FleetOptions:
         _refuse_unknown(options)
         given = {key: value for key, value in options.items() if value is not None or key not in _MAY_BE_NONE}
         checked = {_CHECKS[key][0]: _CHECKS[key][1](value, key) for key, value in given.items()}
+        storage.check_volumes(checked)
         return cls(name=None if name is None else _name(name), profile=_profile(profile), **checked)
 
     def sized_for(self, jobs: Sized) -> Self:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import attrs
+
 from aspot.local import ends, fleet, launch, market, reads, types
 from aspot.local.cloud import Call
 from aspot.local.lifecycle import Lifecycle
+from aspot.local.records import State
 from aspot.local.refusal import Refusal
 
-__all__ = ["EC2_ACTIONS", "before_moto"]
+__all__ = ["EC2_ACTIONS", "after_moto", "before_moto"]
 
 Read = Callable[[Call], Awaitable[dict[str, Any]]]
 Change = Callable[[Call, Lifecycle], Awaitable[dict[str, Any]]]
@@ -64,11 +67,42 @@ async def before_moto(call: Call) -> None:
     """Refuse what EC2 refuses and moto does not.
 
     Raises:
-        Refusal: the request deletes a security group that is in use.
+        Refusal: the request deletes a security group that is in use, or attaches a volume that cannot be.
     """
+    if call.action == "AttachVolume":
+        await _check_attachment(call)
     if call.action != "DeleteSecurityGroup":
         return
     name = call.parameters.get("GroupId")
     holders = await call.cloud.moto.call(call.region.moto.groups_holding, name) if name else []
     if holders:
         raise Refusal("DependencyViolation", f"resource {name} has a dependent object")
+
+
+async def _check_attachment(call: Call) -> None:
+    """Refuse what AttachVolume refuses (EC2 API reference, "Error codes")."""
+    name, wanted = str(call.parameters.get("VolumeId")), str(call.parameters.get("InstanceId"))
+    machine = call.region.machine(wanted, now=call.cloud.now)
+    found = await call.cloud.moto.call(call.region.moto.volume, name)
+    if found is None:
+        return  # moto says so
+    zone, is_attached = found
+    if is_attached:
+        raise Refusal("VolumeInUse", f"{name} is already attached to an instance")
+    if zone != machine.launch.subnet.zone:
+        place = f"'{name}' is not in the same availability zone as instance '{wanted}'"
+        raise Refusal("InvalidVolume.ZoneMismatch", f"The volume {place}")
+    if machine.state is not State.RUNNING:
+        raise Refusal("IncorrectState", f"Instance '{wanted}' is not 'running'.")
+
+
+def after_moto(call: Call) -> None:
+    """Note what moto has changed of our machines: their groups and disks; files of a deleted volume go with it."""
+    if call.action == "DeleteVolume":
+        call.cloud.machines.forget_disk(str(call.parameters.get("VolumeId")))
+    machine = call.region.machines.get(str(call.parameters.get("InstanceId")))
+    groups = call.parameters.get("Groups")
+    if call.action == "ModifyInstanceAttribute" and machine is not None and groups:
+        machine.launch = attrs.evolve(machine.launch, groups=tuple(groups))
+    if call.action in ("AttachVolume", "DetachVolume", "ModifyInstanceAttribute") and machine is not None:
+        machine.touch()

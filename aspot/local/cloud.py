@@ -54,6 +54,9 @@ class Machines(Protocol):
     def console(self, instance_id: str) -> str:
         """Return what the machine has written to its console."""
 
+    def forget_disk(self, disk: str) -> None:
+        """Remove the files of a file system or volume that was deleted."""
+
 
 @attrs.frozen(kw_only=True)
 class Options:

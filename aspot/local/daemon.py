@@ -15,6 +15,7 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -28,6 +29,7 @@ from aspot.local.home import Home, Settings
 from aspot.local.lifecycle import Lifecycle
 from aspot.local.moto_host import Moto
 from aspot.local.ssh_config import SshConfig
+from aspot.local.storage import answer_machine
 
 __all__ = ["main", "serve"]
 
@@ -92,12 +94,16 @@ async def _serve(home: Home, settings: Settings, stop: asyncio.Event) -> None:
     def shut_down(instance_id: str) -> None:
         lives[0].shut_down(instance_id)
 
+    async def answer(instance_id: str, words: Sequence[str]) -> str:
+        return await answer_machine(lives[0].cloud, instance_id, words)
+
     park = Park(
         home.folder / "park",
         ssh_port=settings.ssh_port,
         on_shutdown=shut_down,
         guest_environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": _HOME_REGION},
         isolation=settings.isolation,
+        on_storage=answer,
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(moto.call(moto.load))

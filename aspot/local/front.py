@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import attrs
 from aiohttp import web
 
-from aspot.local.actions import EC2_ACTIONS, before_moto
+from aspot.local.actions import EC2_ACTIONS, after_moto, before_moto
 from aspot.local.cloud import Call, Cloud
 from aspot.local.ec2_wire import error_xml
 from aspot.local.lifecycle import Lifecycle
@@ -27,6 +27,7 @@ from aspot.local.objects import S3Request, check, error_document, s3_request
 from aspot.local.peers import is_ours
 from aspot.local.queues import receive, unhurried
 from aspot.local.refusal import Refusal, status_of, token_mismatch
+from aspot.local.rest_wire import REST_JSON, rest_action
 from aspot.local.services import answer_json
 
 __all__ = ["Front"]
@@ -55,7 +56,7 @@ class _Request:
 
     @property
     def is_json(self) -> bool:
-        return "X-Amz-Target" in self.headers
+        return "X-Amz-Target" in self.headers or self.service in REST_JSON
 
 
 class Front:
@@ -139,6 +140,8 @@ class Front:
         answer = await self._forward(request)
         if not call.action.startswith(_READS):
             call.region.changes += 1
+            if answer.status == 200:
+                after_moto(call)
         if token and answer.status == 200:
             self._replies[key] = (request.form, answer)
         return answer
@@ -162,6 +165,8 @@ class Front:
         answer = await self._forward(request)
         if request.service in ("sqs", "events"):
             self._cloud.ring()
+        if request.action == "DeleteFileSystem" and answer.status < 300:
+            self._cloud.machines.forget_disk(request.path.rpartition("/")[2])
         return answer
 
     async def _receive(self, request: _Request) -> Answer:
@@ -209,7 +214,7 @@ async def _read(raw: web.Request) -> _Request:
         id=str(uuid.uuid4()),
         service=service,
         region=scope["region"],
-        action=named or f"{raw.method} {path}",
+        action=named or rest_action(service, raw.method, path),
         method=raw.method,
         path=path,
         query=query,
@@ -245,6 +250,7 @@ def _error_answer(refusal: Refusal, *, request: _Request | None) -> Answer:
     if request is not None and request.is_json:
         body = json.dumps({"__type": refusal.code, "message": refusal.message})
         headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-RequestId": request.id}
+        headers |= {"x-amzn-ErrorType": refusal.code} if request.service in REST_JSON else {}
         return Answer(status=refusal.status, headers=headers, body=body.encode())
     request_id = str(uuid.uuid4()) if request is None else request.id
     if request is not None and request.objects is not None:

@@ -60,6 +60,11 @@ class Lifecycle:
         self._running: set[asyncio.Task[None]] = set()
         self._waits: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def cloud(self) -> Cloud:
+        """The cloud."""
+        return self._cloud
+
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         return self

@@ -151,6 +151,23 @@ class MotoRegion:
         groups = [self._backend.get_security_group_from_id(one) for one in group_ids]
         return any(_admits_ssh(rule, address) for group in groups if group for rule in list(group.ingress_rules))
 
+    def admits_members(self, group_ids: Iterable[str], members: Iterable[str], port: int) -> bool:
+        """Tell whether one of these groups has a rule that lets members of another in to a TCP port."""
+        wanted = set(members)
+        groups = [self._backend.get_security_group_from_id(one) for one in group_ids]
+        rules = [rule for group in groups if group for rule in list(group.ingress_rules)]
+        return any(_covers(rule, port) and (rule.source_group or {}).get("GroupId") in wanted for rule in rules)
+
+    def volumes_of(self, body: Any) -> list[str]:
+        """Return the ids of the volumes that are attached to a machine beside its root disk, by device name."""
+        disks = sorted(body.block_device_mapping.items())
+        return [str(disk.volume_id) for name, disk in disks if name != body.root_device_name]
+
+    def volume(self, volume_id: str) -> tuple[str, bool] | None:
+        """Return a volume's zone, and whether it is attached; None if there is none."""
+        found = self._backend.volumes.get(volume_id)
+        return None if found is None else (str(found.zone.name), found.attachment is not None)
+
     def groups_holding(self, group_id: str) -> list[str]:
         """Return what keeps a security group in use: interfaces, and other groups whose rules name it."""
         holders = [eni.id for eni in list(self._backend.enis.values()) if group_id in _groups_of_interface(eni)]
@@ -353,12 +370,15 @@ def _groups_of_interface(eni: Any) -> set[str]:
     return {group.id for group in eni.group_set}
 
 
-def _admits_ssh(rule: Any, address: str) -> bool:
-    is_ssh = rule.ip_protocol == "-1" or (
-        rule.ip_protocol == "tcp" and int(rule.from_port or 0) <= 22 <= int(rule.to_port or 65535)
+def _covers(rule: Any, port: int) -> bool:
+    return rule.ip_protocol == "-1" or (
+        rule.ip_protocol == "tcp" and int(rule.from_port or 0) <= port <= int(rule.to_port or 65535)
     )
+
+
+def _admits_ssh(rule: Any, address: str) -> bool:
     cidr = (rule.ip_range or {}).get("CidrIp") or (rule.ip_range or {}).get("CidrIpv6")
-    return is_ssh and cidr is not None and ip_address(address) in ip_network(cidr, strict=False)
+    return _covers(rule, 22) and cidr is not None and ip_address(address) in ip_network(cidr, strict=False)
 
 
 def _names(group: Any, group_id: str) -> bool:

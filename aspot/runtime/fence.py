@@ -14,7 +14,7 @@ import attrs
 
 from aspot.machine.model import Checkpoint, LaunchSpec
 from aspot.machine.pool import Pool
-from aspot.ports import Archive, Cloud, CloudFact, CloudPlan, LaunchAnswer, LogSink, Prepared, Sighting
+from aspot.ports import Archive, Cloud, CloudFact, CloudPlan, LaunchAnswer, LogSink, Mounting, Prepared, Sighting
 
 Check = Callable[[], None]
 """Raises `TakenOver` if this client was."""
@@ -40,6 +40,11 @@ class FencedCloud(Cloud):
     async def sightings(self) -> Sequence[Sighting]:
         """Return every instance of the run that EC2 still shows."""
         return await self.inner.sightings()
+
+    async def furnish(self, instance: str, zone: str) -> Sequence[Mounting]:
+        """Make ready what a machine is to mount."""
+        self.check()
+        return await self.inner.furnish(instance, zone)
 
     async def hear(self) -> Sequence[CloudFact] | None:
         """Wait for what EC2 says by itself; the first time, make what is needed for that."""

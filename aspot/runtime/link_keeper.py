@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import anyio
 import attrs
 
+from aspot.errors import AspotError
 from aspot.machine.events import InstanceEvent, InstanceReady, InstanceUnusable, LinkLost, LinkRestored
-from aspot.ports import Armed, HostKeyMismatch, Link, LinkDropped, NobodyListens, NotReady, Target, Undeliverable
+from aspot.ports import (
+    Armed,
+    CloudUnavailable,
+    CredentialsExpired,
+    HostKeyMismatch,
+    Link,
+    LinkDropped,
+    Mounting,
+    NobodyListens,
+    NotReady,
+    Target,
+    Undeliverable,
+)
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.wiring import Wiring
 
@@ -55,6 +68,7 @@ class LinkKeeper:
     _why: str = attrs.field(init=False, default="")
     _pauses: Pauses = attrs.field(init=False)
     _mismatch_at: float | None = attrs.field(init=False, default=None)
+    _equipped_boot: str | None = attrs.field(init=False, default=None)  # what is mounted does not outlast a boot
 
     def __attrs_post_init__(self) -> None:
         self._pauses = Pauses(first_s=0.25, most_s=2.0, chance=self.wiring.chance)
@@ -68,7 +82,7 @@ class LinkKeeper:
             while True:
                 await self._hold(link)
                 self._tell(LinkLost, reason=self._why)
-                link, armed = await self._connect()
+                link, armed = await self._equipped(*await self._connect())
                 self._tell(LinkRestored, boot_id=armed.boot_id)
         except _Unusable as error:
             self._tell(InstanceUnusable, reason=str(error))
@@ -112,23 +126,45 @@ class LinkKeeper:
             link, armed = await self._connect()
         if limit.cancelled_caught:
             raise _Unusable(f"no connection within {READY_S:.0f} s of running: {self._why or 'nothing answered'}")
-        while self.wiring.setup:
+        return await self._equipped(link, armed)
+
+    async def _equipped(self, link: Link, armed: Armed) -> tuple[Link, Armed]:
+        """Mount what the run mounts and set the machine up, unless that was done in this boot; return the link."""
+        while armed.boot_id != self._equipped_boot:
             try:
-                await self._set_up(link)
-                break
+                await self._equip(link, armed.boot_id)
+                self._equipped_boot = armed.boot_id
             except LinkDropped:
                 link, armed = await self._connect()
         return link, armed
 
-    async def _set_up(self, link: Link) -> None:
+    async def _equip(self, link: Link, boot_id: str) -> None:
         try:
-            await link.set_up(self.wiring.setup)
-        except Undeliverable as error:
-            await _close(link)
-            raise _Unusable(f"the profile's set-up failed: {error.reason}") from error
+            for mounting in await self._furnished():
+                await self._set_up(link, f"{mounting.script}\n# boot {boot_id}\n", mounting.what, mounting.fix)
+            if self.wiring.setup:
+                await self._set_up(link, self.wiring.setup, "the profile's set-up failed")
         except BaseException:
             await _close(link)
             raise
+
+    async def _furnished(self) -> Sequence[Mounting]:
+        """Return what is to be mounted, once the cloud has made it ready."""
+        zone = self.wiring.run.instances[self.target.instance].pool.zone
+        while True:
+            try:
+                return await self.wiring.cloud.furnish(self.target.instance, zone)
+            except (CloudUnavailable, CredentialsExpired):
+                await anyio.sleep(self._pauses.next_s())
+            except AspotError as error:
+                raise _Unusable(f"{error.message}; {error.fix}" if error.fix else error.message) from error
+
+    async def _set_up(self, link: Link, script: str, failure: str, fix: str = "") -> None:
+        try:
+            await link.set_up(script)
+        except Undeliverable as error:
+            advice = f"; {fix}" if fix else ""
+            raise _Unusable(f"{failure}: {error.reason}{advice}") from error
 
     async def _connect(self) -> tuple[Link, Armed]:
         """Connect and arm, as often as it takes."""

@@ -195,6 +195,8 @@ class Supervisor:
         with self.wiring.shielded():
             ready = await self.wiring.cloud.prepare(self.plan)
             self.wiring.user = ready.user
+            for note in ready.notes:
+                self.wiring.warn(note)
             self.wiring.post(
                 RunPrepared(
                     at=self.wiring.now(),

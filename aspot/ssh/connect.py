@@ -33,6 +33,9 @@ HANDSHAKES = 8
 
 SSH_PORT = 22
 
+SCRIPT_S = 600.0
+"""For a script run by hand: it may have to install something."""
+
 KEEPALIVE_S, KEEPALIVES = 15, 4
 """A peer that is silent for a minute is gone; asyncssh sends none unless told."""
 
@@ -121,6 +124,20 @@ class SshRemote(Remote):
         """
         trusted = self._keys.trusted(target.instance)
         return await self._open(target, trusted, keepalive_interval=silence_s / KEEPALIVES)
+
+    async def run_script(self, target: Target, script: str) -> tuple[int, str]:
+        """Run a script on a machine, beside aspot's runner; return its exit code, and what it said.
+
+        Raises:
+            NotReady: It cannot be reached, or went away meanwhile.
+            HostKeyMismatch: It showed another key: nothing was sent.
+        """
+        connection = await self.log_in(target)
+        async with connection:
+            done = await connection.run("/bin/sh -s", input=script, stderr=asyncssh.STDOUT, timeout=SCRIPT_S)
+        if done.exit_status is None:
+            raise NotReady(f"{target.label} went away")
+        return done.exit_status, str(done.stdout)
 
     async def way_in(self, target: Target) -> str:
         """Return the `ssh` command that opens a machine, and write down the host key that it is to believe.

@@ -1,1 +1,1 @@
-"""Data that outlives machines: S3."""
+"""What outlives machines: S3 objects, EFS file systems, EBS volumes. Knows AWS through `aspot.aws`."""

@@ -93,8 +93,11 @@ def test_policy_allows_all_that_the_adapter_calls():
         for one in statements
         for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
     }
-    source = "".join(path.read_text() for path in POLICY.parent.glob("*.py"))
-    called = set(re.findall(r'"((?:ec2|events|iam|pricing|servicequotas|sqs|ssm|sts):[A-Z][A-Za-z]+)"', source))
+    folders = (POLICY.parent, POLICY.parents[1] / "storage")
+    source = "".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
+    called = set(
+        re.findall(r'"((?:ec2|elasticfilesystem|events|iam|pricing|servicequotas|sqs|ssm|sts):[A-Z][A-Za-z]+)"', source)
+    )
     assert called - {"sqs:SendMessage"} <= allowed  # that is what a queue of ours allows its rule
     assert {"ec2:DescribeVolumes", "ec2:DeleteSecurityGroup", "ec2:CreateTags", "iam:PassRole"} <= allowed
 

@@ -12,7 +12,13 @@ from aspot.ports import TakenOver
 from aspot.runtime.fence import FencedArchive, FencedCloud
 
 DEEDS = {
-    FencedCloud: {"prepare": (None,), "launch": (None,), "terminate": (["i-1"],), "clean_up": ()},
+    FencedCloud: {
+        "prepare": (None,),
+        "launch": (None,),
+        "terminate": (["i-1"],),
+        "clean_up": (),
+        "furnish": ("i-1", "z"),
+    },
     FencedArchive: {
         "staging": ("a", 1),
         "checkpoint_staging": ("a", 1),

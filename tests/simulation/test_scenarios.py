@@ -12,7 +12,7 @@ from aspot.errors import AspotError, AuthError, ConfigError
 from aspot.machine.events import RebalanceAdvised
 from aspot.machine.model import EndReason, Evacuation, Outcome
 from aspot.machine.news import JobEnded, LaunchRefused, LogLine, NoticeReceived, Warned
-from aspot.ports import CloudRebalance, CloudUnavailable, RunnerHookDone, RunnerRebalance
+from aspot.ports import CloudRebalance, CloudUnavailable, Mounting, RunnerHookDone, RunnerRebalance
 from aspot.results import Result
 
 LONG = Script(work_s=60.0, checkpoint_s=5.0)
@@ -624,6 +624,33 @@ def test_a_setup_that_fails_everywhere_ends_the_jobs():
     world = simulate(story)
     assert statuses(world) == {"a": "lost"}
     assert "set-up failed" in world.host.results["a"].reason
+
+
+def test_what_cannot_be_mounted_anywhere_ends_the_jobs_with_the_fix():
+    async def story(world: World) -> None:
+        world.cloud.mountings = (Mounting(what="data could not be mounted", script="false", fix="try another"),)
+        await world.run(world.add("a"))
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "lost"}
+    assert "data could not be mounted: exit code 1; try another" in world.host.results["a"].reason
+
+
+def test_a_reboot_mounts_again_before_the_next_job():
+    async def story(world: World) -> None:
+        world.cloud.mountings = (Mounting(what="data could not be mounted", script="true"),)
+        async with anyio.create_task_group() as group:
+            group.start_soon(world.run, world.add("a", LONG))
+            await world.until(lambda: any(machine.folders for machine in machines(world)))
+            world.break_links(machines(world)[0])
+            await anyio.sleep(30.0)
+            machines(world)[0].reboot()
+
+    world = simulate(story)
+    assert statuses(world) == {"a": "succeeded"}
+    first, second = machines(world)[0].set_ups  # not once more for the link that broke
+    assert [text.partition("-boot")[0] for text in (first, second)] == [f"true\n# boot {machines(world)[0].id}"] * 2
+    assert first != second
 
 
 def first_is(world: World, **qualities: bool) -> None:

@@ -103,8 +103,20 @@ class Cloud:
         if self.calls().get("CreateQueue"):
             found += [f"event rule {item['Name']}" for item in self.client("events").list_rules()["Rules"]]
             found += [f"queue {url}" for url in self.client("sqs").list_queues().get("QueueUrls", ())]
+        if self.calls().get("CreateFileSystem"):
+            found += [f"file system {item['FileSystemId']}" for item in self.file_systems()]
         volumes = ec2.describe_volumes()["Volumes"]
         return found + [f"volume {item['VolumeId']}" for item in volumes]
+
+    def file_systems(self) -> list[dict[str, Any]]:
+        return self.client("efs").describe_file_systems()["FileSystems"]
+
+    def _remove_file_systems(self) -> None:
+        efs = self.client("efs")
+        for item in self.file_systems():
+            for target in efs.describe_mount_targets(FileSystemId=item["FileSystemId"])["MountTargets"]:
+                efs.delete_mount_target(MountTargetId=target["MountTargetId"])
+            efs.delete_file_system(FileSystemId=item["FileSystemId"])
 
     def left_for_good(self) -> list[str]:
         """What is still there after a while; it is removed, so that the next test starts with nothing."""
@@ -120,6 +132,7 @@ class Cloud:
         if doomed := [item["id"] for item in self.alive()]:
             ec2.terminate_instances(InstanceIds=doomed)
         until(lambda: not self.alive())
+        self._remove_file_systems()
         for item in ec2.describe_launch_templates()["LaunchTemplates"]:
             ec2.delete_launch_template(LaunchTemplateId=item["LaunchTemplateId"])
         for item in ec2.describe_security_groups()["SecurityGroups"]:

@@ -31,7 +31,7 @@ from aspot.local.seam import MachineSpec
 __all__ = ["Layout", "remove_tree"]
 
 _VOLATILE = ("tmp", "run", "shm")  # emptied by a reboot
-_KEPT = ("home", "vartmp", "etc-ssh", "log")
+_KEPT = ("home", "vartmp", "etc-ssh", "log", "mnt")
 
 
 @attrs.frozen(kw_only=True)
@@ -109,8 +109,10 @@ class Layout:
             self._own(path)
         if not self.namespaces:
             (base / "bin").symlink_to("../../../shared/bin")
+            (base / "disks").symlink_to("../../../shared/disks")
             return
         self._mkdir("run/aspot/bin")
+        self._mkdir("run/aspot/disks")
         self._mkdir("run/aspot/python")
         if found := resolver():
             self.put(found[0].removeprefix("/"), found[1], mode=0o644)
@@ -134,7 +136,7 @@ class Layout:
             hostname=self._hostname,
             owner=[self.owner.uid, self.owner.gid] if self.owner else None,
             binds=[list(bind) for bind in self._binds()] if self.namespaces else [],
-            writable=[targets()[name] for name in (*_KEPT, *_VOLATILE)] if self.namespaces else [],
+            writable=self._writable if self.namespaces else [],
             boot_id="boot_id",
         )
 
@@ -152,6 +154,7 @@ class Layout:
             "ASPOT_LOCAL_GUEST": "1",
             "ASPOT_BOOTED": f"{time.time():.0f}",
             "ASPOT_ETC_SSH": self.seen("etc-ssh"),
+            "ASPOT_MOUNTS": self.seen("log/mounts"),
             "ASPOT_BOOT_ID_FILE": "/proc/sys/kernel/random/boot_id"
             if self.namespaces
             else str(self.folder / "boot_id"),
@@ -162,9 +165,13 @@ class Layout:
     def _hostname(self) -> str:
         return "ip-" + self.spec.metadata.address.replace(".", "-")
 
+    @property
+    def _writable(self) -> list[str]:
+        return [*(targets()[name] for name in (*_KEPT, *_VOLATILE)), self.seen("run/aspot/disks")]
+
     def _binds(self) -> list[tuple[str, str]]:
         """Return what covers what; first what lies in the machine's own folders, and what covers single files."""
-        binds = [("../shared/bin", "run/aspot/bin"), ("hosts", "/etc/hosts")]
+        binds = [("../shared/bin", "run/aspot/bin"), ("../shared/disks", "run/aspot/disks"), ("hosts", "/etc/hosts")]
         if lacks_python():
             binds.append((sys.base_prefix, "run/aspot/python"))
         accounts = self.shared.accounts(self.user, home=self.home, owner=self.owner)

@@ -11,7 +11,7 @@ import enum
 import logging
 import os
 import stat
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,10 @@ from aspot.local.guests.user_data import Plan, parse
 from aspot.local.guests.zygote import Zygote
 from aspot.local.seam import Endpoint, MachineSpec
 
-__all__ = ["Ground", "Machine"]
+__all__ = ["Ground", "Machine", "OnStorage"]
+
+OnStorage = Callable[[str, Sequence[str]], Awaitable[str]]
+"""Given an instance id and a question about storage in words, returns the answer in one line."""
 
 _logger = logging.getLogger(__name__)
 _GRACE_S = 0.5  # between SIGTERM and SIGKILL when a machine shuts itself down; systemd's is 90 s
@@ -58,6 +61,7 @@ class Ground:
     endpoints: Endpoints
     guest_environment: Mapping[str, str]
     on_shutdown: Callable[[str], None]
+    on_storage: OnStorage
 
 
 class Machine:
@@ -230,6 +234,8 @@ class Machine:
                 self._ground.crew.start_soon(self.reboot(), name="reboot")
             case "reload-ssh":
                 self._soon(_unless_gone(self._reload_host_key(reply)), "reload sshd")
+            case "storage":
+                self._soon(_unless_gone(self._ask_about_storage(reply.split())), "storage")
 
     def _died(self) -> None:
         """Take the end of the machine's first process, of itself, for a crash: the machine is off."""
@@ -243,6 +249,12 @@ class Machine:
             self._say("Power down.")
             await self._stop(grace_s=grace_s)
         self._ground.on_shutdown(self._spec.metadata.instance_id)
+
+    async def _ask_about_storage(self, words: list[str]) -> None:
+        """Pass a shim's question on; the last word is where it waits for the answer."""
+        if words:
+            answer = await self._ground.on_storage(self._spec.metadata.instance_id, words[:-1])
+            self.link.tell({"op": "answer", "path": words[-1], "text": answer})
 
     async def _reload_host_key(self, reply: str) -> None:
         """Serve the key that now lies in the machine's key file; a bad file leaves the old key in service."""

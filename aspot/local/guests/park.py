@@ -9,7 +9,7 @@ import pwd
 import resource
 import secrets
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from aspot.local.guests.crew import Crew
@@ -17,7 +17,7 @@ from aspot.local.guests.endpoints import Endpoints
 from aspot.local.guests.layout import Layout, remove_tree
 from aspot.local.guests.leftovers import kill_marked
 from aspot.local.guests.link import MachineGone
-from aspot.local.guests.machine import Ground, Machine
+from aspot.local.guests.machine import Ground, Machine, OnStorage
 from aspot.local.guests.shared import Owner, Shared
 from aspot.local.guests.zygote import Zygote
 from aspot.local.seam import Endpoint, MachineSpec, Metadata
@@ -46,6 +46,7 @@ class Park:
         ssh_port: the port machines listen on; None picks 22 where that is allowed, else a high one.
         on_shutdown: called with the instance id of a machine that powered itself off.
         guest_environment: put into the environment of every guest process.
+        on_storage: answers what a machine asks about storage, in words (see `aspot.local.storage`).
         isolation: "sessions" to do without namespaces where they would be allowed; None for the best there is.
 
     After `start`, `isolation` is what machines have: "namespaces" (their own processes, files, host name) or "sessions"
@@ -60,9 +61,11 @@ class Park:
         on_shutdown: Callable[[str], None],
         guest_environment: Mapping[str, str] | None = None,
         isolation: str | None = None,
+        on_storage: OnStorage | None = None,
     ) -> None:
         self._folder = folder.absolute()
         self._on_shutdown = on_shutdown
+        self._on_storage = on_storage or _no_storage
         self._guest_environment = dict(guest_environment or {})
         self._endpoints = Endpoints(ssh_port)
         self._crew = Crew()
@@ -94,7 +97,21 @@ class Park:
             endpoints=self._endpoints,
             guest_environment=self._guest_environment,
             on_shutdown=self._on_shutdown,
+            on_storage=self._storage_for,
         )
+
+    async def _storage_for(self, instance_id: str, words: Sequence[str]) -> str:
+        """Answer a machine's question about storage; the files of what it may mount are there when it reads that."""
+        answer = await self._on_storage(instance_id, words)
+        status, _, disks = answer.partition(" ")
+        for disk in disks.split() if status == "ok" else ():
+            self._shared.make_disk(disk, self._owner)
+        return answer
+
+    def forget_disk(self, disk: str) -> None:
+        """Remove the files of a file system or volume that was deleted, in the background."""
+        if ended := self._shared.put_disk_aside(disk):
+            self._remove_soon(ended)
 
     async def aclose(self) -> None:
         """End every machine and remove every trace of them."""
@@ -196,6 +213,10 @@ class Park:
 
 def _ignore(_line: str) -> None:
     return
+
+
+async def _no_storage(_instance: str, _words: Sequence[str]) -> str:
+    return "timeout"
 
 
 def _identity(path: Path) -> str:

@@ -31,7 +31,8 @@ __all__ = [
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _POWER_SHIMS = ("halt", "poweroff", "reboot", "shutdown")
-SHIMS = (*_POWER_SHIMS, "cloud-init", "loginctl", "service", "sudo", "systemctl", "systemd-run")
+_STORAGE_SHIMS = ("blkid", "lsblk", "mkfs.ext4", "mount", "mount.nfs4", "mountpoint", "umount")
+SHIMS = (*_POWER_SHIMS, *_STORAGE_SHIMS, "cloud-init", "loginctl", "service", "sudo", "systemctl", "systemd-run")
 _SHIM_SCRIPT = Path(__file__).with_name("shim.sh")
 _PROFILE = "# Machines of the local cloud read no profile of the host.\n"
 _PYTHON = """#!/bin/sh
@@ -53,7 +54,7 @@ class Owner:
 
 @attrs.frozen
 class Shared:
-    """The folder of what machines share; none of them can write there."""
+    """The folder of what machines share; none of them can write there, but to what they mount."""
 
     folder: Path
 
@@ -62,6 +63,7 @@ class Shared:
         shims = self.folder / "bin"
         shims.mkdir(parents=True)
         (self.folder / "empty").mkdir()
+        self.disks.mkdir()
         (self.folder / "profile").write_text(_PROFILE)
         (shims / "shim").write_text(_SHIM_SCRIPT.read_text())
         (shims / "shim").chmod(0o755)
@@ -70,6 +72,28 @@ class Shared:
         if lacks_python():  # then the daemon's own is bound there
             (shims / "python3").write_text(_PYTHON.format(name=os.path.basename(os.path.realpath(sys.executable))))
             (shims / "python3").chmod(0o755)
+
+    @property
+    def disks(self) -> Path:
+        """The folder of what machines mount, which outlives them: one folder for each file system or volume."""
+        return self.folder / "disks"
+
+    def make_disk(self, disk: str, owner: Owner | None) -> None:
+        """Make the folder of a file system or volume, unless it is there."""
+        folder = self.disks / disk
+        if not folder.exists():
+            folder.mkdir(mode=0o755)
+            if owner:
+                os.chown(folder, owner.uid, owner.gid)
+
+    def put_disk_aside(self, disk: str) -> Path | None:
+        """Move the folder of a file system or volume out of the way; return where, or None if there is none."""
+        aside = self.folder / f".ended-{disk}"
+        try:
+            (self.disks / disk).rename(aside)
+        except FileNotFoundError:
+            return None
+        return aside
 
     def accounts(self, user: str, *, home: str, owner: Owner | None) -> list[tuple[str, str]]:
         """Return the files that make `user` the name of whom guests run as, and where they belong."""
@@ -117,7 +141,7 @@ def resolver() -> tuple[str, str] | None:
 def targets() -> dict[str, str]:
     """Return where each folder of a machine is seen, as far as the host has such a place."""
     wanted = {"home": "/home", "tmp": "/tmp", "vartmp": "/var/tmp"}  # noqa: S108 - places to cover
-    wanted |= {"run": "/run", "etc-ssh": "/etc/ssh", "log": "/var/log", "shm": "/dev/shm"}  # noqa: S108 - the same
+    wanted |= {"run": "/run", "etc-ssh": "/etc/ssh", "log": "/var/log", "mnt": "/mnt", "shm": "/dev/shm"}  # noqa: S108 - the same
     return {name: path if os.path.isdir(path) else f"/run/{name}" for name, path in wanted.items()}
 
 

@@ -304,6 +304,151 @@ boot_status() {
     if [ -e "$base/boot-finished" ]; then echo "status: done"; else echo "status: running"; fi
 }
 
+mounts=${ASPOT_MOUNTS:-$base/mounts} # a line for each: source, target and kind, after tabs
+tab=$(printf '\t')
+
+# absolute PATH: the same in $path, without a slash at its end.
+absolute() {
+    case $1 in /*) path=$1 ;; *) path=$PWD/$1 ;; esac
+    while [ "$path" != / ] && [ "${path%/}" != "$path" ]; do path=${path%/}; done
+}
+
+# find_mount PATH: whether something is mounted there, and what, in $mounted.
+find_mount() {
+    mounted=
+    [ -f "$mounts" ] || return 1
+    while IFS=$tab read -r from to _; do [ "$to" = "$1" ] && mounted=$from; done <"$mounts"
+    [ -n "$mounted" ]
+}
+
+# Mounting takes privileges that nobody has here: a link to what is mounted stands in the place of the empty folder.
+mount_it() {
+    kind='' source='' target=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -t | --types) kind=$2 && shift ;;
+        -o | --options) shift ;;
+        -a | --all) exit 0 ;;
+        -*) ;;
+        *) if [ -z "$source" ]; then source=$1; else target=$1; fi ;;
+        esac
+        shift
+    done
+    [ -n "$source" ] || list_mounts
+    [ -n "$target" ] || complain "mount: $source: can't find in /etc/fstab."
+    absolute "$target"
+    target=$path
+    [ -d "$target" ] || complain "mount: $target: mount point does not exist." 32
+    ! find_mount "$target" || complain "mount: $target: $mounted already mounted here." 32
+    case $source in
+    *:/) find_nfs "${source%:/}" ;;
+    /dev/*) find_file_system ;;
+    *) complain "mount: $target: special device $source does not exist." 32 ;;
+    esac
+    rmdir "$target" 2>/dev/null || complain "mount: $target: the local cloud mounts in empty folders only." 32
+    ln -s "$base/disks/$disk" "$target" || complain "mount: $target: cannot be mounted on." 32
+    printf '%s\t%s\t%s\n' "$source" "$target" "$kind" >>"$mounts"
+}
+
+list_mounts() {
+    [ ! -f "$mounts" ] || while IFS=$tab read -r from to type; do echo "$from on $to type $type (rw)"; done <"$mounts"
+    exec cat /proc/mounts
+}
+
+# find_nfs ADDRESS: which file system is mounted from there, in $disk.
+find_nfs() {
+    case $1 in *[!A-Za-z0-9.-]* | '') complain "mount.nfs4: Failed to resolve server $1" 32 ;; esac
+    ask "storage nfs $1"
+    case $answer in
+    "ok "*) disk=${answer#ok } ;;
+    *) complain "mount.nfs4: Connection timed out for $1:/ on $target" 32 ;;
+    esac
+}
+
+# find_volume DEVICE: which volume it is, in $volume. Volumes are numbered by their device names, as /dev/nvme1n1...
+find_volume() {
+    ask "storage volumes"
+    number=0
+    for volume in ${answer#ok}; do
+        number=$((number + 1))
+        [ "$1" != "/dev/nvme${number}n1" ] || return 0
+    done
+    return 1
+}
+
+# A volume is a folder: what it is formatted with stands in "type", its files are in "data".
+find_file_system() {
+    find_volume "$source" || complain "mount: $target: special device $source does not exist." 32
+    [ -s "$base/disks/$volume/type" ] ||
+        complain "mount: $target: wrong fs type, bad option, bad superblock on $source." 32
+    ! grep -q "^$source$tab" "$mounts" 2>/dev/null || complain "mount: $source is already mounted." 32
+    disk=$volume/data kind=${kind:-ext4}
+}
+
+list_devices() {
+    prefix=''
+    for word; do
+        case $word in --*) ;; -*p*) prefix=/dev/ ;; esac
+    done
+    ask "storage volumes"
+    number=0
+    for volume in ${answer#ok}; do
+        number=$((number + 1))
+        printf '%snvme%sn1 vol%s\n' "$prefix" "$number" "${volume#vol-}"
+    done
+}
+
+last_word() { for word; do :; done && printf '%s' "$word"; }
+
+tell_type() {
+    device=$(last_word "$@")
+    find_volume "$device" || complain "blkid: error: $device: No such file or directory" 2
+    [ -s "$base/disks/$volume/type" ] || exit 2
+    printf '%s: TYPE="%s"\n' "$device" "$(cat "$base/disks/$volume/type")"
+}
+
+format() {
+    device=$(last_word "$@")
+    find_volume "$device" || complain "mkfs.ext4: $device: No such file or directory"
+    ! grep -q "^$device$tab" "$mounts" 2>/dev/null || complain "$device is mounted; will not make a filesystem here!"
+    rm -rf "$base/disks/$volume/data"
+    mkdir "$base/disks/$volume/data" && echo ext4 >"$base/disks/$volume/type"
+}
+
+unmount() {
+    all='' wanted=''
+    for word; do
+        case $word in -a | --all) all=1 ;; -*) ;; *) wanted=$word ;; esac
+    done
+    [ -n "$all$wanted" ] || complain "umount: bad usage"
+    absolute "$wanted"
+    [ -n "$all" ] || find_mount "$path" || complain "umount: $wanted: not mounted." 32
+    [ -f "$mounts" ] || exit 0
+    while IFS=$tab read -r from to type; do
+        if [ -n "$all" ] || [ "$to" = "$path" ] || [ "$from" = "$wanted" ]; then
+            [ ! -L "$to" ] || { rm -f "$to" && mkdir "$to"; }
+        else
+            printf '%s\t%s\t%s\n' "$from" "$to" "$type"
+        fi
+    done <"$mounts" >"$mounts.new"
+    mv "$mounts.new" "$mounts"
+}
+
+tell_mountpoint() {
+    quiet='' wanted=''
+    for word; do
+        case $word in -q | --quiet) quiet=1 ;; -*) ;; *) wanted=$word ;; esac
+    done
+    [ -d "$wanted" ] || complain "mountpoint: $wanted: No such file or directory"
+    absolute "$wanted"
+    if find_mount "$path" || [ "$(stat -c %d "$wanted" 2>/dev/null)" != "$(stat -c %d "$wanted/.." 2>/dev/null)" ]; then
+        [ -n "$quiet" ] || echo "$wanted is a mountpoint"
+        exit 0
+    fi
+    [ -n "$quiet" ] || echo "$wanted is not a mountpoint"
+    exit 32
+}
+
 case $name in
 poweroff | halt) power poweroff "$@" ;;
 reboot) power reboot "$@" ;;
@@ -314,6 +459,13 @@ service) control_system "$2" "$1" ;;
 systemd-run) run_unit "$@" ;;
 loginctl) exit 0 ;;
 cloud-init) boot_status "$@" ;;
+mount) mount_it "$@" ;;
+mount.nfs4) mount_it -t nfs4 "$@" ;;
+umount) unmount "$@" ;;
+mountpoint) tell_mountpoint "$@" ;;
+lsblk) list_devices "$@" ;;
+blkid) tell_type "$@" ;;
+mkfs.ext4) format "$@" ;;
 shim) shift && supervise_unit "$@" ;;
 *) complain "$name: not in the local cloud" ;;
 esac

@@ -74,10 +74,13 @@ async def test_it_cannot_write_to_the_host_nor_look_into_homes(guest, tmp_path):
 @NAMESPACES
 async def test_it_cannot_uncover_the_host(guest):
     """A namespace of its own making gives a guest powers over its own copies only."""
-    tried = await guest.run(
-        "unshare --user --map-root-user --mount sh -c 'umount /home || umount /run || mount -o remount,rw /'"
+    calls = (  # umount and mount are stand-ins here: the kernel itself is asked
+        "import ctypes, sys; libc = ctypes.CDLL(None);"
+        ' tried = [libc.umount2(b"/home", 0), libc.umount2(b"/run", 0), libc.mount(None, b"/", None, 0x20, None)];'
+        " sys.exit(0 in tried)"
     )
-    assert tried.exit_status != 0
+    tried = await guest.run(f"unshare --user --map-root-user --mount python3 -c '{calls}'")
+    assert (tried.exit_status, tried.stderr) == (0, "")
 
 
 @NAMESPACES

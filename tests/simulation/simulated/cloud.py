@@ -22,6 +22,7 @@ from aspot.ports import (
     CredentialsExpired,
     LaunchAnswer,
     LaunchUnanswered,
+    Mounting,
     Prepared,
     Sighting,
 )
@@ -65,6 +66,7 @@ class SimCloud:
     posted: anyio.Event = attrs.Factory(anyio.Event)
     hear_error: Exception | None = None
     hear_s: float = 20.0
+    mountings: Sequence[Mounting] = ()  # what every machine mounts
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
     async def _call(self, name: str) -> None:
@@ -149,6 +151,9 @@ class SimCloud:
     def _launched(self, name: str) -> Launched:
         machine = self.machines[name]
         return Launched(instance=name, pool=machine.pool, market=machine.market)
+
+    async def furnish(self, instance: str, zone: str) -> Sequence[Mounting]:
+        return self.mountings
 
     async def sightings(self) -> Sequence[Sighting]:
         await self._call("sightings")

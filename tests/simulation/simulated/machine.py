@@ -92,6 +92,7 @@ class Machine:
     renewed: float = 0.0
     kept_until: float | None = None  # by the loop's clock; for this boot
     history: list[tuple[float, str]] = attrs.Factory(list)
+    set_ups: list[str] = attrs.Factory(list)  # the scripts that were to set it up
 
     @property
     def now(self) -> float:

@@ -134,7 +134,8 @@ class SimLink:
 
     async def set_up(self, script: str) -> None:
         await self._command(1.0, 2.0)
-        if script == "false":
+        self.machine.set_ups.append(script)
+        if script.partition("\n")[0] == "false":
             raise Undeliverable("exit code 1")
 
     async def renew(self) -> None:
