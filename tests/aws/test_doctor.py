@@ -86,6 +86,10 @@ async def test_ending_may_be_allowed_by_tag_only(healthy):
     assert "ec2:TerminateInstances" in check.detail
 
 
+ROLES = POLICY.parents[1] / "storage/roles.py"
+"""`aspot roles create` is for who may make roles: a run never is."""
+
+
 def test_policy_allows_all_that_the_adapter_calls():
     statements = json.loads(POLICY.read_text())["Statement"]
     allowed = {
@@ -94,7 +98,7 @@ def test_policy_allows_all_that_the_adapter_calls():
         for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
     }
     folders = (POLICY.parent, POLICY.parents[1] / "storage")
-    source = "".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
+    source = "".join(path.read_text() for folder in folders for path in folder.glob("*.py") if path != ROLES)
     called = set(
         re.findall(r'"((?:ec2|elasticfilesystem|events|iam|pricing|servicequotas|sqs|ssm|sts):[A-Z][A-Za-z]+)"', source)
     )

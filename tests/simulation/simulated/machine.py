@@ -224,7 +224,7 @@ class Machine:
         boot, self.kept_until = self.boots, self.now + seconds_
 
         def over() -> None:
-            if self.boots == boot and self.kept_until is not None and self.now >= self.kept_until:
+            if self.boots == boot and self.kept_until is not None and self.now >= self.kept_until - 1e-6:
                 self.end(EndReason.ITSELF)
 
         self.at(self.kept_until, over)
