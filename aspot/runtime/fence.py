@@ -47,8 +47,7 @@ class FencedCloud(Cloud):
         return await self.inner.furnish(instance, zone)
 
     async def hear(self) -> Sequence[CloudFact] | None:
-        """Wait for what EC2 says by itself; the first time, make what is needed for that."""
-        self.check()
+        """Wait for what EC2 says by itself; what it needs for that is made by calls that look themselves."""
         return await self.inner.hear()
 
     async def let_caller_in(self) -> str:

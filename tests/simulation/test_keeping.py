@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from simulated.remote import SimLink
 from simulated.scripts import Script
 from simulated.world import World, simulate
 
@@ -89,29 +90,35 @@ def test_who_comes_back_finds_it_kept_or_gone(away_s) -> None:
     assert world.host.kept == ()  # the run lasted longer
 
 
-def test_a_slow_message_is_said_again_so_that_it_does_not_end_late() -> None:
-    async def story(world: World) -> None:
-        world.host.submit([world.add("bad", FAILS)])
-        world.host.close()
-        await world.host.start()
-        await world.until(lambda: bool(world.host.run.kept))
-        world.partition(world.running_once("bad"), 20.0)
-        await world.host.finished()
+def cut_off_when_told(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let the first message that keeps a machine, and what follows it, not through for a while."""
+    keep, has_come = SimLink.keep, []
 
-    world = simulate(story, keep_failed_s=SECONDS)
+    async def late(self: SimLink, kept_s: float) -> None:
+        if not has_come:
+            has_come.append(self)
+            self.world.partition(self.machine, seconds)
+        await keep(self, kept_s)
+
+    monkeypatch.setattr(SimLink, "keep", late)
+
+
+async def one_that_fails(world: World) -> None:
+    world.host.submit([world.add("bad", FAILS)])
+    world.host.close()
+    await world.host.start()
+    await world.host.finished()
+
+
+def test_a_slow_message_is_said_again_so_that_it_does_not_end_late(monkeypatch) -> None:
+    cut_off_when_told(monkeypatch, 20.0)
+    world = simulate(one_that_fails, keep_failed_s=SECONDS)
     assert world.happened["keep"] == 2
 
 
-def test_a_machine_that_cannot_be_told_is_ended_and_that_is_said() -> None:
-    async def story(world: World) -> None:
-        world.host.submit([world.add("bad", FAILS)])
-        world.host.close()
-        await world.host.start()
-        await world.until(lambda: bool(world.host.run.kept))
-        world.partition(world.running_once("bad"), 4000.0)
-        await world.host.finished()
-
-    world = simulate(story, keep_failed_s=SECONDS)
+def test_a_machine_that_cannot_be_told_is_ended_and_that_is_said(monkeypatch) -> None:
+    cut_off_when_told(monkeypatch, 4000.0)
+    world = simulate(one_that_fails, keep_failed_s=SECONDS)
     assert world.host.kept == ()
     assert any("not kept for a look at bad: it did not confirm" in news.message for news in world.news)
 

@@ -72,12 +72,12 @@ def test_a_doubtful_launch_that_is_asked_for_afresh(monkeypatch):
 
 
 def test_a_token_that_is_repeated_with_other_parameters(monkeypatch):
-    tries: Counter[str] = Counter()
+    tries: Counter[tuple[int, str]] = Counter()
     ask = Dispatch._ask
 
     async def ask_for_more(self, spec):
-        tries[spec.id] += 1
-        more = spec.count + (tries[spec.id] > 1)
+        tries[id(self), spec.id] += 1
+        more = spec.count + (tries[id(self), spec.id] > 1)
         return await ask(self, attrs.evolve(spec, count=more))
 
     monkeypatch.setattr(Dispatch, "_ask", ask_for_more)

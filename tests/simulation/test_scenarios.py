@@ -141,7 +141,8 @@ def check_where_the_time_went(result: Result, notice_s: float) -> None:
     first, second = result.attempts
     assert min(first.boot, second.boot) > 15
     assert result.recovery_gap == first.gap
-    assert (first.gap < 3.0) == (notice_s == 120.0)
+    if notice_s != 20.0:  # about as long as a boot: it may be in time or not
+        assert (first.gap < 3.0) == (notice_s == 120.0)
     assert first.gap < second.boot + 5
     worked_s = (second.started - first.started).total_seconds() + second.useful
     assert first.useful + first.gap + second.useful == pytest.approx(worked_s, abs=0.01)

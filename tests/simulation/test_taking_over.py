@@ -2,6 +2,7 @@
 
 import anyio
 import pytest
+from simulated.scripts import Script
 from simulated.world import Faults, World, simulate
 
 from aspot.machine.client import Client
@@ -128,7 +129,9 @@ def test_a_first_whose_jobs_are_all_under_way_hears_of_it_from_the_machines():
     """It has nothing to write down: the machines tell it that they heed somebody else."""
 
     async def story(world: World) -> None:
-        await begun(world, 1)
+        await world.host.start()
+        world.host.submit([world.add(name, Script(work_s=200.0)) for name in "abc"])
+        world.host.close()
         await world.until(lambda: sum(f.starts for m in world.cloud.machines.values() for f in m.folders.values()) == 3)
         await anyio.sleep(5.0)
         first = world.host
@@ -137,7 +140,7 @@ def test_a_first_whose_jobs_are_all_under_way_hears_of_it_from_the_machines():
         with anyio.fail_after(60.0):
             await first.finished()
         assert first.taken is not None
-        await see_through(world)
+        await world.finished()
 
     simulate(story)
 

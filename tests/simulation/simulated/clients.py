@@ -66,7 +66,7 @@ class SimClient:
         return self.epoch < self.world.journal.epoch
 
     def check(self) -> None:
-        if self.is_stale and not self.is_elsewhere:
+        if self.is_stale and not self.is_elsewhere and not self.is_asleep:  # who sleeps looks at nothing
             raise TakenOver(Client(epoch=self.world.journal.epoch, pid=self.world.journal.epoch, host="sim"))
 
 

@@ -207,6 +207,7 @@ class SimLink:
         here, _ = sink.offsets()
         rest = folder.out[here:]
         await self._hop(0.01, 3.0)
+        await self.client.slept()  # with the piece in its hands
         if rest:
             sink.write("stdout", rest)
 
