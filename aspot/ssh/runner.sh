@@ -384,6 +384,7 @@ finish() { # nothing of the job may write any more; then the status
     i=$((i + 1))
   done
   sync status . 2>/dev/null || sync
+  [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null # a shell that was only just forked may have lost the first
   IFS= read -r STATUS <status
   say "exited $JOB $N $STATUS"; }
 
@@ -621,7 +622,8 @@ cmd_keep() { # HUNDREDTHS: the machine stays for a look and ends itself then: no
   fence
   uptime_cs
   put "$M/keep" "$((UP + $1)) $BOOT" || die 125 "no room"
-  if alive "$M/lease.pid"; then kill -USR1 "$P"; else detach lease _lease; fi # it may be asleep for half a minute
+  ! alive "$M/lease.pid" || { kill -USR1 "$P"; nap 5; } # it may be asleep for half a minute; one just begun dies of it
+  alive "$M/lease.pid" || detach lease _lease
   alive "$M/lease.pid" || die 123 "nobody is there to end the machine"
   reply kept; }
 
