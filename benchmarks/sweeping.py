@@ -65,7 +65,7 @@ def _leave(where: Place, count: int) -> None:
     for number in range(count):
         names.append(f"job{number}.sh")
         (where.folder / names[-1]).write_text("true\n")
-    words = ("run", *names, "-n", "bench", "--instances", str(count), "--profile", "c7i.large", "-q")
+    words = ("run", *names, "-n", "bench", "--instances", str(count), "--yes", "--profile", "c7i.large", "-q")
     process = where.start(*words, stdout=subprocess.DEVNULL)
     try:
         until(lambda: sum(item["state"] == "running" for item in where.instances()) == count, pause_s=0.2)
