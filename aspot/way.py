@@ -168,10 +168,7 @@ async def seen(runs: Collection[RunInfo]) -> dict[str, Found]:
 
     found: dict[str, Found] = {}
     for region in sorted({item.region for item in runs}):
-        account = await Account.open(region or None)
-        try:
+        async with await Account.open(region or None) as account:
             ids = [item.id for item in runs if item.region == region]
             found |= {item.instance: item for item in await account.instances(runs=ids)}
-        finally:
-            await account.aclose()
     return found

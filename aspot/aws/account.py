@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import anyio
 import attrs
 
 from aspot.aws import channel, cleanup, network, pools, sweep, tags
-from aspot.aws.clients import Aws, named
+from aspot.aws.clients import named
 from aspot.aws.codes import Cause
 from aspot.aws.errors import Trouble, to_error
+from aspot.aws.service import Service
 from aspot.aws.sightings import ALIVE, address_of, end_reason, port_of
 from aspot.machine.model import EndReason
 from aspot.machine.pool import Pool
 from aspot.machine.remains import Thing
 
-T = TypeVar("T")
 GONE_S = 120.0
 """How long to wait until instances are gone, so that their group can be deleted."""
 EVERY_S = 2.0
@@ -84,21 +84,8 @@ class Look:
     ended: datetime | None
 
 
-class Account:
+class Account(Service):
     """aspot's things in one account and region. Make it with `Account.open`, close it with `aclose`."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    @classmethod
-    async def open(cls, region: str | None) -> Self:
-        """Find credentials and region as `Ec2Cloud.open` does; raises as it does."""
-        return cls(await Aws.open(region))
-
-    @property
-    def region(self) -> str:
-        """Return the region."""
-        return self._aws.region
 
     @property
     def is_loopback(self) -> bool:
@@ -259,13 +246,3 @@ class Account:
             return await pools.spot_prices(self._aws, types, tries=2) if types else {}
         except Trouble:
             return {}
-
-    async def _explained(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()

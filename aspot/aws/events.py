@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Mapping
-from typing import Self, TypeVar
+from collections.abc import Mapping
 
 import attrs
 
 from aspot.aws import channel, tags
 from aspot.aws.channel import SHARED, Seen
 from aspot.aws.clients import Aws
-from aspot.aws.errors import Trouble, to_error
+from aspot.aws.service import Service
 from aspot.errors import ConfigError
 from aspot.machine.remains import VERSION
 
-T = TypeVar("T")
 AGAIN_S = 75.0
 """After a teardown SQS keeps the queue's name for 60 s: a setup waits for it."""
 SETUP = "aspot events setup"
@@ -53,16 +51,8 @@ class Removed:
     left: tuple[str, ...] = ()
 
 
-class Events:
+class Events(Service):
     """The shared queue and rule of one region. Make it with `Events.open`, close it with `aclose`."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    @classmethod
-    async def open(cls, region: str | None) -> Self:
-        """Find credentials and region as `Ec2Cloud.open` does; raises as it does."""
-        return cls(await Aws.open(region))
 
     async def status(self) -> Standing:
         """Return what is there, and what is wrong with it.
@@ -156,16 +146,6 @@ class Events:
             removed=tuple(what for what in doomed if what not in stays),
             left=tuple(left),
         )
-
-    async def _explained(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()
 
 
 def foreign(seen: Seen) -> list[str]:

@@ -14,6 +14,7 @@ from aspot.aws.cache import Cache
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
 from aspot.aws.errors import Trouble, to_error
+from aspot.aws.service import Service
 from aspot.errors import CloudError, ConfigError
 from aspot.machine.pool import Pool
 
@@ -47,7 +48,7 @@ class Answer:
         return bool(self.note and self.value)
 
 
-class Market:
+class Market(Service):
     """One region's market. Make it with `Market.open`, close it with `aclose`.
 
     Args:
@@ -57,7 +58,8 @@ class Market:
     """
 
     def __init__(self, aws: Aws, cache: Cache, *, fresh: bool = False) -> None:
-        self._aws, self._cache, self._fresh = aws, cache, fresh
+        super().__init__(aws)
+        self._cache, self._fresh = cache, fresh
 
     @classmethod
     async def open(cls, region: str | None, *, fresh: bool = False, anywhere: bool = False) -> Self:
@@ -78,11 +80,6 @@ class Market:
                 raise
             aws = await Aws.open(FALLBACK_REGION)
         return cls(aws, Cache.open(), fresh=fresh)
-
-    @property
-    def region(self) -> str:
-        """Return the region."""
-        return self._aws.region
 
     async def regions(self) -> list[str]:
         """Return the regions that the account may use; raises as `types`."""
@@ -168,14 +165,7 @@ class Market:
             ConfigError: If it is not.
             CloudError: If AWS refuses or cannot be asked.
         """
-        try:
-            await images.check(self._aws, word)
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()
+        await self._explained(images.check(self._aws, word))
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._cache.now(), UTC)

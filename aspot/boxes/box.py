@@ -220,11 +220,8 @@ class Box:
         from aspot.aws.account import Account
 
         await self.aclose()
-        account = await Account.open(self.known.info.region)
-        try:
+        async with await Account.open(self.known.info.region) as account:
             left = await end(account, self.known, look=None, is_asked=True)
-        finally:
-            await account.aclose()
         self.over = ConfigError(f"box {self.name} was terminated here", fix="open a new one: Instance(...)")
         return left
 
@@ -269,11 +266,8 @@ async def ended(known: Known, look: Look | None) -> CloudError:
 
     if journals.info(known.info.folder).ended is not None:
         return CloudError(f"box {known.name} was ended meanwhile", fix="aspot ls shows what runs")
-    account = await Account.open(known.info.region)
-    try:
+    async with await Account.open(known.info.region) as account:
         left = await end(account, known, look=look, is_asked=False)
-    finally:
-        await account.aclose()
     error = CloudError(
         story(known, look), fix=f"aspot connect -n {known.name} -p {known.run.pools[0].type} makes a new one"
     )
@@ -294,22 +288,17 @@ async def look_at(region: str, instance: str) -> Look | None:
     """
     from aspot.aws.account import Account
 
-    account = await Account.open(region)
-    try:
+    async with await Account.open(region) as account:
         return await account.instance(instance)
-    finally:
-        await account.aclose()
 
 
 async def _let_in(info: RunInfo) -> None:
     """Open the box's group to where the caller is now; if that cannot be done, the connection says what is wrong."""
     from aspot.aws.account import Account
 
-    account = await Account.open(info.region)
-    try:
-        if not account.is_loopback and not info.options["plan"]["security_group"]:
-            await account.let_in(info.id)
-    except CloudError:
-        logger.info("the group could not be opened to this address", exc_info=True, extra={"box": info.name})
-    finally:
-        await account.aclose()
+    async with await Account.open(info.region) as account:
+        try:
+            if not account.is_loopback and not info.options["plan"]["security_group"]:
+                await account.let_in(info.id)
+        except CloudError:
+            logger.info("the group could not be opened to this address", exc_info=True, extra={"box": info.name})

@@ -52,12 +52,9 @@ async def _stranger(instance: str) -> AspotError:
     """Return why a machine that the state folder does not know cannot be opened, and what that would need."""
     from aspot.aws.account import Account
 
-    account = await Account.open(None)
-    try:
+    async with await Account.open(None) as account:
         look = await account.instance(instance)
         region = account.region
-    finally:
-        await account.aclose()
     if look is None:
         return ConfigError(f"there is no instance {instance} in {region}", fix="aspot ls shows what runs")
     if look.is_ours:

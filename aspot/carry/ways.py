@@ -107,11 +107,8 @@ async def bring_in(name: str, region: str | None, bundle: Path, results: Path) -
 
 async def _refuse_stale(run: Run, bundle: Path) -> None:
     """Refuse a bundle whose run has launched something since: jobs may run that the bundle takes for waiting."""
-    account = await Account.open(run.spec.region)
-    try:
+    async with await Account.open(run.spec.region) as account:
         there = await account.instances()
-    finally:
-        await account.aclose()
     newer = {item.request for item in there if item.run == run.spec.id} - set(run.requests)
     if newer:
         raise ConfigError(
@@ -134,11 +131,8 @@ async def from_cloud(
     Raises:
         AspotError: If no machine of it runs, nobody can log in to those that do, or one does not say what it has.
     """
-    account = await Account.open(region)
-    try:
+    async with await Account.open(region) as account:
         machines = await account.instances()
-    finally:
-        await account.aclose()
     incoming = None if bundle is None else await anyio.to_thread.run_sync(keys_of, bundle, name)
     cloud = await Ec2Cloud.open(account.region)
     notes: list[str] = []

@@ -77,12 +77,9 @@ def _regions(given: str | None) -> list[str | None]:
 async def _clean_region(region: str | None, args: argparse.Namespace, older_than: timedelta) -> _Outcome:
     from aspot.aws.account import Account
 
-    account = await Account.open(region)
-    try:
+    async with await Account.open(region) as account:
         judge = _Judge(args=args, older_than=older_than)
         return await (_end(account, judge) if args.yes else _look(account, judge))
-    finally:
-        await account.aclose()
 
 
 @attrs.define(kw_only=True)

@@ -50,8 +50,7 @@ async def _down(args: argparse.Namespace) -> list[str]:
 
     goals = _known(args.names)
     known = args.region or next((goal.info.region for goal in goals if goal.info), None)
-    account = await Account.open(region_of(known))
-    try:
+    async with await Account.open(region_of(known)) as account:
         there = await account.instances(owner())
         alive = {item.run: item.name for item in there if item.state not in ("terminated", "shutting-down")}
         goals += [
@@ -62,8 +61,6 @@ async def _down(args: argparse.Namespace) -> list[str]:
         _refuse_unknown(args.names, goals)
         ended = await together(*(partial(_end, account, goal, quiet=args.quiet) for goal in goals))
         return [item for left in ended for item in left]
-    finally:
-        await account.aclose()
 
 
 def _known(names: list[str]) -> list[_Goal]:

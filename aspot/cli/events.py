@@ -70,11 +70,8 @@ def teardown(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[Events], Awaitable[T]]) -> T:
     from aspot.aws.events import Events
 
-    events = await Events.open(args.region)
-    try:
+    async with await Events.open(args.region) as events:
         return await act(events)
-    finally:
-        await events.aclose()
 
 
 def _object(standing: Standing) -> dict[str, object]:

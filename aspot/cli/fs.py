@@ -87,8 +87,5 @@ def mount(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[FileSystems], Awaitable[T]]) -> T:
     from aspot.storage.filesystems import FileSystems
 
-    there = await FileSystems.open(args.region)
-    try:
+    async with await FileSystems.open(args.region) as there:
         return await act(there)
-    finally:
-        await there.aclose()

@@ -7,7 +7,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -64,6 +64,27 @@ def prices(args: argparse.Namespace) -> int:
     return 0
 
 
+def _printed(
+    args: argparse.Namespace,
+    notes: _Notes,
+    kept: Sequence[object],
+    *,
+    objects: Iterable[dict[str, Any]],
+    as_text: Callable[..., str],
+    none: str,
+) -> int:
+    """Print what fits, as JSON or as a table that is cut, and what is old or missing; return 0."""
+    if args.json:
+        print(json.dumps(list(objects), indent=1))
+    elif kept:
+        print(as_text(kept, most=None if args.all else shown.MOST_ROWS))
+    else:
+        print(none, file=sys.stderr)
+    if not args.quiet:
+        notes.show()
+    return 0
+
+
 def _when(answer: Answer) -> dict[str, Any]:
     return {"as_of": answer.at.isoformat(), "stale": answer.is_stale}
 
@@ -89,8 +110,7 @@ def _wanted(words: Iterable[str], regions: Sequence[str | None]) -> dict[str | N
 async def _region_prices(
     region: str | None, wanted: Sequence[str], args: argparse.Namespace, notes: _Notes
 ) -> tuple[list[shown.PriceRow], Answer]:
-    market = await Market.open(region, fresh=args.fresh)
-    try:
+    async with await Market.open(region, fresh=args.fresh) as market:
         facts: list[TypeFacts] = (await market.types(wanted)).value
         names = [item.name for item in facts]
         history, on_demand, scores, bands = await together(
@@ -99,8 +119,6 @@ async def _region_prices(
             partial(market.scores, names),
             partial(market.bands, names),
         )
-    finally:
-        await market.aclose()
     told = {"spot prices": history, "on-demand prices": on_demand, "interruption bands": bands}
     told |= {"placement scores": scores} if len(names) > 1 else {}  # of one type alone, nobody expects a score
     for what, answer in told.items():
@@ -156,23 +174,13 @@ def types(args: argparse.Namespace) -> int:
     max_usd = None if args.max_price is None else dollars(args.max_price, "--max-price")
     rows, spot = asyncio.run(_types(args, notes))
     kept = [row for row in rows if _fits(row.facts, args, limits) and _is_cheap(row, max_usd)]
-    if args.json:
-        print(json.dumps([shown.type_object(row) | _when(spot) for row in kept], indent=1))
-    elif kept:
-        print(shown.types_text(kept, most=None if args.all else shown.MOST_ROWS))
-    else:
-        print("No instance type fits.", file=sys.stderr)
-    if not args.quiet:
-        notes.show()
-    return 0
+    objects = (shown.type_object(row) | _when(spot) for row in kept)
+    return _printed(args, notes, kept, objects=objects, as_text=shown.types_text, none="No instance type fits.")
 
 
 async def _types(args: argparse.Namespace, notes: _Notes) -> tuple[list[shown.TypeRow], Answer]:
-    market = await Market.open(region_of(args.region), fresh=args.fresh)
-    try:
+    async with await Market.open(region_of(args.region), fresh=args.fresh) as market:
         facts, spot, on_demand = await together(partial(market.types, args.types), market.spot, market.on_demand)
-    finally:
-        await market.aclose()
     for what, answer in {"types": facts, "spot prices": spot, "on-demand prices": on_demand}.items():
         notes.add(what, answer)
     cheapest: dict[str, tuple[float, str]] = {}
@@ -230,22 +238,12 @@ def images(args: argparse.Namespace) -> int:
         and (not args.own or facts.is_own)
         and shown.matching(args.words, facts.alias, facts.parameter, facts.name, facts.id, facts.arch)
     ]
-    if args.json:
-        print(json.dumps([shown.image_object(facts) | _when(found) for facts in kept], indent=1))
-    elif kept:
-        print(shown.images_text(kept, most=None if args.all else shown.MOST_ROWS))
-    else:
-        print("No image fits.", file=sys.stderr)
-    if not args.quiet:
-        notes.show()
-    return 0
+    objects = (shown.image_object(facts) | _when(found) for facts in kept)
+    return _printed(args, notes, kept, objects=objects, as_text=shown.images_text, none="No image fits.")
 
 
 async def _images(args: argparse.Namespace, notes: _Notes) -> Answer:
-    market = await Market.open(region_of(args.region), fresh=args.fresh)
-    try:
+    async with await Market.open(region_of(args.region), fresh=args.fresh) as market:
         found = await market.images()
-    finally:
-        await market.aclose()
     notes.add("images", found)
     return found

@@ -172,25 +172,19 @@ async def _regions(args: argparse.Namespace) -> tuple[list[str], str]:
     """Return the account's regions, and the one that AWS's configuration names."""
     from aspot.aws.market import Market
 
-    market = await Market.open(None, fresh=args.fresh, anywhere=True)
-    try:
+    async with await Market.open(None, fresh=args.fresh, anywhere=True) as market:
         return await market.regions(), market.region
-    finally:
-        await market.aclose()
 
 
 async def _images(args: argparse.Namespace, region: str) -> list[ImageFacts]:
     """Return what there is in a region; if an image was given, that it is there is looked at, too."""
     from aspot.aws.market import Market
 
-    market = await Market.open(region, fresh=args.fresh)
-    try:
+    async with await Market.open(region, fresh=args.fresh) as market:
         found: list[ImageFacts] = (await market.images()).value
         if args.image:
             await market.check_image(args.image)
         return found
-    finally:
-        await market.aclose()
 
 
 def _choose_region(args: argparse.Namespace, before: Mapping[str, Any]) -> str:

@@ -61,8 +61,5 @@ def rm(args: argparse.Namespace) -> int:
 
 
 async def _with(args: argparse.Namespace, act: Callable[[Roles], Awaitable[T]]) -> T:
-    roles = await Roles.open(args.region)
-    try:
+    async with await Roles.open(args.region) as roles:
         return await act(roles)
-    finally:
-        await roles.aclose()

@@ -96,11 +96,8 @@ def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list
 async def _listed(region: str | None) -> list[Found]:
     from aspot.aws.account import Account
 
-    account = await Account.open(region_of(region))
-    try:
+    async with await Account.open(region_of(region)) as account:
         return await account.instances()
-    finally:
-        await account.aclose()
 
 
 def _strangers(found: Sequence[Found], known: set[str]) -> Iterator[LsRow]:

@@ -54,8 +54,5 @@ def rm(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[Volumes], Awaitable[T]]) -> T:
     from aspot.storage.volumes import Volumes
 
-    there = await Volumes.open(args.region)
-    try:
+    async with await Volumes.open(args.region) as there:
         return await act(there)
-    finally:
-        await there.aclose()

@@ -226,11 +226,7 @@ class BoxLink:
     async def _say(self, *words: str, more_s: float = 0.0) -> str:
         async with self._asked(command(*words)) as there:
             there.patience_s = ANSWER_S + more_s
-            there.end_input()
-            await there.greeted()
-            line = await there.line()
-            await there.ended()
-            return line
+            return await there.answer()
 
 
 async def _facts(there: Exchange) -> Facts:

@@ -210,6 +210,19 @@ class Exchange(asyncssh.SSHClientSession[bytes]):
         """Return the next line, without its end; one longer than `most` bytes makes no sense."""
         return (await self.read_until(b"\n", most=most)).decode("utf-8", "replace").rstrip("\n")
 
+    async def answer(self) -> str:
+        """Return the first line of the runner's answer to a command that takes no input, once it has ended.
+
+        Raises:
+            CommandRefused: If it ended with another code than 0.
+            LinkDropped: If the channel or the connection broke.
+        """
+        self.end_input()
+        await self.greeted()
+        line = await self.line()
+        await self.ended()
+        return line
+
     async def ended(self) -> None:
         """Wait for the end; output that nobody asked for is dropped. Raises `LinkDropped`, `CommandRefused`."""
         while await self.read():

@@ -373,11 +373,7 @@ class SshLink(Link):
         with answers():
             async with self._command(self._line(*words)) as there:
                 there.patience_s = ANSWER_S + more_s
-                there.end_input()
-                await there.greeted()
-                line = await there.line()
-                await there.ended()
-                return line
+                return await there.answer()
 
     def _keep(self, where: dict[tuple[str, int], Exchange], order: AttemptOrder, there: Exchange | None) -> None:
         """Keep a command for the attempt's next step, in place of an older one."""

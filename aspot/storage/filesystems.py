@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import attrs
 
-from aspot.aws.clients import Aws, named
-from aspot.aws.errors import Trouble, to_error
+from aspot.aws.clients import named
+from aspot.aws.service import Service
 from aspot.aws.together import together
 from aspot.errors import AspotError, ConfigError
 from aspot.ports import FileSystemWish
@@ -19,7 +18,6 @@ from aspot.storage.mounting import efs_script
 from aspot.storage.targets import Target
 from aspot.storage.words import size_text
 
-T = TypeVar("T")
 UP = ("pending", "running", "stopping", "stopped")
 
 
@@ -50,21 +48,8 @@ class Listed:
         }
 
 
-class FileSystems:
+class FileSystems(Service):
     """EFS in one region. Make it with `FileSystems.open`, close it with `aclose`."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    @classmethod
-    async def open(cls, region: str | None) -> Self:
-        """Find credentials and region as `Ec2Cloud.open` does; raises as it does."""
-        return cls(await Aws.open(region))
-
-    @property
-    def region(self) -> str:
-        """Return the region."""
-        return self._aws.region
 
     async def every(self) -> list[Listed]:
         """Return all file systems, by name.
@@ -187,13 +172,3 @@ class FileSystems:
         if found is None:
             raise efs.absent(self._aws, name)
         return found
-
-    async def _explained(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()

@@ -9,13 +9,13 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import anyio
 import attrs
 
-from aspot.aws.clients import Aws
 from aspot.aws.errors import Trouble, to_error
+from aspot.aws.service import Service
 from aspot.errors import AuthError, CloudError, ConfigError
 from aspot.storage.address import Address
 from aspot.storage.store import Store
@@ -62,25 +62,8 @@ class Role:
     access: str = ""
 
 
-class Roles:
+class Roles(Service):
     """The instance profiles of an account. Make it with `Roles.open`."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    @classmethod
-    async def open(cls, region: str | None) -> Self:
-        """Return them; nothing is connected to yet.
-
-        Raises:
-            ConfigError: If there is no region.
-            AuthError: If there are no credentials.
-        """
-        return cls(await Aws.open(region))
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()
 
     async def all(self) -> list[Role]:
         """Return all, by name.

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import attrs
 
-from aspot.aws.clients import Aws
 from aspot.aws.codes import PERMISSION, Cause
 from aspot.aws.errors import Trouble, to_error
+from aspot.aws.service import Service
 from aspot.errors import AspotError, AuthError, CloudError, ConfigError
 from aspot.storage.address import Address
 from aspot.storage.rules import Item
@@ -46,30 +46,13 @@ class Entry:
     etag: str = ""
 
 
-class Store:
+class Store(Service):
     """S3 with the credentials and region of AWS's own configuration. Make it with `Store.open`."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    @classmethod
-    async def open(cls, region: str | None) -> Self:
-        """Return a store; nothing is connected to yet.
-
-        Raises:
-            ConfigError: If there is no region.
-            AuthError: If there are no credentials.
-        """
-        return cls(await Aws.open(region))
 
     @property
     def endpoint(self) -> str:
         """Return where AWS is asked, for notes that must not be taken for another cloud's."""
         return self._aws.endpoint
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()
 
     async def ask(self, action: str, where: Address | None, **params: Any) -> dict[str, Any]:
         """Make one call about a place, repeated where that helps.

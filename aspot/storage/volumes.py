@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any, Self, TypeVar
+from typing import Any
 
-from aspot.aws.clients import Aws
-from aspot.aws.errors import Trouble, to_error
+from aspot.aws.service import Service
 from aspot.errors import ConfigError
 from aspot.storage import ebs
 from aspot.storage.ebs import Volume
-
-T = TypeVar("T")
 
 
 def volume_json(volume: Volume) -> dict[str, Any]:
@@ -28,16 +24,8 @@ def volume_json(volume: Volume) -> dict[str, Any]:
     }
 
 
-class Volumes:
+class Volumes(Service):
     """EBS volumes in one region. Make it with `Volumes.open`, close it with `aclose`."""
-
-    def __init__(self, aws: Aws) -> None:
-        self._aws = aws
-
-    @classmethod
-    async def open(cls, region: str | None) -> Self:
-        """Find credentials and region as `Ec2Cloud.open` does; raises as it does."""
-        return cls(await Aws.open(region))
 
     async def every(self) -> list[Volume]:
         """Return the volumes that aspot made by name.
@@ -81,13 +69,3 @@ class Volumes:
                 fix="aspot ls shows whose that is, aspot down NAME ends it; then repeat",
             )
         return found
-
-    async def _explained(self, call: Awaitable[T]) -> T:
-        try:
-            return await call
-        except Trouble as trouble:
-            raise to_error(await self._aws.explain(trouble)) from trouble
-
-    async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()
