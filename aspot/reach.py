@@ -80,7 +80,7 @@ def _of(info: RunInfo, run: Run) -> Iterator[Machine]:
 
 def _machine(info: RunInfo, run: Run, record: InstanceRecord) -> Machine:
     return Machine(
-        label=info.name if info.is_box else record.label,
+        label=record.label,
         instance=record.id,
         info=info,
         user=run.user or "ec2-user",
