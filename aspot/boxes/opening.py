@@ -53,14 +53,7 @@ async def opened(options: BoxOptions, events: Events, *, is_quick: bool = False)
         if info.is_live and info.trouble:  # it is only just being begun
             await anyio.sleep(PAUSE_S)
             continue
-        if not info.is_box:
-            raise ConfigError(f"{info.name} is a fleet", fix="choose another name for the box")
-        if info.trouble:
-            raise AspotError(f"box {info.name} cannot be opened: {info.trouble}")
-        if options.region is not None and options.region != info.region:
-            raise ConfigError(
-                f"box {info.name} is in {info.region}, not in {options.region}", fix="leave the region out"
-            )
+        _refuse_other(info, options)
         if info.is_live:
             events.say(f"another process is at work on {info.name}: waiting for it")
             await _settled(info)
@@ -89,6 +82,16 @@ async def opened(options: BoxOptions, events: Events, *, is_quick: bool = False)
 
     folder = await making.make(options, events.news)
     return _box(Known.of(journals.info(folder)), options, is_new=True)
+
+
+def _refuse_other(info: RunInfo, options: BoxOptions) -> None:
+    """Refuse what has the name and is not the box that is meant, or cannot be read."""
+    if not info.is_box:
+        raise ConfigError(f"{info.name} is a fleet", fix="choose another name for the box")
+    if info.trouble:
+        raise AspotError(f"box {info.name} cannot be opened: {info.trouble}")
+    if options.region is not None and options.region != info.region:
+        raise ConfigError(f"box {info.name} is in {info.region}, not in {options.region}", fix="leave the region out")
 
 
 def _box(known: Known, options: BoxOptions, *, is_new: bool) -> Box:

@@ -117,11 +117,7 @@ class _Place:
 
     def write_known_hosts(self, found: Sequence[Machine]) -> None:
         """Write the host keys that the machines may show, by instance id."""
-        lines = (
-            f"{machine.instance} {key.export_public_key().decode().strip()}\n"
-            for machine in found
-            for key in machine.keys().trusted(machine.instance)
-        )
+        lines = (machine.keys().known_hosts(machine.instance, machine.instance) for machine in found)
         self._write(self.known_hosts, "".join(lines))
 
     def write_config(self, text: str) -> None:

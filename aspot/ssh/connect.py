@@ -145,15 +145,9 @@ class SshRemote(Remote):
         Raises:
             ConfigError: If that cannot be written down.
         """
-        write = self._keys.write_known_hosts
-        path = await anyio.to_thread.run_sync(write, target.instance, self._believed(target))
-        return ssh_command(target, key=self._keys.client_key_path, known_hosts=path)
-
-    def _believed(self, target: Target) -> list[str]:
-        """Return the lines of `known_hosts` for a machine: its key, and the one it said it will serve, if unseen."""
         host = target.address if target.port == SSH_PORT else f"[{target.address}]:{target.port}"
-        keys = (self._keys.expected(target.instance), self._keys.candidate(target.instance))
-        return [f"{host} {key.export_public_key().decode().strip()}" for key in keys if key is not None]
+        path = await anyio.to_thread.run_sync(self._keys.write_known_hosts, target.instance, host)
+        return ssh_command(target, key=self._keys.client_key_path, known_hosts=path)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -6,7 +6,6 @@ May import: asyncssh. Everything lies in one folder (0700), every file is 0600 a
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -132,12 +131,17 @@ class RunKeys:
         self._path(instance, "next").replace(self._path(instance, "pub"))
         self._pinned[instance] = self._candidates.pop(instance)
 
-    def write_known_hosts(self, instance: str, lines: Sequence[str]) -> Path:
+    def known_hosts(self, instance: str, host: str) -> str:
+        """Return the host keys that the instance may show as `known_hosts` has them, a line each, under this name."""
+        keys = self.trusted(instance)
+        return "".join(f"{host} {key.export_public_key().decode().strip()}\n" for key in keys)
+
+    def write_known_hosts(self, instance: str, host: str) -> Path:
         """Write down the host keys that a shell's `ssh` is to believe of an instance; return the file. Blocks.
 
         Args:
             instance: EC2 id.
-            lines: As `known_hosts` has them.
+            host: What `ssh` calls it.
 
         Raises:
             ConfigError: If it cannot be written.
@@ -146,7 +150,7 @@ class RunKeys:
         fresh = path.with_suffix(f".{os.getpid()}")
         try:
             fresh.unlink(missing_ok=True)
-            _write_new(fresh, "".join(f"{line}\n" for line in lines).encode())
+            _write_new(fresh, self.known_hosts(instance, host).encode())
             fresh.replace(path)
         except OSError as error:
             raise ConfigError(f"host keys cannot be written to {path}: {error.strerror}") from error
