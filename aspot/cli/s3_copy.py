@@ -1,4 +1,4 @@
-"""`aspot s3 cp` and `sync`: files and folders between S3 and here, or between S3 and a machine."""
+"""`aspot s3 cp` and `sync`: files and folders between S3 and here, within S3, or between S3 and a machine."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from aspot.cli.s3_outcome import told
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
 from aspot.ports import LinkDropped
+from aspot.storage.across import Across
 from aspot.storage.address import Address, is_s3
 from aspot.storage.copying import How, Outcome, copy_folder, opened
 from aspot.storage.disk import NotCopied
 from aspot.storage.mover import Mover
+from aspot.storage.rules import Item
+from aspot.storage.store import Store
 from aspot.ui.safe import one_line
 from aspot.ui.transfer import TransferLine, Transfers
 
@@ -34,7 +37,8 @@ def cp(args: argparse.Namespace) -> int:
     if isinstance(source, Path):
         assert isinstance(dest, Address)
         return _run(args, _put(args, source, dest.within(source.name) if is_folder else dest, source.stat().st_size))
-    assert isinstance(dest, Path)
+    if isinstance(dest, Address):
+        return _run(args, _across(args, source, dest.within(_name_of(source)) if is_folder else dest))
     return _run(args, _get(args, source, dest, is_folder=is_folder))
 
 
@@ -93,10 +97,8 @@ def how_of(args: argparse.Namespace) -> How:
 
 def _sides(args: argparse.Namespace) -> tuple[Path | Address, Path | Address]:
     sides = [Address.of(word) if is_s3(word) else Path(word) for word in (args.source, args.dest)]
-    if isinstance(sides[0], Path) == isinstance(sides[1], Path):
-        raise ConfigError(
-            "one side of a copy is in S3, the other is here", fix=f"aspot s3 {args.action} HERE s3://BUCKET/NAME"
-        )
+    if isinstance(sides[0], Path) and isinstance(sides[1], Path):
+        raise ConfigError("one side of a copy is in S3", fix=f"aspot s3 {args.action} HERE s3://BUCKET/NAME")
     if isinstance(sides[0], Path) and not sides[0].exists():
         raise ConfigError(f"no such file here: {sides[0]}")
     if isinstance(sides[0], Path) and args.action == "cp" and sides[0].is_dir() and not args.recursive:
@@ -136,21 +138,43 @@ async def _put(args: argparse.Namespace, source: Path, dest: Address, length: in
 
 
 async def _get(args: argparse.Namespace, source: Address, dest: Path, *, is_folder: bool) -> Outcome:
-    name = source.key.rpartition("/")[2]
-    if not name:
-        raise ConfigError(f"{source} is no object", fix="with all that is in it: -r")
+    name = _name_of(source)
     path = Path(dest, name if is_folder else "")
     if path.name in ("", ".", ".."):
         raise ConfigError(f"{one_line(name)!r} is no name for a file here", fix="name the file: DST")
     async with opened(args.region) as store:
-        item = await store.item(source)
-        if item is None:
-            fix = f"aspot s3 ls s3://{source.bucket}/ shows what is there; a folder: -r"
-            raise ConfigError(f"there is no object {source}", fix=fix)
+        item = await _item(store, source)
         with Transfers(is_quiet=args.quiet) as view:
             watch = view.line(f"{source} → {path}")
             watch.begin(1, item.size)
             return await _one(name, Mover(store, watch.moved).download(item, source, path))
+
+
+async def _across(args: argparse.Namespace, source: Address, dest: Address) -> Outcome:
+    if source == dest:
+        raise ConfigError(f"{source} and {dest} are the same place", fix="name two")
+    async with opened(args.region) as store:
+        item = await _item(store, source)
+        with Transfers(is_quiet=args.quiet) as view:
+            watch = view.line(f"{source} → {dest}")
+            watch.begin(1, item.size)
+            return await _one(dest.key, Across(store, watch.moved).copy(item, source, dest))
+
+
+def _name_of(source: Address) -> str:
+    """Return the last part of an object's name."""
+    name = source.key.rpartition("/")[2]
+    if not name:
+        raise ConfigError(f"{source} is no object", fix="with all that is in it: -r")
+    return name
+
+
+async def _item(store: Store, source: Address) -> Item:
+    item = await store.item(source)
+    if item is None:
+        fix = f"aspot s3 ls s3://{source.bucket}/ shows what is there; a folder: -r"
+        raise ConfigError(f"there is no object {source}", fix=fix)
+    return item
 
 
 async def _one(name: str, moving: Coroutine[Any, Any, int]) -> Outcome:

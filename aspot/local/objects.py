@@ -1,21 +1,25 @@
 """S3 as the local cloud speaks it before moto answers: which action a request is, and who may not do that.
 
 moto keeps buckets and objects; what it lets pass and S3 does not is refused here: a wrong Region, a broken checksum,
-and a machine whose role does not allow it. May import: cloud, moto_seams, permissions, refusal.
+a copy of an object that changed or is too large, and a machine whose role does not allow it.
+May import: cloud, moto_seams, moto_storage, permissions, refusal.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 import attrs
 
 from aspot.local.cloud import Cloud
 from aspot.local.moto_seams import bucket_region, role_policies
+from aspot.local.moto_storage import has_upload, object_at
 from aspot.local.permissions import is_allowed
 from aspot.local.refusal import Refusal
 
@@ -32,12 +36,14 @@ _PERMISSIONS = {
     "UploadPart": "PutObject",
     "CompleteMultipartUpload": "PutObject",
     "CopyObject": "PutObject",
+    "UploadPartCopy": "PutObject",
     "DeleteObjects": "DeleteObject",
     "ListParts": "ListMultipartUploadParts",
     "ListMultipartUploads": "ListBucketMultipartUploads",
 }
 """Actions whose permission has another name (IAM's service authorization reference for S3, 2026)."""
 
+_MOST_COPIED = 5 << 30
 _STATUS = {
     "AccessDenied": 403,
     "InvalidAccessKeyId": 403,
@@ -55,6 +61,7 @@ class S3Request:
     action: str
     bucket: str
     key: str
+    upload: str = ""
 
     @property
     def permission(self) -> str:
@@ -83,10 +90,12 @@ def s3_request(method: str, path: str, form: Mapping[str, str], headers: Mapping
     if not bucket:
         return S3Request(action="ListBuckets", bucket="", key="")
     action = _object_action(method, form, headers) if key else _bucket_action(method, form)
-    return S3Request(action=action, bucket=bucket, key=key)
+    return S3Request(action=action, bucket=bucket, key=key, upload=form.get("uploadId", ""))
 
 
 def _object_action(method: str, form: Mapping[str, str], headers: Mapping[str, str]) -> str:
+    if method == "PUT" and "uploadId" in form and "X-Amz-Copy-Source" in headers:
+        return "UploadPartCopy"
     if "uploadId" in form:
         names = {"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload"}
         return names.get(method, "ListParts")
@@ -122,9 +131,10 @@ async def check(cloud: Cloud, request: S3Request, *, region: str, headers: Mappi
     Raises:
         Refusal: as S3 refuses it.
     """
-    token = headers.get("X-Amz-Security-Token", "")
+    token, source = headers.get("X-Amz-Security-Token", ""), _source(request, headers)
     if token.startswith(_GUEST_TOKEN):
-        await _check_guest(cloud, request, token.removeprefix(_GUEST_TOKEN))
+        for asked in (request, source) if source is not None else (request,):
+            await _check_guest(cloud, asked, token.removeprefix(_GUEST_TOKEN))
     if request.bucket and request.action != "CreateBucket":
         home = await cloud.moto.call(bucket_region, request.bucket)
         if home and home != region:
@@ -134,12 +144,46 @@ async def check(cloud: Cloud, request: S3Request, *, region: str, headers: Mappi
                 status=301,
                 headers={"x-amz-bucket-region": home},
             )
+    if source is not None:
+        await _check_copy(cloud, request, source, headers)
     for name, digest in _DIGESTS.items():
         wanted = headers.get(name)
         if wanted and headers.get("X-Amz-Content-Sha256", "").startswith("STREAMING"):
             continue  # the body has a frame of its own, which moto takes off
         if wanted and "-" not in wanted and request.action in ("PutObject", "UploadPart") and digest(body) != wanted:
             raise Refusal("BadDigest", "The checksum you specified did not match the calculated checksum.", status=400)
+
+
+def _source(request: S3Request, headers: Mapping[str, str]) -> S3Request | None:
+    """Return the reading that a copy is, too; None for what is no copy."""
+    if request.action not in ("CopyObject", "UploadPartCopy"):
+        return None
+    bucket, _, key = unquote(headers["X-Amz-Copy-Source"].partition("?")[0]).removeprefix("/").partition("/")
+    return S3Request(action="GetObject", bucket=bucket, key=key)
+
+
+async def _check_copy(cloud: Cloud, request: S3Request, source: S3Request, headers: Mapping[str, str]) -> None:
+    """Refuse what S3 refuses of copies (S3 API reference, CopyObject and UploadPartCopy, 2026)."""
+    found = await cloud.moto.call(object_at, source.bucket, source.key)
+    if isinstance(found, str):
+        raise Refusal(found, "The specified bucket or key does not exist.", status=404)
+    size, etag = found
+    if headers.get("X-Amz-Copy-Source-If-Match", etag).strip('"') != etag:
+        raise Refusal("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", status=412)
+    if request.action == "UploadPartCopy":
+        if not await cloud.moto.call(has_upload, request.bucket, request.upload):
+            raise Refusal("NoSuchUpload", "The specified upload does not exist.", status=404)
+        size = _length(headers.get("X-Amz-Copy-Source-Range", f"bytes=0-{size - 1}"), size)
+    if size > _MOST_COPIED:
+        most = f"is larger than the maximum allowable size for a copy source: {_MOST_COPIED}"
+        raise Refusal("InvalidRequest", f"The specified copy source {most}", status=400)
+
+
+def _length(span: str, size: int) -> int:
+    found = re.fullmatch(r"bytes=(\d+)-(\d+)", span)
+    if found is None or not int(found[1]) <= int(found[2]) < size:
+        raise Refusal("InvalidRange", f"Range specified is not valid for source object of size: {size}", status=416)
+    return int(found[2]) - int(found[1]) + 1
 
 
 async def _check_guest(cloud: Cloud, request: S3Request, instance: str) -> None:

@@ -1,6 +1,6 @@
-"""Folders to S3 and from it: what has to be copied, copied side by side; and what came of it.
+"""Folders to S3, from it and within it: what has to be copied, copied side by side; and what came of it.
 
-May import: `mover`, `store`, `address`, `rules`.
+May import: `mover`, `across`, `store`, `address`, `rules`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import attrs
 from aspot.aws.together import together
 from aspot.errors import AspotError, ConfigError
 from aspot.storage import rules
+from aspot.storage.across import Across
 from aspot.storage.address import Address
 from aspot.storage.disk import NotCopied
 from aspot.storage.mover import Mover
@@ -90,13 +91,14 @@ async def opened(region: str | None) -> AsyncIterator[Store]:
 
 
 async def copy_folder(store: Store, source: Path | Address, dest: Path | Address, *, how: How, watch: Watch) -> Outcome:
-    """Make a folder here like one in S3, or the other way round.
+    """Make a folder here like one in S3, or the other way round, or one in S3 like another there.
 
     Raises:
         AspotError: If either side cannot be used; what was copied until then stays.
     """
-    if isinstance(source, Path) == isinstance(dest, Path):
-        raise ConfigError("one side of a copy is in S3, the other is here", fix="aspot s3 sync FOLDER s3://BUCKET/NAME")
+    if isinstance(source, Path) and isinstance(dest, Path):
+        raise ConfigError("one side of a copy is in S3", fix="aspot s3 sync FOLDER s3://BUCKET/NAME")
+    refuse_overlap(source, dest)
     outcome = Outcome()
     sources = await _listed(store, source, outcome, is_source=True)
     dests = await _listed(store, dest, outcome, is_source=False)
@@ -107,10 +109,23 @@ async def copy_folder(store: Store, source: Path | Address, dest: Path | Address
     plan = rules.plan(sources, {} if how.everything else dests, delete=how.delete, by_content=how.by_content)
     doomed = [item for item in plan.delete if not _is_spared(item.name, outcome)]
     outcome.same = len(plan.same)
-    side = _Sides(store=store, source=source, dest=dest, there=dests, outcome=outcome, watch=watch, dry=how.dry)
+    side = _Sides(store=store, source=source, dest=dest, there=dests, outcome=outcome, watch=watch, how=how)
     await side.copy(plan)
     await side.delete([item.name for item in doomed])
     return outcome
+
+
+def refuse_overlap(source: Path | Address, dest: Path | Address) -> None:
+    """Refuse to copy a folder in S3 into itself: it would grow each time, or `--delete` take what it copies.
+
+    Raises:
+        ConfigError: If one is in the other.
+    """
+    if isinstance(source, Address) and isinstance(dest, Address) and source.bucket == dest.bucket:
+        if source.folder == dest.folder:
+            raise ConfigError(f"{source} and {dest} are the same place", fix="name two")
+        if source.folder.startswith(dest.folder) or dest.folder.startswith(source.folder):
+            raise ConfigError(f"one of {source} and {dest} is in the other", fix="name two folders side by side")
 
 
 async def _listed(store: Store, side: Path | Address, outcome: Outcome, *, is_source: bool) -> dict[str, Item]:
@@ -164,7 +179,7 @@ class _Sides:
         there: What is at the destination.
         outcome: What came of it so far.
         watch: Is told how it goes on.
-        dry: Whether nothing is changed.
+        how: How it is wanted.
     """
 
     store: Store
@@ -173,28 +188,28 @@ class _Sides:
     there: dict[str, Item]
     outcome: Outcome
     watch: Watch
-    dry: bool
+    how: How
 
     async def copy(self, plan: Plan) -> None:
         """Copy what has to be copied, a few files at a time."""
         waiting = [*((item, False) for item in plan.copy), *((item, True) for item in plan.look)]
         self.watch.begin(len(waiting), sum(item.size for item, _ in waiting))
-        mover = Mover(self.store, self.watch.moved)
+        movers = Mover(self.store, self.watch.moved), Across(self.store, self.watch.moved)
         queue = iter(waiting)
 
         async def work() -> None:
             for item, is_look in queue:
-                await self._one(mover, item, is_look=is_look)
+                await self._one(*movers, item, is_look=is_look)
 
         await together(*(work for _ in range(min(FILES_AT_ONCE, len(waiting)))))
 
-    async def _one(self, mover: Mover, item: Item, *, is_look: bool) -> None:
+    async def _one(self, mover: Mover, across: Across, item: Item, *, is_look: bool) -> None:
         try:
-            if is_look and await anyio.to_thread.run_sync(self._is_same, item):
+            if is_look and await self._is_same(across, item):
                 self.outcome.same += 1
                 self.watch.moved(item.size)
             else:
-                size = item.size if self.dry else await self._move(mover, item)
+                size = item.size if self.how.dry else await self._move(mover, across, item)
                 self.outcome.size += size  # read after the wait: others add to it meanwhile
                 self.outcome.copied.append(item.name)
         except (NotCopied, OSError) as error:
@@ -202,14 +217,22 @@ class _Sides:
             self.outcome.failed[item.name] = str(error)
         self.watch.done(item.name)
 
-    async def _move(self, mover: Mover, item: Item) -> int:
+    async def _move(self, mover: Mover, across: Across, item: Item) -> int:
         if isinstance(self.source, Path):
             assert isinstance(self.dest, Address)
             return await mover.upload(self.source / item.name, self.dest.within(item.name))
-        assert isinstance(self.dest, Path)
-        return await mover.download(item, self.source.within(item.name), self.dest / item.name)
+        source = self.source.within(item.name)
+        if isinstance(self.dest, Address):
+            return await across.copy(item, source, self.dest.within(item.name))
+        return await mover.download(item, source, self.dest / item.name)
 
-    def _is_same(self, item: Item) -> bool:
+    async def _is_same(self, across: Across, item: Item) -> bool:
+        if isinstance(self.source, Path) or isinstance(self.dest, Path):
+            return await anyio.to_thread.run_sync(self._is_content, item)
+        source, dest = self.source.within(item.name), self.dest.within(item.name)
+        return await across.is_same(item, self.there[item.name], source, dest, by_content=self.how.by_content)
+
+    def _is_content(self, item: Item) -> bool:
         """Compare contents; a file that is the object's gets its time, so that the next look is a short one."""
         if isinstance(self.source, Path):
             return rules.is_content(str(self.source / item.name), item.size, self.there[item.name].etag)
@@ -217,13 +240,13 @@ class _Sides:
         path = self.dest / item.name
         if not rules.is_content(str(path), item.size, item.etag):
             return False
-        if not self.dry:
+        if not self.how.dry:
             os.utime(path, (item.modified, item.modified))
         return True
 
     async def delete(self, names: list[str]) -> None:
         """Delete what is only at the destination."""
-        if self.dry:
+        if self.how.dry:
             self.outcome.deleted += names
             return
         if isinstance(self.dest, Address):

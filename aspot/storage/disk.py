@@ -35,7 +35,15 @@ class UploadNote:
     @classmethod
     def of(cls, endpoint: str, where: Address, path: Path, found: os.stat_result) -> UploadNote:
         """Return the note of a file in the state it is in: of one that changed meanwhile, nothing is known."""
-        what = f"{endpoint} {where} {path.absolute()} {found.st_size} {found.st_mtime_ns}"
+        return cls._of(f"{endpoint} {where} {path.absolute()} {found.st_size} {found.st_mtime_ns}", where)
+
+    @classmethod
+    def between(cls, endpoint: str, source: Address, etag: str, each: int, dest: Address) -> UploadNote:
+        """Return the note of an object that is copied to another in parts of a size."""
+        return cls._of(f"{endpoint} {dest} {source} {etag} {each}", dest)
+
+    @classmethod
+    def _of(cls, what: str, where: Address) -> UploadNote:
         name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
         return cls(state_dir() / "uploads" / f"{name}.json", str(where))
 

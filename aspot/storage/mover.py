@@ -131,7 +131,7 @@ class Mover:
         upload = await _in_thread(note.read)
         if upload:
             try:
-                return upload, await self._parts(where, upload)
+                return upload, await self._store.parts(where, upload)
             except Trouble as trouble:
                 if trouble.code != "NoSuchUpload":
                     raise
@@ -141,16 +141,6 @@ class Mover:
         upload = str(answer["UploadId"])
         await _in_thread(note.write, upload)
         return upload, {}
-
-    async def _parts(self, where: Address, upload: str) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
-        more: dict[str, Any] = {}
-        while True:
-            answer = await self._store.ask("ListParts", where, Key=where.key, UploadId=upload, **more)
-            found |= {int(item["PartNumber"]): item for item in answer.get("Parts", ())}
-            if not answer.get("IsTruncated"):
-                return found
-            more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
     async def _complete(self, where: Address, upload: str, listed: list[dict[str, Any]], size: int) -> None:
         try:

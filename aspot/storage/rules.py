@@ -18,6 +18,11 @@ MOST_PARTS = 10_000
 """Of one upload (S3 user guide, "Amazon S3 multipart upload limits", 2026)."""
 BIGGEST = 5 << 40
 """Most bytes of one object (same page; larger ones are too new to count on)."""
+COPY_MOST = 5 << 30
+"""Most bytes that S3 copies between objects in one request, and of one part (S3 API reference, CopyObject, 2026)."""
+COPY_PART = 128 * MIB
+"""Parts of a copy within S3 whose source's parts are not known."""
+LEAST_PART = 5 * MIB
 SAME_MOMENT_S = 60.0
 """A file this much older than its object may still be newer: clocks differ, and writing goes on while a copy begins."""
 LEFT = (".aspot-part", ".aspot-part-note")
@@ -89,7 +94,8 @@ def plan(
     """Compare both sides by name and size, then by time; what time cannot tell is looked into.
 
     A file to be uploaded is unchanged if it is older than its object by more than a minute. An object to be downloaded
-    is unchanged if the file's time is the object's, which every download sets.
+    is unchanged if the file's time is the object's, which every download sets; likewise a file to be copied to another.
+    Of two objects the ETags are compared: a copy has its source's.
 
     Args:
         sources: By name, what is to be there.
@@ -112,9 +118,31 @@ def plan(
 
 
 def _may_differ(source: Item, dest: Item) -> bool:
+    if source.etag and dest.etag:
+        return source.etag != dest.etag
     if dest.etag:
         return source.modified > dest.modified - SAME_MOMENT_S
     return abs(source.modified - dest.modified) > 0.01  # what file systems keep of it
+
+
+def copy_part_size(size: int, etag: str, first: int) -> int:
+    """Return the bytes of each part in which S3 is to copy one object to another; 0 for all in one request.
+
+    An object that was made in parts is copied in the same parts: so the copy has its ETag, by which it is known later.
+
+    >>> copy_part_size(20 * MIB, "0-3", 8 * MIB) // MIB, copy_part_size(20 * MIB, "0", 20 * MIB)
+    (8, 0)
+
+    Args:
+        size: Of the object.
+        etag: Its.
+        first: Bytes of its first part, as S3 says; all if it has none.
+    """
+    _, dash, count = etag.partition("-")
+    is_even = bool(dash) and 0 < first <= COPY_MOST and str(-(-size // first)) == count
+    if is_even and (first >= LEAST_PART or count == "1"):
+        return first
+    return 0 if size <= COPY_MOST else max(COPY_PART, part_size(size))
 
 
 def local_parts(name: str) -> list[str]:

@@ -29,6 +29,8 @@ _PERMISSIONS = {
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
+    "CopyObject": "s3:PutObject",
+    "UploadPartCopy": "s3:PutObject",
     "ListParts": "s3:ListMultipartUploadParts",
     "ListBuckets": "s3:ListAllMyBuckets",
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
@@ -139,6 +141,21 @@ class Store(Service):
             await self.ask("HeadBucket", where)
         except Trouble as trouble:
             raise explained(trouble, where) from trouble
+
+    async def parts(self, where: Address, upload: str) -> dict[int, dict[str, Any]]:
+        """Return the parts that S3 has of an upload, by number.
+
+        Raises:
+            Trouble: If they cannot be listed, or there is no such upload.
+        """
+        found: dict[int, dict[str, Any]] = {}
+        more: dict[str, Any] = {}
+        while True:
+            answer = await self.ask("ListParts", where, Key=where.key, UploadId=upload, **more)
+            found |= {int(item["PartNumber"]): item for item in answer.get("Parts", ())}
+            if not answer.get("IsTruncated"):
+                return found
+            more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
     async def remove(self, bucket: str, keys: Sequence[str]) -> list[tuple[str, str]]:
         """Delete objects; return those that were not, and why. What is not there counts as deleted.

@@ -226,7 +226,6 @@ NONE = "s3://no-such-bucket-of-anyone"
         (("cp", ".", "s3://{bucket}/a"), 2, ". is a folder"),
         (("sync", "none", "s3://{bucket}/a"), 2, "no such file here: none"),
         (("sync", "a", "b"), 2, "one side of a copy is in S3"),
-        (("sync", "s3://{bucket}/a", "s3://{bucket}/b"), 2, "one side of a copy is in S3"),
     ],
 )
 def test_what_cannot_be_is_one_error(aspot, bucket, words, code, said):

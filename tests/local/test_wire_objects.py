@@ -83,3 +83,28 @@ def test_the_aws_cli_copies_and_lists(control, bucket, tmp_path):
     assert "big" in aws("ls", f"s3://{bucket}")
     aws("cp", f"s3://{bucket}/big", str(tmp_path / "back"))
     assert (tmp_path / "back").read_bytes() == (tmp_path / "big").read_bytes()
+
+
+def test_copies_keep_s3s_rules(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a", Body=b"12345")
+    etag, source = s3.head_object(Bucket=bucket, Key="a")["ETag"], {"Bucket": bucket, "Key": "a"}
+    s3.copy_object(Bucket=bucket, Key="b", CopySource=source, CopySourceIfMatch=etag)
+    assert s3.get_object(Bucket=bucket, Key="b")["Body"].read() == b"12345"
+    wrong = {"CopySource": source, "CopySourceIfMatch": '"0"'}
+    assert refusal(lambda: s3.copy_object(Bucket=bucket, Key="c", **wrong)) == "PreconditionFailed"
+    lacking = {"Bucket": bucket, "Key": "none"}
+    assert refusal(lambda: s3.copy_object(Bucket=bucket, Key="c", CopySource=lacking)) == "NoSuchKey"
+    lacking = {"Bucket": "no-such-bucket-of-anyone", "Key": "a"}
+    assert refusal(lambda: s3.copy_object(Bucket=bucket, Key="c", CopySource=lacking)) == "NoSuchBucket"
+
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="c")["UploadId"]
+    part = {"Bucket": bucket, "Key": "c", "PartNumber": 1, "CopySource": source}
+    assert (
+        refusal(lambda: s3.upload_part_copy(**part, UploadId=upload, CopySourceIfMatch='"0"')) == "PreconditionFailed"
+    )
+    assert refusal(lambda: s3.upload_part_copy(**part, UploadId=upload, CopySourceRange="bytes=2-5")) == "InvalidRange"
+    assert refusal(lambda: s3.upload_part_copy(**part, UploadId="none")) == "NoSuchUpload"
+    answer = s3.upload_part_copy(**part, UploadId=upload, CopySourceRange="bytes=1-3")["CopyPartResult"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": answer["ETag"]}]}
+    s3.complete_multipart_upload(Bucket=bucket, Key="c", UploadId=upload, MultipartUpload=parts)
+    assert s3.get_object(Bucket=bucket, Key="c")["Body"].read() == b"234"

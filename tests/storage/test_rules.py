@@ -20,6 +20,25 @@ def test_parts_are_neither_too_many_nor_too_small(size):
     assert -(-size // each) <= rules.MOST_PARTS
 
 
+@given(size=st.integers(1, rules.BIGGEST), each=st.integers(1, rules.BIGGEST), count=st.integers(1, 10_000))
+def test_copies_within_s3_keep_its_limits_and_the_parts_they_can(size, each, count):
+    for etag in ("0" * 32, f"{'0' * 32}-{count}", f"{'0' * 32}-{-(-size // each)}"):
+        found = rules.copy_part_size(size, etag, min(each, size))
+        longest = found or size
+        assert longest <= rules.COPY_MOST
+        assert -(-size // longest) <= rules.MOST_PARTS or "-" in etag
+        assert not found or -(-size // found) == 1 or found >= rules.LEAST_PART
+    assert rules.copy_part_size(12 * rules.MIB, "0-3", 5 * rules.MIB) == 5 * rules.MIB
+    assert rules.copy_part_size(12 * rules.MIB, "0-4", 5 * rules.MIB) == 0
+
+
+def test_objects_are_compared_by_their_etags():
+    source = {name: Item(name, 1, NEW, etag) for name, etag in (("a", "1"), ("b", "2"))}
+    dest = {name: Item(name, 1, OLD, "1") for name in "ab"}
+    made = rules.plan(source, dest, delete=False)
+    assert ([item.name for item in made.same], [item.name for item in made.look]) == (["a"], ["b"])
+
+
 @given(size=st.integers(0, 500), each=st.integers(1, 50))
 def test_parts_cover_a_file_once(size, each):
     cut = rules.parts(size, each)

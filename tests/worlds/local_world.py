@@ -80,10 +80,10 @@ class Cloud:
         """Processes of guests."""
         return _descendants(self.control.pid) - self.staff
 
-    def client(self, service: str, *, tries: int = 1) -> Any:
+    def client(self, service: str, *, tries: int = 1, region: str = "") -> Any:
         return _session().client(
             service,
-            region_name=self.env["AWS_REGION"],
+            region_name=region or self.env["AWS_REGION"],
             endpoint_url=self.env["AWS_ENDPOINT_URL"],
             aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
