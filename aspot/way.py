@@ -33,6 +33,10 @@ FIRST_LOOK_S, LOOK_EVERY_S = 1.0, 15.0
 """While a machine cannot be reached, EC2 is asked so often whether it is still there."""
 
 
+SESSION = 'exec /bin/sh "$HOME/.aspot/run" session'
+"""The runner's command that becomes the login shell, or the words after it: a box is in use while it lives."""
+
+
 def _say_nothing(_: str) -> None:
     return
 

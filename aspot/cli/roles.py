@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import attrs
 
+from aspot.errors import ConfigError
 from aspot.storage.roles import Role, Roles
 from aspot.ui.safe import one_line
 
@@ -30,22 +31,32 @@ def ls(args: argparse.Namespace) -> int:
 def _table(found: list[Role]) -> list[str]:
     if not found:
         return ["There are no instance profiles; aspot roles create NAME --bucket BUCKET makes one."]
-    rows = [("NAME", "ROLE", "S3"), *((role.name, role.role or "none", _rights(role)) for role in found)]
+    rows = [("NAME", "ROLE", "MAY"), *((role.name, role.role or "none", _rights(role)) for role in found)]
     widths = [max(len(row[at]) for row in rows) for at in (0, 1)]
     return [one_line(f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}").rstrip() for row in rows]
 
 
 def _rights(role: Role) -> str:
-    return "" if role.buckets is None else f"{role.access}: {', '.join(role.buckets)}"
+    if role.buckets is None:
+        return ""
+    mounts = f"mount {', '.join(role.filesystems)}" if role.filesystems else ""
+    buckets = f"{role.access}: {', '.join(role.buckets)}" if role.buckets or not mounts else ""
+    return "; ".join(item for item in (buckets, mounts) if item)
 
 
 def create(args: argparse.Namespace) -> int:
     """Make an instance profile; return 0."""
-    done = asyncio.run(_with(args, lambda roles: roles.create(args.name, args.bucket, args.access)))
+    if not args.bucket and not args.filesystem:
+        raise ConfigError("name what it is for", fix="--bucket BUCKET, or --filesystem NAME")
+    done = asyncio.run(_with(args, lambda roles: roles.create(args.name, args.bucket, args.access, args.filesystem)))
     if args.json:
-        print(json.dumps({"name": args.name, "done": done, "buckets": args.bucket, "access": args.access}))
+        told = {"buckets": args.bucket, "access": args.access, "filesystems": args.filesystem}
+        print(json.dumps({"name": args.name, "done": done, **told}))
     elif not args.quiet:
-        print(f"{done} {args.name}: may {args.access} in {', '.join(args.bucket)}", file=sys.stderr)
+        may = [f"{args.access} in {', '.join(args.bucket)}"] if args.bucket else []
+        reading = " to read" if args.access == "read" else ""
+        may += [f"mount {', '.join(args.filesystem)}{reading}"] if args.filesystem else []
+        print(f"{done} {args.name}: may {', and '.join(may)}", file=sys.stderr)
         print(f"use it: --instance-profile {args.name} (AWS may take a minute until it can)", file=sys.stderr)
     return 0
 

@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 from aspot.cli.s3_outcome import told
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
-from aspot.ports import LinkDropped
 from aspot.storage.across import Across
 from aspot.storage.address import Address, is_s3
-from aspot.storage.copying import How, Outcome, copy_folder, opened
+from aspot.storage.copying import How, Outcome, copy_folder, opened, refuse_overlap
 from aspot.storage.disk import NotCopied
 from aspot.storage.mover import Mover
 from aspot.storage.rules import Item
 from aspot.storage.store import Store
 from aspot.ui.safe import one_line
-from aspot.ui.transfer import TransferLine, Transfers
+from aspot.ui.transfer import Transfers
 
 if TYPE_CHECKING:
     from aspot.storage.errand import Errand
@@ -55,39 +54,23 @@ def there(args: argparse.Namespace, name: str, source: str, dest: str) -> int:
     from aspot.storage.errand import Errand
     from aspot.way import Way
 
-    if is_s3(source) == is_s3(dest):
+    sides = [Address.of(word) if is_s3(word) else Path(word) for word in (source, dest)]
+    if isinstance(sides[0], Path) and isinstance(sides[1], Path):
         raise ConfigError(
-            "one side is in S3, the other is a folder of the machine",
+            "one side is in S3, the other there, too, or a folder of the machine",
             fix="aspot s3 sync s3://BUCKET/NAME FOLDER --on NAME",
         )
-    Address.of(source if is_s3(source) else dest)
+    refuse_overlap(*sides)
     errand = Errand(source=source, dest=dest, how=how_of(args))
     return _run(args, _there(args, errand, Way.to(name)))
 
 
 async def _there(args: argparse.Namespace, errand: Errand, way: Way) -> Outcome:
+    from aspot.transfers.sync import carry
+
     with Transfers(is_quiet=args.quiet) as view:
-        return await carry(errand, way, view.line(f"{errand.source} → {errand.dest} on {way.label}"), view)
-
-
-async def carry(errand: Errand, way: Way, watch: TransferLine, view: Transfers) -> Outcome:
-    """Have a machine carry data, over as many connections as that takes; return what came of it.
-
-    Raises:
-        AspotError: If the machine is gone, or cannot do it.
-    """
-    from aspot.cli.ssh import SESSION
-
-    prefix = SESSION if way.machine.info.is_box else "exec"  # a box is in use meanwhile
-    connection = await way.connect()
-    while True:
-        try:
-            return await errand.run(connection, label=way.label, watch=watch, prefix=prefix)
-        except LinkDropped:
-            view.say(f"the connection to {way.label} broke; connecting again (Ctrl-C gives up)")
-        finally:
-            connection.abort()
-        connection = await way.connect_again(say=view.say)
+        line = view.line(f"{errand.source} → {errand.dest} on {way.label}")
+        return await carry(errand, way, line, view.say)
 
 
 def how_of(args: argparse.Namespace) -> How:

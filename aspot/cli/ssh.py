@@ -17,7 +17,7 @@ from aspot.cli.signals import run_interruptible
 from aspot.errors import LinkError
 from aspot.ui import raw
 from aspot.ui.safe import one_line
-from aspot.way import Way
+from aspot.way import SESSION, Way
 
 if TYPE_CHECKING:
     import asyncssh
@@ -132,10 +132,6 @@ class _Session:
     def _say(self, text: str) -> None:
         if not self.quiet:
             print(one_line(f"aspot: {text}"), file=sys.stderr)
-
-
-SESSION = 'exec /bin/sh "$HOME/.aspot/run" session'
-"""The runner's command that becomes the login shell, or the words after it: a box is in use while it lives."""
 
 
 def _counted(command: str | None) -> str:

@@ -43,13 +43,13 @@ def _rm(actions: Commands[Parser]) -> None:
 def _cp(actions: Commands[Parser]) -> None:
     parser = actions.add_parser(
         "cp",
-        help="copy a file to S3 or from it",
-        description="Copy a file, or with -r a folder, to S3 or from it. The same command goes on where a broken one "
-        "stopped.",
+        help="copy a file to S3, from it or within it",
+        description="Copy a file, or with -r a folder, to S3, from it or within it. The same command goes on where a "
+        "broken one stopped.",
     )
     parser.set_defaults(handler=command("aspot.cli.s3_copy", "cp"))
     parser.add_argument("source", metavar="SRC", help="a path here, or s3://BUCKET/NAME")
-    parser.add_argument("dest", metavar="DST", help="the other of the two; with a slash at the end: into that folder")
+    parser.add_argument("dest", metavar="DST", help="likewise, one of the two in S3; with a slash: into that folder")
     parser.add_argument("-r", "--recursive", action="store_true", help="a folder with all that is in it")
     common(parser, as_json="print one JSON object")
 
@@ -57,12 +57,12 @@ def _cp(actions: Commands[Parser]) -> None:
 def _sync(actions: Commands[Parser]) -> None:
     parser = actions.add_parser(
         "sync",
-        help="make a folder in S3 like one here, or the other way round",
+        help="make a folder in S3 like one here, or the other way round, or like another in S3",
         description="Copy what is new or changed. The same command goes on where a broken one stopped.",
     )
     parser.set_defaults(handler=command("aspot.cli.s3_copy", "sync"))
     parser.add_argument("source", metavar="SRC", help="a folder here, or s3://BUCKET[/FOLDER]")
-    parser.add_argument("dest", metavar="DST", help="the other of the two")
+    parser.add_argument("dest", metavar="DST", help="likewise; one of the two is in S3")
     parser.add_argument(
         "--on",
         metavar="NAME",
@@ -82,21 +82,34 @@ def sync_options(parser: argparse.ArgumentParser) -> None:
 def _data_sync(commands: Commands[Parser]) -> None:
     parser = commands.add_parser(
         "sync",
-        help="data between S3 and machines or here; several at once, every so often",
+        help="data between S3, file systems, volumes, machines and here; several at once, every so often",
         usage="aspot sync [OPTIONS] SRC DST [SRC DST]...",
-        description="Copy what is new or changed between S3 and a folder: NAME:PATH on a machine (its disk, or what is "
-        "mounted there), or one here. Several pairs go side by side. The same command goes on where a broken one "
-        "stopped.",
+        description="Copy what is new or changed from one place to another: s3://BUCKET[/FOLDER], NAME:FOLDER on a "
+        "machine (its disk, or what is mounted there), a folder here, efs://NAME[/FOLDER] on a file system, "
+        "ebs://NAME[/FOLDER] on a volume. For the last two a small machine is made, and ended again. Several pairs go "
+        "side by side. The same command goes on where a broken one stopped.",
     )
     parser.set_defaults(handler=command("aspot.cli.sync"))
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="s3://BUCKET[/FOLDER], NAME:FOLDER, or a folder here")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="s3://BUCKET[/FOLDER], NAME:FOLDER, efs://NAME, ebs://NAME, or one here",
+    )
     parser.add_argument("--every", metavar="TIME", help="again and again, this long from start to start, until Ctrl-C")
+    parser.add_argument(
+        "-ip",
+        "--instance-profile",
+        metavar="NAME",
+        help="of a machine that is made for it; with it, one is made from S3 to S3, too",
+    )
+    parser.add_argument("-p", "--profile", default="default", help="what a machine that is made is to be")
     sync_options(parser)
     common(parser, as_json="print one JSON object a line for each sync")
 
 
 def _roles(commands: Commands[Parser]) -> None:
-    parser = commands.add_parser("roles", help="instance profiles: what machines may do in S3")
+    parser = commands.add_parser("roles", help="instance profiles: what machines may do in S3 and with file systems")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=Parser)
     one = actions.add_parser("ls", help="list instance profiles")
     one.set_defaults(handler=command("aspot.cli.roles", "ls"))
@@ -104,12 +117,14 @@ def _roles(commands: Commands[Parser]) -> None:
     one = actions.add_parser(
         "create",
         help="make one with the least rights that copies need",
-        description="Make an instance profile and its role for machines that use these buckets; or give one that was "
-        "made so these rights, and no others.",
+        description="Make an instance profile and its role for machines that use these buckets and file systems; or "
+        "give one that was made so these rights, and no others. Mounting takes a role only where the file system has a "
+        "policy that asks for one.",
     )
     one.set_defaults(handler=command("aspot.cli.roles", "create"))
     one.add_argument("name", metavar="NAME", help="what --instance-profile takes")
-    one.add_argument("--bucket", action="append", required=True, metavar="BUCKET", help="repeat for several")
+    one.add_argument("--bucket", action="append", default=[], metavar="BUCKET", help="repeat for several")
+    one.add_argument("--filesystem", action="append", default=[], metavar="NAME", help="repeat for several")
     one.add_argument(
         "--access",
         choices=("read", "write", "delete"),

@@ -29,6 +29,7 @@ from aspot.local.queues import receive, unhurried
 from aspot.local.refusal import Refusal, status_of, token_mismatch
 from aspot.local.rest_wire import REST_JSON, rest_action
 from aspot.local.services import answer_json
+from aspot.local.simulation import simulate
 
 __all__ = ["Front"]
 
@@ -162,6 +163,9 @@ class Front:
                 return Answer(status=200, headers=headers, body=json.dumps(found).encode())
         if request.service == "sqs" and request.action == "ReceiveMessage":
             return await self._receive(request)
+        if request.service == "iam" and request.action == "SimulatePrincipalPolicy":
+            document = await simulate(self._cloud, request.form, request_id=request.id)
+            return Answer(status=200, headers=_XML, body=document.encode())
         answer = await self._forward(request)
         if request.service in ("sqs", "events"):
             self._cloud.ring()

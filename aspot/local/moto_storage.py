@@ -1,7 +1,7 @@
 """What the local cloud knows of moto's file systems and objects, beside `moto_seams`; moto's parts are imported late.
 
-Written for moto 5.2.x. Semi-private here: `efs_backends` with its `mount_targets_by_id`, `s3_backends` with its `buckets`,
-their `keys` and `multiparts`. On moto's own thread only.
+Written for moto 5.2.x. Semi-private here: `efs_backends` with its `mount_targets_by_id`; `s3_backends` with its
+`buckets`, their `keys` and `multiparts`. On moto's own thread only.
 """
 
 from __future__ import annotations

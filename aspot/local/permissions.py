@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["is_allowed"]
+__all__ = ["decision", "is_allowed"]
 
 
 def is_allowed(documents: Iterable[Mapping[str, Any]], action: str, resource: str) -> bool:
@@ -19,13 +19,22 @@ def is_allowed(documents: Iterable[Mapping[str, Any]], action: str, resource: st
     >>> [is_allowed([read], action, "arn:aws:s3:::data/a") for action in ("s3:GetObject", "s3:PutObject")]
     [True, False]
     """
+    return decision(documents, action, resource) == "allowed"
+
+
+def decision(documents: Iterable[Mapping[str, Any]], action: str, resource: str) -> str:
+    """Return what policies say of an action on a resource, in IAM's words.
+
+    >>> decision([{"Statement": {"Effect": "Deny", "Action": "*", "Resource": "*"}}], "s3:GetObject", "*")
+    'explicitDeny'
+    """
     effects = [
         str(statement.get("Effect"))
         for document in documents
         for statement in _listed(document.get("Statement"))
         if _applies(statement, action, resource)
     ]
-    return "Allow" in effects and "Deny" not in effects
+    return "explicitDeny" if "Deny" in effects else "allowed" if "Allow" in effects else "implicitDeny"
 
 
 def _applies(statement: Mapping[str, Any], action: str, resource: str) -> bool:

@@ -15,7 +15,7 @@ from aspot.aws.codes import PERMISSION, Cause
 from aspot.aws.errors import Trouble
 from aspot.aws.together import together
 from aspot.errors import AspotError
-from aspot.storage import rules
+from aspot.storage import alike, rules
 from aspot.storage.address import Address
 from aspot.storage.disk import NotCopied, UploadNote
 from aspot.storage.mover import AT_ONCE, PART_S, Moved
@@ -25,7 +25,6 @@ from aspot.storage.store import Store, explained
 CHANGED = "it changed while it was copied; the same command copies it anew"
 KEPT = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Metadata")
 """What a copy in parts takes along of an object beside its content, as one in a single request does by itself."""
-CHECKSUMS = ("CRC64NVME", "CRC32", "CRC32C", "SHA1", "SHA256")
 
 
 class Across:
@@ -149,21 +148,12 @@ class Across:
 
     async def _examine(self, item: Item, source: Address, dest: Address, *, is_alike: bool) -> None:
         """Find out whether a copy with another ETag than expected is damaged, or cannot be told by its ETag."""
-        heads = [
-            await self._store.ask("HeadObject", where, Key=where.key, ChecksumMode="ENABLED")
-            for where in (source, dest)
-        ]
-        is_told = _verdict(*heads)
-        if is_told is None and is_alike and all(map(is_plain, heads)):
-            is_told = False
-        if int(heads[1]["ContentLength"]) != item.size or is_told is False:
+        heads = [await self._looked(where) for where in (source, dest)]
+        if alike.is_damaged(item, *heads, is_alike=is_alike):
             raise NotCopied("the copy is not what S3 holds of the source (checksum); the same command copies it anew")
 
     async def is_same(self, item: Item, there: Item, source: Address, dest: Address, *, by_content: bool) -> bool:
         """Tell whether two objects of the same size have the same content, as far as S3 can tell without reading them.
-
-        Where neither checksums nor ETags tell, the later of the two decides, unless contents are to be compared: then
-        they count as different.
 
         Raises:
             AspotError: If one may not be looked at.
@@ -178,12 +168,7 @@ class Across:
                 if trouble.cause is Cause.NOT_FOUND:
                     return False
                 raise explained(trouble, where) from trouble
-        is_told = _verdict(*heads)
-        if is_told is not None:
-            return is_told
-        if all(map(is_plain, heads)) and "-" not in item.etag + there.etag:
-            return False
-        return not by_content and item.modified < there.modified
+        return alike.is_same(item, there, *heads, by_content=by_content)
 
     async def _looked(self, where: Address) -> dict[str, Any]:
         return await self._store.ask("HeadObject", where, Key=where.key, ChecksumMode="ENABLED")
@@ -197,22 +182,3 @@ class Across:
                 if second.code in PERMISSION or second.code == "403":
                     return explained(second, source)
         return explained(trouble, dest)
-
-
-def _verdict(source: dict[str, Any], dest: dict[str, Any]) -> bool | None:
-    """Return whether two objects are the same by a checksum over all of each; None if they have none in common."""
-    for name in CHECKSUMS:
-        sums = [head.get(f"Checksum{name}") for head in (source, dest)]
-        if all(sums) and all(_is_whole(head, str(one)) for head, one in zip((source, dest), sums, strict=True)):
-            return sums[0] == sums[1]
-    return None
-
-
-def _is_whole(head: dict[str, Any], checksum: str) -> bool:
-    """Tell whether a checksum is over a whole object; one over its parts' checksums ends with their number."""
-    return head.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT" and "-" not in checksum
-
-
-def is_plain(head: dict[str, Any]) -> bool:
-    """Tell whether an object's ETag is an MD5: not where it is encrypted by KMS or a key of one's own."""
-    return head.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in head

@@ -107,7 +107,7 @@ async def copy_folder(store: Store, source: Path | Address, dest: Path | Address
     if isinstance(dest, Path):
         sources = _safe(sources, outcome)
     plan = rules.plan(sources, {} if how.everything else dests, delete=how.delete, by_content=how.by_content)
-    doomed = [item for item in plan.delete if not _is_spared(item.name, outcome)]
+    doomed = [item for item in plan.delete if not is_spared(item.name, outcome)]
     outcome.same = len(plan.same)
     side = _Sides(store=store, source=source, dest=dest, there=dests, outcome=outcome, watch=watch, how=how)
     await side.copy(plan)
@@ -131,10 +131,10 @@ def refuse_overlap(source: Path | Address, dest: Path | Address) -> None:
 async def _listed(store: Store, side: Path | Address, outcome: Outcome, *, is_source: bool) -> dict[str, Item]:
     if isinstance(side, Address):
         return await store.items(side)
-    return await anyio.to_thread.run_sync(_files, side, outcome.skipped if is_source else None)
+    return await anyio.to_thread.run_sync(files_of, side, outcome.skipped if is_source else None)
 
 
-def _files(folder: Path, skipped: dict[str, str] | None) -> dict[str, Item]:
+def files_of(folder: Path, skipped: dict[str, str] | None) -> dict[str, Item]:
     """Return the files of a folder; a destination, which is where nobody is told what is skipped, may not be there."""
     if not folder.exists() and skipped is None:
         return {}
@@ -164,7 +164,7 @@ def _safe(sources: dict[str, Item], outcome: Outcome) -> dict[str, Item]:
     return kept
 
 
-def _is_spared(name: str, outcome: Outcome) -> bool:
+def is_spared(name: str, outcome: Outcome) -> bool:
     """Tell whether something of this name is at the source, though it is not copied: then it is not deleted."""
     return any(name == left or name.startswith(f"{left.rstrip('/')}/") or not left for left in outcome.skipped)
 
@@ -213,7 +213,7 @@ class _Sides:
                 self.outcome.size += size  # read after the wait: others add to it meanwhile
                 self.outcome.copied.append(item.name)
         except (NotCopied, OSError) as error:
-            _refuse_full(error, self.dest)
+            refuse_full(error, self.dest)
             self.outcome.failed[item.name] = str(error)
         self.watch.done(item.name)
 
@@ -254,12 +254,12 @@ class _Sides:
             failed = await self.store.remove(self.dest.bucket, [folder + name for name in names])
             refused = {key[len(folder) :]: why for key, why in failed}
         else:
-            refused = await anyio.to_thread.run_sync(_delete_files, self.dest, names)
+            refused = await anyio.to_thread.run_sync(delete_files, self.dest, names)
         self.outcome.failed |= refused
         self.outcome.deleted += [name for name in names if name not in refused]
 
 
-def _delete_files(folder: Path, names: list[str]) -> dict[str, str]:
+def delete_files(folder: Path, names: list[str]) -> dict[str, str]:
     """Delete files; return those that were not, and why."""
     refused = {}
     for name in names:
@@ -270,7 +270,12 @@ def _delete_files(folder: Path, names: list[str]) -> dict[str, str]:
     return refused
 
 
-def _refuse_full(error: Exception, dest: Path | Address) -> None:
+def refuse_full(error: Exception, dest: Path | Address) -> None:
+    """Go no further where a disk is full.
+
+    Raises:
+        AspotError: If that is what the error is about.
+    """
     cause = error if isinstance(error, OSError) else error.__cause__
     if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
         raise AspotError(f"the disk of {dest} is full", fix="make room; the same command goes on from here") from error

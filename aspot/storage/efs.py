@@ -40,6 +40,7 @@ class FileSystem:
         zone: The one zone of a One Zone file system; "" for a regional one.
         created: When.
         is_ours: Whether aspot made it.
+        arn: Its name in policies.
     """
 
     id: str
@@ -51,6 +52,7 @@ class FileSystem:
     zone: str
     created: datetime
     is_ours: bool
+    arn: str
 
     @property
     def label(self) -> str:
@@ -182,6 +184,7 @@ def _read(item: Mapping[str, Any]) -> FileSystem:
         zone=item.get("AvailabilityZoneName") or "",
         created=item["CreationTime"].astimezone(UTC),
         is_ours=USE in seen,
+        arn=item["FileSystemArn"],
     )
 
 

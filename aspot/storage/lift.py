@@ -18,6 +18,7 @@ from xml.sax.saxutils import escape
 
 from aspot.storage import partials, rules
 from aspot.storage.partials import Note
+from aspot.storage.post import FOLDER
 from aspot.storage.rules import Item, Part
 from aspot.storage.wire import Refused, Wire, tree_of
 
@@ -26,7 +27,6 @@ EVERY_S = 0.3
 ALIVE_S = 10.0
 """A line comes at least this often: silence means a broken connection."""
 BIGGEST_HELD = 64 * rules.MIB
-FOLDER = "~/.aspot/s3"
 
 
 class NotCopied(Exception):
@@ -85,7 +85,7 @@ class Lift:
 
     def __init__(self, wire: Wire, prefix: str, tell: Teller) -> None:
         self._wire, self._prefix, self._tell = wire, prefix, tell
-        self._parts = ThreadPoolExecutor(PARTS_AT_ONCE)
+        self.pool = ThreadPoolExecutor(PARTS_AT_ONCE)
 
     def upload(self, item: Item, path: str) -> None:
         """Copy a file to its object."""
@@ -100,9 +100,11 @@ class Lift:
             self._tell.moved(len(content))
             return
         wanted = rules.parts(before.st_size, rules.part_size(before.st_size))
-        note = _note(f"{self._wire.endpoint} {self._wire.bucket} {key} {path} {before.st_size} {before.st_mtime_ns}")
-        upload, there = self._begun(note, key, headers)
-        sent = finish([self._parts.submit(self._send, path, key, upload, part, there) for part in wanted])
+        note = note_path(
+            f"{self._wire.endpoint} {self._wire.bucket} {key} {path} {before.st_size} {before.st_mtime_ns}"
+        )
+        upload, there = self.begun(note, key, {**headers, "x-amz-checksum-algorithm": "SHA256"})
+        sent = finish([self.pool.submit(self._send, path, key, upload, part, there) for part in wanted])
         after = os.stat(path)
         if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             raise NotCopied("it changed while it was copied; the same command copies it anew")
@@ -111,10 +113,10 @@ class Lift:
             f"<ChecksumSHA256>{checksum}</ChecksumSHA256></Part>"
             for part, (etag, checksum) in zip(wanted, sent)  # noqa: B905 - Python 3.8
         )
-        self._complete(key, upload, rows, [etag for etag, _ in sent])
-        os.unlink(note)
+        self.complete(note, key, upload, rows, [etag for etag, _ in sent])
 
-    def _complete(self, key: str, upload: str, rows: str, etags: list[Any]) -> None:
+    def complete(self, note: str, key: str, upload: str, rows: str, etags: list[Any]) -> str:
+        """End an upload, and forget its note; return the object's ETag."""
         body = f"<CompleteMultipartUpload>{rows}</CompleteMultipartUpload>".encode()
         try:
             answer = self._wire.ask("CompleteMultipartUpload", "POST", key, query={"uploadId": upload}, body=body)
@@ -123,13 +125,18 @@ class Lift:
                 raise
             digests = [bytes.fromhex(etag.strip('"')) for etag in etags if len(etag.strip('"')) == 32]
             head = self._wire.ask("HeadObject", "HEAD", key)
-            if head.headers.get("etag", "").strip('"') != rules.whole_etag(digests, is_one=False):
+            made = str(head.headers.get("etag", ""))
+            if made.strip('"') != rules.whole_etag(digests, is_one=False):
                 raise NotCopied("somebody else ended this upload; the same command begins it anew") from refused
-            return
-        if b"<Error>" in answer.body:  # S3 may say so after its 200
-            raise NotCopied("S3 could not put its parts together; the same command tries again")
+        else:
+            if b"<Error>" in answer.body:  # S3 may say so after its 200
+                raise NotCopied("S3 could not put its parts together; the same command tries again")
+            made = tree_of(answer.body).findtext("ETag") or ""
+        os.unlink(note)
+        return made.strip('"')
 
-    def _begun(self, note: str, key: str, headers: dict[str, Any]) -> tuple[Any, Any]:
+    def begun(self, note: str, key: str, headers: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the upload to go on with and the parts that S3 has of it; a new one if there is none."""
         try:
             with open(note, encoding="utf-8") as source:
                 upload = source.read()
@@ -139,8 +146,7 @@ class Lift:
         except Refused as refused:
             if refused.code != "NoSuchUpload":
                 raise
-        wanted = {**headers, "x-amz-checksum-algorithm": "SHA256"}
-        body = self._wire.ask("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=wanted).body
+        body = self._wire.ask("CreateMultipartUpload", "POST", key, query={"uploads": ""}, headers=headers).body
         upload = tree_of(body).findtext("UploadId") or ""
         with open(note, "w", encoding="utf-8") as target:
             target.write(upload)
@@ -186,7 +192,7 @@ class Lift:
                 target.truncate(item.size)
             note.begin()
         lock = threading.Lock()
-        jobs = [self._parts.submit(self._fetch, item, part, there, note, digests, lock) for part in wanted]
+        jobs = [self.pool.submit(self._fetch, item, part, there, note, digests, lock) for part in wanted]
         finish(jobs)
         ordered = [bytes.fromhex(digests[part.number]) for part in wanted]
         is_one = "-" not in item.etag and len(wanted) == 1
@@ -249,6 +255,7 @@ def _read(path: str, part: Part) -> bytes:
     return content
 
 
-def _note(what: str) -> str:
+def note_path(what: str) -> str:
+    """Return where it is noted which upload belongs to what."""
     name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return os.path.join(os.path.expanduser(FOLDER), f"{name}.upload")

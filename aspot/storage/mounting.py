@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 NFS_OPTIONS = "nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport"
 """EFS user guide, "Recommended NFS mount options"; no nconnect."""
@@ -29,7 +30,8 @@ install() {{
   fi >/dev/null 2>&1
 }}
 if command -v mount.efs >/dev/null; then
-  as_root mount -t efs -o "tls,mounttargetip=$address" "$id:/" "$at"
+  as_root mount -t efs -o "tls,mounttargetip=$address" "$id:/" "$at" ||
+    as_root mount -t efs -o "tls,iam,mounttargetip=$address" "$id:/" "$at" # its policy may ask who the machine is
 else
   command -v mount.nfs4 >/dev/null || install
   command -v mount.nfs4 >/dev/null || fail "this machine has no NFS client, and none could be installed"
@@ -93,3 +95,16 @@ def volume_script(*, path: str, id_: str, letter: str) -> str:
     """
     text = _FRAME + _VOLUME + _OWNED
     return text.format(path=shell_path(path), serial=shlex.quote(id_.replace("-", "")), letter=letter)
+
+
+_RELEASE = """
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+as_root() {{ if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }}
+sync
+for at in {paths}; do as_root umount "$at" || exit 1; done
+"""
+
+
+def release_script(paths: Iterable[str]) -> str:
+    """Return the script that writes out and unmounts what is mounted at these paths."""
+    return _RELEASE.format(paths=" ".join(map(shell_path, paths)))

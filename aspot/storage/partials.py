@@ -66,6 +66,12 @@ def came(path: str, note: Note, wanted: list[Part]) -> dict[int, str]:
     return found
 
 
+def let_run(path: str) -> None:
+    """Let those execute a file who may read it."""
+    mode = os.stat(path).st_mode
+    os.chmod(path, mode | (mode & 0o444) >> 2)
+
+
 def place(partial_path: str, path: str, modified: float | None) -> None:
     """Give a whole download its name and time."""
     if modified is not None:

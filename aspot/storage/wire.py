@@ -40,11 +40,13 @@ class Refused(Exception):
         code: S3's word, or "".
         message: S3's sentence.
         action: What was asked for.
+        bucket: Whose.
     """
 
-    def __init__(self, status: int, code: str, message: str, action: str = "") -> None:
+    def __init__(self, status: int, code: str, message: str, action: str = "", bucket: str = "") -> None:
         super().__init__(f"{code or status}: {message}")
         self.status, self.code, self.message, self.action = status, code, message, action
+        self.bucket = bucket
 
 
 class NoRole(Exception):
@@ -227,6 +229,7 @@ class Wire:
             refused = _refused(answer, action)
             if answer.status not in _AGAIN and refused.code not in ("RequestTimeout", "BadDigest", "IncompleteBody"):
                 break
+        refused.bucket = self.bucket
         raise refused
 
     def _once(

@@ -15,7 +15,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aspot.storage import carrier, errand, wire
+from aspot.storage import carrier, program, wire
 from aspot.storage.wire import Keys, Refused
 
 KEYS = Keys("ASIAEXAMPLE", "secret/+", "token==", 0.0)
@@ -38,13 +38,13 @@ def test_signatures_are_those_of_botocore(key, prefix):
 
 
 def test_what_travels_is_python_3_8_of_the_standard_library():
-    with zipfile.ZipFile(io.BytesIO(errand._package())) as sent:
+    with zipfile.ZipFile(io.BytesIO(program.package())) as sent:
         for name in sent.namelist():
             tree = ast.parse(sent.read(name), feature_version=(3, 8))
             imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)} - {"aspot.storage"}
             ours = [module for module in imported if module.startswith("aspot")]
             assert all(f"{module.replace('.', '/')}.py" in sent.namelist() for module in ours)
-    assert {path.name for path in Path(carrier.__file__).parent.glob("*.py")} >= set(errand._MODULES)
+    assert {path.name for path in Path(carrier.__file__).parent.glob("*.py")} >= set(program.MODULES)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,7 @@ def test_what_travels_is_python_3_8_of_the_standard_library():
     ],
 )
 def test_refusals_in_words(refused, message, code):
-    failure = carrier.explained(refused, "b")
+    refused.bucket = "b"
+    failure = carrier.explained(refused)
     assert message in failure.message
     assert failure.code == code

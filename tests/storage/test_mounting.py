@@ -63,8 +63,14 @@ def test_tls_where_the_image_can(machine, tmp_path):
 
 def test_tls_that_fails_is_not_done_without(machine):
     code, told, said = machine(SCRIPT, mount_efs="", mount_nfs4="", mount='echo "no stunnel" >&2; exit 1')
-    assert (code, len(said)) == (1, 1)
-    assert told == "no stunnel\nfs-1 could not be mounted from 10.0.0.7\n"
+    assert (code, len(said)) == (1, 2)
+    assert told == "no stunnel\nno stunnel\nfs-1 could not be mounted from 10.0.0.7\n"
+
+
+def test_a_policy_that_asks_who_the_machine_is_gets_its_role(machine, tmp_path):
+    code, _, said = machine(SCRIPT, mount_efs="", mount='case "$*" in *iam*) exit 0 ;; esac; exit 32')
+    assert code == 0
+    assert said[-1] == f"mount -t efs -o tls,iam,mounttargetip=10.0.0.7 fs-1:/ {tmp_path}/home/efs"
 
 
 @pytest.mark.parametrize(("tool", "package"), [("apt_get", "nfs-common"), ("dnf", "nfs-utils"), ("yum", "nfs-utils")])

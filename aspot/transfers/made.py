@@ -1,0 +1,152 @@
+"""A box made for one sync: what can be known is checked before it is launched; it ends with the sync, whatever happens.
+
+May import: `aspot.boxes`, `aspot.storage`, `aspot.way`, and lazily what makes boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import attrs
+
+from aspot.boxes.opening import Events, opened
+from aspot.errors import AspotError, AuthError, ConfigError
+from aspot.intake.boxes import BoxOptions
+from aspot.intake.names import owner
+from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News
+from aspot.machine.quantities import price
+from aspot.profiles import Profile, resolve
+from aspot.reach import find
+from aspot.transfers.ends import Pair
+from aspot.way import Way
+
+if TYPE_CHECKING:
+    from aspot.boxes.box import Box
+
+END_S = 180.0
+"""For the box to be seen gone."""
+_TOLD = (InstanceLaunched, InstanceReady, LaunchRefused)
+
+Say = Callable[[str], None]
+
+
+@attrs.frozen(kw_only=True)
+class Machine:
+    """What a box made for a sync is to be.
+
+    Args:
+        profile: Its kind: a profile's or an instance type's name, or a `Profile`.
+        instance_profile: With which it uses S3; None: the profile's.
+        region: Where; None: the profile's, or AWS's own configuration.
+    """
+
+    profile: str | Profile = "default"
+    instance_profile: str | None = None
+    region: str | None = None
+
+    def options(self, zone: str) -> BoxOptions:
+        """Return the options of the box.
+
+        Args:
+            zone: The only one that it may be in; "" for any.
+
+        Raises:
+            ConfigError: If it cannot be.
+        """
+        more: dict[str, Any] = {"instance_profile": self.instance_profile, "zones": (zone,) if zone else (), "region": self.region}
+        found = attrs.evolve(resolve(self.profile), **{name: value for name, value in more.items() if value})
+        return BoxOptions.check(None, found, keep=False, idle=None, max_price=None, price=None)
+
+    @property
+    def role(self) -> str:
+        """Return the instance profile that it will have; "" for none."""
+        return self.instance_profile or resolve(self.profile).instance_profile or ""
+
+    @property
+    def where(self) -> str | None:
+        """Return the region; None for AWS's own configuration."""
+        return self.region or resolve(self.profile).region
+
+
+@asynccontextmanager
+async def made(pair: Pair, machine: Machine, *, delete: bool, say: Say) -> AsyncIterator[Way]:
+    """Make a box that can carry a sync, its disks mounted, and end it afterwards.
+
+    Args:
+        pair: The sync.
+        machine: What it is to be.
+        delete: Whether the sync may delete.
+        say: Told what happens.
+
+    Raises:
+        ConfigError: If it cannot be: nothing was launched then.
+        AspotError: If there is no machine to be had, or it cannot mount something; it is ended then.
+    """
+    from aspot.storage.mounts import Mounts
+
+    await _check_buckets(pair, machine, delete=delete)
+    async with await Mounts.open(machine.where) as mounts:
+        zone = await mounts.zone(pair.disks)
+        box = await opened(machine.options(zone), Events(lambda news: _tell(news, say), say))
+        try:
+            await box.connect()
+            say(f"{box.name}: {_what(box)}, made for {pair.label}; it ends with it")
+            await mounts.mount(pair.disks, box.instance, owner=owner())
+            yield Way(find(box.instance), is_sure=True)
+        finally:
+            with anyio.move_on_after(END_S, shield=True):
+                if pair.disks:
+                    await mounts.release(pair.disks, box.instance)
+            await _end(box, say)
+
+
+async def _end(box: Box, say: Say) -> None:
+    left = [f"{box.name} was not seen to end in time"]
+    with anyio.move_on_after(END_S, shield=True):
+        left = await box.end()
+    if left:
+        raise AspotError(f"{box.name}: still there: {'; '.join(left)}", fix=f"aspot down {box.name}")
+    say(f"{box.name} has ended. Nothing left (checked).")
+
+
+async def _check_buckets(pair: Pair, machine: Machine, *, delete: bool) -> None:
+    """Make sure, before anything is launched, that the buckets are there and the role may use them.
+
+    Raises:
+        ConfigError: If one is not there, or there is no role.
+        AuthError: If the role certainly may not use one.
+    """
+    from aspot.storage.copying import opened as store_opened
+    from aspot.storage.roles import Roles
+
+    if not pair.buckets:
+        return
+    if not machine.role:
+        bucket = pair.buckets[0].address.bucket
+        raise ConfigError(
+            f"{pair.label}: the machine made for it needs a role for S3",
+            fix=f"--instance-profile NAME; aspot roles create NAME --bucket {bucket} makes one",
+        )
+    async with store_opened(machine.where) as store:
+        for end in pair.buckets:
+            try:
+                await store.check(end.address)
+            except AuthError:  # the role may be allowed what the caller is not
+                continue
+    async with await Roles.open(machine.where) as roles:
+        for end in pair.buckets:
+            access = "read" if end is pair.source else "delete" if delete else "write"
+            await roles.check(machine.role, end.address, access)
+
+
+def _tell(news: News, say: Say) -> None:
+    if isinstance(news, _TOLD):
+        say(news.message)
+
+
+def _what(box: Box) -> str:
+    pool = box.known.run.instances[box.instance].pool
+    return f"{pool.type} {pool.zone}, {price(box.known.usd_per_hour)}/h"
