@@ -56,7 +56,11 @@ class Machine:
         Raises:
             ConfigError: If it cannot be.
         """
-        more: dict[str, Any] = {"instance_profile": self.instance_profile, "zones": (zone,) if zone else (), "region": self.region}
+        more: dict[str, Any] = {
+            "instance_profile": self.instance_profile,
+            "zones": (zone,) if zone else (),
+            "region": self.region,
+        }
         found = attrs.evolve(resolve(self.profile), **{name: value for name, value in more.items() if value})
         return BoxOptions.check(None, found, keep=False, idle=None, max_price=None, price=None)
 

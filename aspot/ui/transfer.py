@@ -55,7 +55,7 @@ class Transfers:
     def say(self, text: str) -> None:
         """Say a line above the copies, on stderr."""
         if not self._is_quiet:
-            self._console.print(one_line(f"aspot: {text}"), markup=False, highlight=False)
+            self._console.print(one_line(f"aspot: {text}"), markup=False, highlight=False, soft_wrap=True)
 
     def line(self, label: str) -> TransferLine:
         """Return a new line.
