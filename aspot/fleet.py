@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aspot.carry.pack import Exported
     from aspot.instance import Instance
     from aspot.session import Session, Watcher
+    from aspot.storage.copying import Outcome
     from aspot.ui.pump import Viewer
 
 Jobs = str | Path | Job | Iterable[str | Path | Job]
@@ -205,6 +206,57 @@ class Fleet:
         from aspot.carry.pack import export
 
         return await asyncio.to_thread(export, name, None if path is None else Path(path), with_results=with_results)
+
+    @classmethod
+    async def sync(
+        cls,
+        source: str | Path,
+        dest: str | Path,
+        *,
+        delete: bool = False,
+        checksum: bool = False,
+        dry_run: bool = False,
+        instance_profile: str | None = None,
+        profile: str | Profile = "default",
+        region: str | None = None,
+    ) -> Outcome:
+        """Make one folder like another, wherever they are, copying what is new or changed: `aspot sync`.
+
+            await fleet.sync("s3://lab-data/in", "efs://lab/in", instance_profile="lab")
+            await fleet.sync("search_1:out", "out")
+
+        Each side is `s3://BUCKET/FOLDER`, `NAME:FOLDER` on a machine, `efs://NAME/FOLDER`, `ebs://NAME/FOLDER`, or a
+        folder here. For a file system or volume a small machine is made, which ends with the sync.
+
+        Args:
+            source: From where.
+            dest: To where.
+            delete: Delete what is only at the destination.
+            checksum: Compare contents, whatever the times say.
+            dry_run: Change nothing; return what would be done.
+            instance_profile: Of the machine that is made, for S3. With it, one is made from S3 to S3, too.
+            profile: What the machine is to be.
+            region: Of S3, and of what is made; None: the profile's, or AWS's own configuration.
+
+        Returns:
+            What was done. Files that could not be copied are in its `failed`.
+
+        Raises:
+            AspotError: If it cannot be done; what was copied until then stays, and the same call goes on from there.
+        """
+        from aspot.transfers.sync import NoWatch, words_to_sync
+
+        work = words_to_sync(
+            str(source),
+            str(dest),
+            delete=delete,
+            checksum=checksum,
+            dry_run=dry_run,
+            instance_profile=instance_profile,
+            profile=profile,
+            region=region,
+        )
+        return await work.run(NoWatch())
 
     async def detach(self) -> None:
         """Leave the fleet to its machines and return: attempts go on there, `Fleet.attach` takes it up again.

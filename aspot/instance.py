@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aspot.boxes.commands import CommandResult, Stream
     from aspot.boxes.files import Local
     from aspot.ssh.box import Facts
+    from aspot.storage.copying import Outcome
 
 _PHASES = {
     "pending": InstanceState.RUNNING,
@@ -280,6 +281,45 @@ class Instance(Shown):
 
         async with self._using() as box:
             return await download(box, paths, to)
+
+    async def sync(
+        self,
+        source: str | Path,
+        dest: str | Path,
+        *,
+        delete: bool = False,
+        checksum: bool = False,
+        dry_run: bool = False,
+    ) -> Outcome:
+        """Make one folder like another, copying what is new or changed; a colon marks a folder of this machine.
+
+            await box.sync("data", ":data")                     # from here to the box
+            await box.sync("s3://lab-data/in", ":/mnt/in")      # by the box itself, with its instance profile
+
+        The other side is a folder here, `s3://BUCKET/FOLDER`, or another folder of this machine.
+
+        Args:
+            source: From where.
+            dest: To where.
+            delete: Delete what is only at the destination.
+            checksum: Compare contents, whatever the times say.
+            dry_run: Change nothing; return what would be done.
+
+        Returns:
+            What was done. Files that could not be copied are in its `failed`.
+
+        Raises:
+            ConfigError: If there is no such sync.
+            AspotError: If it cannot be done; what was copied until then stays, and the same call goes on from there.
+        """
+        from aspot.storage.copying import How
+        from aspot.transfers.ends import Pair
+        from aspot.transfers.sync import NoWatch, Sync
+
+        async with self._using() as box:
+            pair = Pair.with_machine(box.name, str(source), str(dest))
+            how = How(delete=delete, by_content=checksum, dry=dry_run)
+            return await Sync(pair=pair, how=how).run(NoWatch(), self._say)
 
     async def clone_repo(
         self, url: str, directory: str | None = None, *, token: str | None = None, key: str | Path | None = None

@@ -24,10 +24,10 @@ async def simulate(cloud: Cloud, form: Mapping[str, str], *, request_id: str) ->
     Raises:
         Refusal: If it is about something else.
     """
-    _, _, role = form.get("PolicySourceArn", "").rpartition(":role/")
-    documents = await cloud.moto.call(role_policies, role) if role else []
-    if not role:
+    _, is_role, role = form.get("PolicySourceArn", "").rpartition(":role/")
+    if not is_role:
         raise Refusal("InvalidInput", "The local cloud simulates the policies of roles only.")
+    documents = await cloud.moto.call(role_policies, role)
     rows = "".join(
         f"<member><EvalActionName>{escape(action)}</EvalActionName>"
         f"<EvalResourceName>{escape(resource)}</EvalResourceName>"

@@ -44,10 +44,11 @@ class Watch(Protocol):
 
 @attrs.define(kw_only=True)
 class Outcome:
-    """What a copy did.
+    """What a sync or copy did; names are those below the folder.
 
     Args:
-        copied, deleted: Names.
+        copied: Names of files that were copied.
+        deleted: Names of files that were only at the destination, and are deleted.
         same: How many files were not copied, being the same on both sides.
         size: Bytes copied.
         skipped: Names that are no files that can be copied, and why.
@@ -60,6 +61,11 @@ class Outcome:
     size: int = 0
     skipped: dict[str, str] = attrs.field(factory=dict)
     failed: dict[str, str] = attrs.field(factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether nothing failed."""
+        return not self.failed
 
 
 @attrs.frozen(kw_only=True)

@@ -360,6 +360,7 @@ class _Crossing:
         assert self._shelf is not None
         shelf, parts = self._shelf, tuple(item.name.split("/"))
         start, digest = self._started.pop(item.name)
+        left = item.size - start
         _unless_failed(await self._ears.line())
         self._watch.moved(start)
         trouble: Exception | None = None
@@ -369,8 +370,9 @@ class _Crossing:
         except (NotCopied, OSError) as error:
             trouble = error
         try:
-            async for piece in self._ears.frames(item.size - start):
+            async for piece in self._ears.frames(left):
                 self._watch.moved(len(piece))
+                left -= len(piece)
                 if target is not None and trouble is None:
                     try:
                         await in_thread(_write, target, digest, piece)
@@ -383,6 +385,8 @@ class _Crossing:
         said = _unless_failed(await self._ears.line())
         if trouble is not None:
             raise trouble if isinstance(trouble, NotCopied) else NotCopied(str(trouble)) from trouble
+        if left:
+            raise NotCopied(CHANGED)
         if said.get("sha256") != digest.hexdigest():
             await in_thread(shelf.drop, parts)
             raise NotCopied("what came is not what was sent (checksum); the same command copies it anew")

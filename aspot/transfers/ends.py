@@ -108,6 +108,23 @@ class Pair:
         found.check()
         return found
 
+    @classmethod
+    def with_machine(cls, machine: str, source: str, dest: str) -> Pair:
+        """Return the sync of two words, of which one is a folder of a certain machine: `:data`.
+
+        Raises:
+            ConfigError: If there is no such sync, or neither is.
+        """
+        if not source.startswith(":") and not dest.startswith(":"):
+            raise ConfigError(
+                f"{source} → {dest}: neither is a folder of {machine}",
+                fix='write it with a colon: sync("data", ":data")',
+            )
+        ends = [End.on(machine, word[1:]) if word.startswith(":") else End.of(word) for word in (source, dest)]
+        found = cls(source=ends[0], dest=ends[1])
+        found.check()
+        return found
+
     def check(self) -> None:
         """Refuse what cannot be synced.
 

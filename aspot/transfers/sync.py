@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from aspot.ports import LinkDropped
+from aspot.profiles import Profile
 from aspot.storage.address import Address
 from aspot.storage.copying import How, Outcome, Watch, copy_folder, opened
 from aspot.transfers.ends import End, Kind, Pair
@@ -98,6 +99,31 @@ class Sync:
         if dest.kind is Kind.HERE:
             return Ferry(here=Path(dest.path), there=pair.place(source), is_upload=False, how=self.how)
         return Errand(source=pair.place(source), dest=pair.place(dest), how=self.how)
+
+
+def words_to_sync(
+    source: str,
+    dest: str,
+    *,
+    delete: bool,
+    checksum: bool,
+    dry_run: bool,
+    instance_profile: str | None,
+    profile: str | Profile,
+    region: str | None,
+) -> Sync:
+    """Return the sync that words and options mean; see `Fleet.sync`.
+
+    Raises:
+        ConfigError: If there is no such sync.
+    """
+    return Sync(
+        pair=Pair.of(source, dest),
+        how=How(delete=delete, by_content=checksum, dry=dry_run),
+        machine=Machine(profile=profile, instance_profile=instance_profile, region=region),
+        on_machine=instance_profile is not None,
+        region=region,
+    )
 
 
 def _side(end: End) -> Path | Address:

@@ -49,6 +49,32 @@ def test_a_role_is_enough_for_copies_and_for_nothing_else(aspot, bucket, held, n
     assert name not in roles(aspot)
 
 
+def test_one_for_a_file_system(aspot, bucket, name, cloud):
+    aspot("fs", "create", "lab")
+    (found,) = cloud.file_systems()
+    iam = cloud.client("iam")
+    try:
+        code, _, err = aspot("roles", "create", name, "--filesystem", "lab", "--access", "read")
+        assert (code, err.splitlines()[0]) == (0, f"made {name}: may mount lab to read")
+        assert roles(aspot)[name]["filesystems"] == [found["FileSystemId"]]
+        assert f"mount {found['FileSystemId']}" in aspot("roles", "ls")[1]
+        code, _, err = aspot("roles", "create", name, "--filesystem", found["FileSystemId"], "--bucket", bucket)
+        assert (code, err.splitlines()[0]) == (
+            0,
+            f"changed {name}: may write in {bucket}, and mount {found['FileSystemId']}",
+        )
+        rules = iam.get_role_policy(RoleName=f"aspot-{name}", PolicyName="aspot-s3")["PolicyDocument"]["Statement"]
+        assert rules[-1] == {
+            "Effect": "Allow",
+            "Action": ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+            "Resource": [found["FileSystemArn"]],
+        }
+        assert f"write: {bucket}; mount {found['FileSystemId']}" in aspot("roles", "ls")[1]
+        assert aspot("roles", "rm", name)[0] == 0
+    finally:
+        cloud._remove_file_systems()
+
+
 def test_what_others_made_is_left_alone(aspot, bucket, role):
     theirs = role(*may(bucket, "GetObject"))
     for words in (("create", theirs, "--bucket", bucket), ("rm", theirs)):
@@ -73,6 +99,7 @@ def test_what_cannot_be_is_one_error(aspot, bucket, name, cloud):
         (("create", name, "--bucket", "no-such-bucket-of-anyone"), "there is no bucket"),
         (("create", "a/b", "--bucket", bucket), "'a/b' is no name for an instance profile"),
         (("create", name), "--bucket"),
+        (("create", name, "--filesystem", "none"), "there is no file system none"),
         (("rm", name), f"there is no instance profile {name!r}"),
     ):
         code, _, err = aspot("roles", *words)

@@ -44,6 +44,39 @@ def test_there_and_back(aspot, bucket, held, role, box, cloud):
     assert held() == {f"runs/1/{name}": content for name, content in (contents | {"a.txt": b"neu"}).items() if content}
 
 
+def test_within_s3_the_machine_only_asks(aspot, bucket, role, box, cloud, held):
+    box(role(*may(bucket, *ALL)))
+    s3, parts = cloud.client("s3"), [os.urandom(5 * MIB) for _ in range(12)]
+    s3.put_object(Bucket=bucket, Key="in/ü +%&", Body=b"one", ContentType="text/x-own")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="in/big", Metadata={"k": "v"})["UploadId"]
+    made = []
+    for number, content in enumerate(parts, 1):
+        part = {"Bucket": bucket, "Key": "in/big", "UploadId": upload, "PartNumber": number}
+        made.append({"PartNumber": number, "ETag": s3.upload_part(**part, Body=content)["ETag"]})
+    s3.complete_multipart_upload(Bucket=bucket, Key="in/big", UploadId=upload, MultipartUpload={"Parts": made})
+    cloud.forget_calls()
+    cloud.fault("deny", action="UploadPartCopy", count=1)
+    words = ("s3", "sync", f"s3://{bucket}/in", f"s3://{bucket}/out", "--on", "box", "--json")
+    code, _, err = aspot(*words)
+    assert code == 3
+    assert "the permission s3:PutObject is missing" in err
+    code, out, err = aspot(*words)
+    assert code == 0, err
+    assert "big" in json.loads(out)["copied"]
+    assert {name: content for name, content in held().items() if name.startswith("out/")} == {
+        "out/ü +%&": b"one",
+        "out/big": b"".join(parts),
+    }
+    calls = cloud.calls()
+    assert calls["CreateMultipartUpload"] == 1
+    assert calls["UploadPartCopy"] <= 12 + 12
+    assert "UploadPart" not in calls
+    there = {name: s3.head_object(Bucket=bucket, Key=f"out/{name}") for name in ("big", "ü +%&")}
+    assert (there["big"]["Metadata"], there["ü +%&"]["ContentType"]) == ({"k": "v"}, "text/x-own")
+    again = json.loads(aspot(*words, "--checksum")[1])
+    assert (again["copied"], again["same"]) == ([], 2)
+
+
 def test_both_copiers_agree_on_what_is_the_same(aspot, bucket, role, box, held):
     home = box(role(*may(bucket, *ALL)))
     put(home / "data" / "big", os.urandom(19 * MIB))
