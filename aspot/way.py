@@ -37,6 +37,10 @@ SESSION = 'exec /bin/sh "$HOME/.aspot/run" session'
 """The runner's command that becomes the login shell, or the words after it: a box is in use while it lives."""
 
 
+class Gone(LinkError):
+    """EC2 says that the machine has ended."""
+
+
 def _say_nothing(_: str) -> None:
     return
 
@@ -132,7 +136,7 @@ class Way:
         label, instance = self.machine.label, self.machine.instance
         if found is None or found.state in ("terminated", "shutting-down"):
             state = found.state if found is not None else "EC2 no longer knows it"
-            raise LinkError(f"{label} ({instance}) is gone: {state}", instance=instance, fix="aspot ls shows what runs")
+            raise Gone(f"{label} ({instance}) is gone: {state}", instance=instance, fix="aspot ls shows what runs")
         if found.state != "running" or not found.address:
             raise LinkError(
                 f"{label} ({instance}) is not running yet: {found.state}",

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from functools import partial
 
 import anyio
@@ -56,11 +57,12 @@ def _may_be_made(pair: Pair) -> bool:
 
 @attrs.frozen(kw_only=True)
 class _Work:
-    """Syncs side by side in one view."""
+    """Syncs side by side in one view; one machine at a time can have a volume, so syncs with the same wait."""
 
     args: argparse.Namespace
     how: How
     every_s: float | None
+    _volumes: dict[str, anyio.Lock] = attrs.field(init=False, factory=dict)
 
     async def all(self, pairs: Sequence[Pair]) -> int:
         """Carry them out; return the worst exit code. A sync that fails keeps no other back."""
@@ -83,7 +85,10 @@ class _Work:
 
     async def _once(self, pair: Pair, line: TransferLine, view: Transfers, *, is_first: bool) -> int:
         try:
-            outcome = await self._sync(pair, line, view)
+            async with AsyncExitStack() as held:
+                for volume in sorted(disk.name for disk in pair.disks if disk.kind == "ebs"):
+                    await held.enter_async_context(self._volumes.setdefault(volume, anyio.Lock()))
+                outcome = await self._sync(pair, line, view)
         except AspotError as error:
             print(error_text(error), file=sys.stderr)
             if self.args.json:

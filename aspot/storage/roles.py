@@ -44,6 +44,7 @@ MOUNT: Mapping[str, tuple[str, ...]] = {
 }
 """What each kind of access may do with a file system (EFS user guide, "Using IAM to control access", 2026)."""
 NEEDED: Mapping[str, tuple[str, ...]] = {
+    "list": (),
     "read": ("s3:GetObject",),
     "write": ("s3:PutObject",),
     "delete": ("s3:PutObject", "s3:DeleteObject"),
@@ -184,7 +185,7 @@ class Roles(Service):
         Args:
             name: Of the instance profile.
             where: The place.
-            access: `read`, `write` or `delete`.
+            access: `list`, `read`, `write` or `delete`.
 
         Raises:
             ConfigError: If there is no such instance profile, or it has no role.
@@ -217,6 +218,8 @@ class Roles(Service):
         bucket = f"arn:{self._aws.partition}:s3:::{where.bucket}"
         inside = f"{bucket}/{where.folder}aspot"
         for actions, resource in ((("s3:ListBucket",), bucket), (NEEDED[access], inside)):
+            if not actions:
+                continue
             answer = await self._aws.call(
                 "iam:SimulatePrincipalPolicy", PolicySourceArn=role, ActionNames=list(actions), ResourceArns=[resource]
             )

@@ -20,6 +20,7 @@ from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, N
 from aspot.machine.quantities import price
 from aspot.profiles import Profile, resolve
 from aspot.reach import find
+from aspot.storage.copying import How
 from aspot.transfers.ends import Pair
 from aspot.way import Way
 
@@ -76,13 +77,13 @@ class Machine:
 
 
 @asynccontextmanager
-async def made(pair: Pair, machine: Machine, *, delete: bool, say: Say) -> AsyncIterator[Way]:
+async def made(pair: Pair, machine: Machine, how: How, say: Say) -> AsyncIterator[Way]:
     """Make a box that can carry a sync, its disks mounted, and end it afterwards.
 
     Args:
         pair: The sync.
         machine: What it is to be.
-        delete: Whether the sync may delete.
+        how: How it is wanted.
         say: Told what happens.
 
     Raises:
@@ -91,13 +92,15 @@ async def made(pair: Pair, machine: Machine, *, delete: bool, say: Say) -> Async
     """
     from aspot.storage.mounts import Mounts
 
-    await _check_buckets(pair, machine, delete=delete)
+    await _check_buckets(pair, machine, how)
     async with await Mounts.open(machine.where) as mounts:
         zone = await mounts.zone(pair.disks)
         box = await opened(machine.options(zone), Events(lambda news: _tell(news, say), say))
         try:
             await box.connect()
             say(f"{box.name}: {_what(box)}, made for {pair.label}; it ends with it")
+            for disk in pair.disks:
+                say(f"{box.name}: mounting {disk.kind}://{disk.name}")
             await mounts.mount(pair.disks, box.instance, owner=owner())
             yield Way(find(box.instance), is_sure=True)
         finally:
@@ -116,7 +119,7 @@ async def _end(box: Box, say: Say) -> None:
     say(f"{box.name} has ended. Nothing left (checked).")
 
 
-async def _check_buckets(pair: Pair, machine: Machine, *, delete: bool) -> None:
+async def _check_buckets(pair: Pair, machine: Machine, how: How) -> None:
     """Make sure, before anything is launched, that the buckets are there and the role may use them.
 
     Raises:
@@ -142,8 +145,8 @@ async def _check_buckets(pair: Pair, machine: Machine, *, delete: bool) -> None:
                 continue
     async with await Roles.open(machine.where) as roles:
         for end in pair.buckets:
-            access = "read" if end is pair.source else "delete" if delete else "write"
-            await roles.check(machine.role, end.address, access)
+            wanted = "list" if how.dry else "delete" if how.delete else "write"
+            await roles.check(machine.role, end.address, "read" if end is pair.source else wanted)
 
 
 def _tell(news: News, say: Say) -> None:

@@ -17,10 +17,13 @@ from aspot.storage.address import Address
 from aspot.storage.copying import How, Outcome, Watch, copy_folder, opened
 from aspot.transfers.ends import End, Kind, Pair
 from aspot.transfers.made import Machine, made
-from aspot.way import SESSION, Way
+from aspot.way import SESSION, Gone, Way
 
 if TYPE_CHECKING:
     import asyncssh
+
+MACHINES = 3
+"""Made for one sync, if EC2 takes them back."""
 
 Say = Callable[[str], None]
 
@@ -83,10 +86,21 @@ class Sync:
         if pair.machine:
             return await carry(self._trip(), Way.to(pair.machine), watch, say)
         if pair.disks or (self.on_machine and len(pair.buckets) == 2):
-            async with made(pair, self.machine, delete=self.how.delete, say=say) as way:
-                return await carry(self._trip(), way, watch, say)
+            return await self._on_one_made_for_it(watch, say)
         async with opened(self.region) as store:
             return await copy_folder(store, _side(pair.source), _side(pair.dest), how=self.how, watch=watch)
+
+    async def _on_one_made_for_it(self, watch: Watch, say: Say) -> Outcome:
+        """Do it on a machine made for it; if EC2 takes that back, on another, which goes on."""
+        for left in reversed(range(MACHINES)):
+            try:
+                async with made(self.pair, self.machine, self.how, say) as way:
+                    return await carry(self._trip(), way, watch, say)
+            except Gone as gone:
+                if not left:
+                    raise
+                say(f"{gone.message}; making another, which goes on")
+        raise AssertionError("unreachable")
 
     def _trip(self) -> Trip:
         """Return what is done on the machine: by itself, or together with this computer."""

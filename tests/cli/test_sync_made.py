@@ -178,6 +178,54 @@ def test_what_cannot_be_is_one_error_before_anything_is_launched(aspot, clean, b
     assert ends(err)
 
 
+@pytest.mark.parametrize("why", ["may not ask", "bucket has a policy"])
+def test_what_cannot_be_known_before_the_machine_says_first(aspot, clean, bucket, role, why):
+    poor = role(*may(bucket, "ListBucket", "GetObject"))
+    put("here/a", b"1")
+    aspot("fs", "create", "lab")
+    assert aspot("sync", "here", "efs://lab")[0] == 0
+    if why == "may not ask":
+        clean.fault("deny", action="SimulatePrincipalPolicy")
+    else:
+        rule = {"Effect": "Allow", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [rule]})
+        clean.client("s3").put_bucket_policy(Bucket=bucket, Policy=document)
+    code, _, err = aspot("sync", "efs://lab", f"s3://{bucket}", "-ip", poor)
+    assert (code, "the permission s3:PutObject is missing" in err) == (3, True), err
+    assert ends(err)
+    assert clean.alive() == []
+    code, out, err = aspot("sync", "efs://lab", f"s3://{bucket}", "-ip", poor, "--dry-run")
+    assert (code, out) == (0, "would copy a\n"), err
+
+
+def test_a_machine_that_ec2_takes_back_is_made_again(aspot, clean, start):
+    made = volume(clean, "disk")
+    put("here/big", os.urandom(MIB) * 300)
+    put("here/a", b"1")
+    process = start(Piped, "sync", "here", "ebs://disk/x", "--json")
+    partial = disk(clean, made) / "x" / ".big.aspot-part"
+    until(lambda: partial.exists() and partial.stat().st_size > 20 * MIB, what=lambda: process.err)
+    (first,) = clean.alive()
+    clean.client("ec2").terminate_instances(InstanceIds=[first["id"]])
+    assert process.end(within_s=110) == 0, process.err
+    assert "is gone: " in process.err
+    assert "making another, which goes on" in process.err
+    assert process.err.count("has ended. Nothing left (checked).") == 2
+    assert tree(disk(clean, made) / "x") == tree("here")
+    (told,) = json_lines(process.out)
+    assert "big" in told["copied"]
+
+
+def test_two_syncs_with_one_volume_wait_for_each_other(aspot, clean):
+    made = volume(clean, "disk")
+    put("one/a", b"1")
+    put("two/b", b"2")
+    code, _, err = aspot("sync", "one", "ebs://disk/1", "two", "ebs://disk/2")
+    assert code == 0, err
+    assert tree(disk(clean, made)) == {"1/a": b"1", "2/b": b"2"}
+    assert clean.launches() == 2
+
+
 def test_a_volume_that_a_machine_has_is_not_taken(aspot, clean, start):
     write("wait.sh", "echo waits; sleep 600\n")
     run = start(Piped, "run", "--json", "-n", "box", "--volume", "disk:1GB", "wait.sh")
