@@ -197,6 +197,8 @@ class _Crossing:
                     components(item.name.encode("utf-8", "surrogatepass"))
                     found[item.name] = item
                 except HostileName as error:
+                    if self._ferry.is_upload and not self._ferry.how.delete:
+                        continue  # it stays there, whatever it is called
                     self.outcome.failed[printable(item.name)[:200]] = f"not taken: {error}"
         if not self._ferry.is_upload:
             self.outcome.skipped |= {str(name): str(why) for name, why in dict(line.get("skipped", {})).items()}

@@ -146,6 +146,17 @@ async def test_a_file_that_is_not_what_it_should_be_is_not_placed(guest, connect
     assert (into / "a").read_bytes() == b"old"
 
 
+async def test_a_strange_name_there_is_no_matter_for_an_upload(guest, connection, into):
+    lie(guest, listing(["../x", 1, 1e9], ["b", 1, 1e9]))
+    up = Ferry(here=into, there="data", is_upload=True, how=How())
+    assert (await up.run(connection, label="box_1", watch=NoWatch())).ok
+    lie(guest, listing(["../x", 1, 1e9], ["b", 1, 1e9]), line(refused={"b": "busy"}))
+    up = Ferry(here=into, there="data", is_upload=True, how=How(delete=True))
+    outcome = await up.run(connection, label="box_1", watch=NoWatch())
+    assert sorted(outcome.failed) == ["../x", "b"]
+    assert outcome.deleted == []
+
+
 async def test_its_own_words_are_passed_on(guest, connection, into):
     lie(guest, line(error="no room", fix="make some", code=3))
     with pytest.raises(AspotError, match="box_1: no room"):
