@@ -51,7 +51,8 @@ async def furnish(box: Box, options: BoxOptions, say: Callable[[str], object]) -
         wanted = inventory.entries(options.filesystem, options.volumes, goes=options.deletes_volumes)
         lacking = [one for one in wanted if not _is_there(one, known, boot)]
         _refuse_clashes(box.name, lacking, known)
-        _refuse_new_target(box.name, options, lacking)
+        if not box.is_new:
+            _refuse_new_target(box.name, options, lacking)
         if lacking:
             await _add(box, options, lacking)
             stay = [one for one in known if not any(one.is_same(other) for other in lacking)]
