@@ -2,6 +2,7 @@
 
 import functools
 import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import contextmanager
@@ -44,3 +45,12 @@ def served(folder):
             server.shutdown()
             server.server_close()
             thread.join()
+
+
+if __name__ == "__main__":
+    with served(sys.argv[1]) as address:
+        print("serving", address, "until Ctrl-C", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            print("served")

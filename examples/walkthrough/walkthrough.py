@@ -21,7 +21,7 @@ def training_script(n_clusters):
     return f"""#!/bin/sh
 set -e
 cd "$HOME/efs/training"
-python3 train.py --clusters {n_clusters} --results "$HOME/efs/results"
+python3 train.py --clusters {n_clusters} --pace 1.5 --results "$HOME/efs/results"
 """
 
 
@@ -45,7 +45,9 @@ async def prepare(repository):
 async def train(profile):
     """Run six trainings, each on a machine of its own, `DTC_1` to `DTC_6`, which ends when its training has."""
     jobs = [Job(training_script(n), name=f"clusters-{n}") for n in range(10, 70, 10)]
-    async with Fleet("DTC", profile=profile, filesystem="data", instances=len(jobs), idle=0, existing="replace") as fleet:
+    async with Fleet(
+        "DTC", profile=profile, filesystem="data", instances=len(jobs), idle=0, existing="replace"
+    ) as fleet:
         for job in jobs:
             fleet.submit(job)
         async for result in fleet.as_completed():

@@ -3,6 +3,7 @@
 import argparse
 import json
 import random
+import time
 from pathlib import Path
 
 DAYS = Path(__file__).parent / "days.csv"
@@ -29,10 +30,12 @@ def spread(points, count, generator):
     return centers
 
 
-def cluster(points, count, seed, most):
+def cluster(points, count, seed, most, pace):
     """Return the clusters' sizes, their inertia, and after how many rounds nothing changed any more."""
-    centers, before = spread(points, count, random.Random(seed)), None
-    for rounds in range(1, most + 1):
+    centers, before, rounds = spread(points, count, random.Random(seed)), None, 0
+    while rounds < most:
+        rounds += 1
+        time.sleep(pace)
         found = [nearest(point, centers) for point in points]
         members = [[] for _ in centers]
         for point, (number, _) in zip(points, found):
@@ -52,11 +55,12 @@ def main():
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=20, help="at most")
+    parser.add_argument("--pace", type=float, default=0.0, help="seconds that a round takes more, as on bigger data")
     args = parser.parse_args()
     points = [[float(value) for value in line.split(",")] for line in DAYS.read_text().split()]
-    if not 1 <= args.clusters <= len(points):
-        parser.error(f"--clusters must be 1 to {len(points)}")
-    sizes, inertia, rounds = cluster(points, args.clusters, args.seed, args.rounds)
+    if not 1 <= args.clusters <= len(points) or args.rounds < 1:
+        parser.error(f"--clusters must be 1 to {len(points)}, --rounds 1 or more")
+    sizes, inertia, rounds = cluster(points, args.clusters, args.seed, args.rounds, args.pace)
     args.results.mkdir(parents=True, exist_ok=True)
     told = {"clusters": args.clusters, "inertia": round(inertia, 6), "rounds": rounds, "sizes": sizes}
     (args.results / f"clusters-{args.clusters}.json").write_text(json.dumps(told) + "\n")
