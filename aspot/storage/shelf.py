@@ -31,6 +31,7 @@ class Shelf:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._landing = Landing(folder.resolve())
 
