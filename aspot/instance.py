@@ -18,7 +18,7 @@ from aspot.boxes.view import Shown, View
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.machine.model import InstanceRecord, InstanceState
-from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News
+from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News, Warned
 from aspot.machine.quantities import Duration, round_duration
 from aspot.machine.quantities import price as dollars_text
 from aspot.profiles import Profile
@@ -39,7 +39,7 @@ _PHASES = {
 END_S = 180.0
 """For a box that ends with its block to be seen gone."""
 
-_TOLD = (InstanceLaunched, InstanceReady, LaunchRefused)
+_TOLD = (InstanceLaunched, InstanceReady, LaunchRefused, Warned)
 
 
 class Instance(Shown):
@@ -444,7 +444,7 @@ class Instance(Shown):
 
     def _hear(self, news: News) -> None:
         if isinstance(news, _TOLD):
-            self._say(news.message)
+            self._say(news.message if news.message.startswith(news.fleet) else f"{news.fleet}: {news.message}")
         if self._on_event is not None:
             self._on_event(news)
 

@@ -108,8 +108,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--volume-policy", choices=("keep", "delete"), help="of volumes the run makes (default: keep)")
     group.add_argument("--instance-profile", metavar="NAME", help="IAM instance profile")
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
-    group.add_argument("--security-group", metavar="ID", help="your own security group")
-    group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
+    group.add_argument("--security-group", metavar="ID|NAME", help="your own security group")
+    words = 'who may use SSH: a CIDR (default: your address); beside that: "tcp 8000-8010 CIDR"'
+    group.add_argument("--firewall", action="append", metavar="RULE", help=words)
     group.add_argument(
         "--rebalance", choices=("save", "move"), help="on EC2's recommendation to leave a machine (default: save)"
     )

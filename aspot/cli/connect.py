@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import sys
@@ -160,7 +159,7 @@ def _profile(args: argparse.Namespace) -> str | Profile:
         "instance_profile": args.instance_profile,
         "key_pair": args.key_pair,
         "security_group": args.security_group,
-        "firewall": _rules(args.firewall),
+        "firewall": [" ".join(words) for words in args.firewall],
         "monitoring": args.monitoring,
         "region": args.region,
         "zones": args.zone,
@@ -177,30 +176,6 @@ def _text_of(path: str | None) -> str | None:
         return Path(path).read_text(encoding="utf-8") if path else None
     except OSError as error:
         raise ConfigError(f"--setup {path}: {error.strerror}", fix="name a shell script here") from error
-
-
-def _rules(given: list[str]) -> list[Any]:
-    """Return firewall rules: CIDRs, or the ancestor's `('tcp', 22, 22, '203.0.113.7/32')`."""
-    return [_rule(text) for text in given]
-
-
-def _rule(text: str) -> Any:
-    if not text.strip().startswith(("(", "[")):
-        return text
-    try:
-        words = tuple(ast.literal_eval(text.strip()))
-    except (ValueError, SyntaxError, TypeError):
-        words = ()
-    match words:
-        case (str(protocol), int(first), int(last), str(cidr)) if first == last:
-            return (protocol, first, cidr)
-        case (str(protocol), int(port), str(cidr)):
-            return (protocol, port, cidr)
-        case (str(), int(), int(), str()):
-            raise ConfigError(f"-fw {text}: ranges of ports cannot be opened", fix="one -fw for each port")
-    raise ConfigError(
-        f"-fw {text!r} is no rule", fix="-fw 203.0.113.7/32, or -fw \"('tcp', 8888, 8888, '203.0.113.7/32')\""
-    )
 
 
 def _refuse_storage(args: argparse.Namespace) -> None:

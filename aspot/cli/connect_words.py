@@ -50,9 +50,9 @@ def _register_machine(group: argparse._ArgumentGroup) -> None:
     add("--setup", metavar="FILE", help="shell script run on it once, when it is made")
     add("-ip", "--instanceprofile", dest="instance_profile", metavar="NAME", help="IAM instance profile")
     add("-kp", "--keypair", dest="key_pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
-    add("-sg", "--securitygroup", dest="security_group", metavar="ID", help="your own security group")
-    add("-fw", "--firewall", action="append", default=[], metavar="RULE",
-        help="who may use SSH (default: your address); or ('tcp', 8888, 8888, CIDR), beside that")  # fmt: skip
+    add("-sg", "--securitygroup", dest="security_group", metavar="ID|NAME", help="your own security group")
+    add("-fw", "--firewall", action="append", nargs="+", default=[], metavar="RULE",
+        help="who may use SSH: a CIDR (default: your address); beside that: tcp 8000-8010 CIDR")  # fmt: skip
     add("-m", "--monitoring", nargs="?", const=True, default=False, type=truth, metavar="True",
         help="CloudWatch's detailed monitoring, which AWS charges for")  # fmt: skip
 
