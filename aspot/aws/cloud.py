@@ -207,7 +207,8 @@ class Ec2Cloud(Cloud):
         on_demand = plan.count if plan.run.market == "on-demand" else min(plan.count, plan.run.on_demand_base)
         for count, is_spot in ((plan.count - on_demand, True), (on_demand, False)):
             if count:
-                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot)
+                fewer = "launch {} at most" if plan.run.is_box else "--instances {}"
+                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot, fewer=fewer)
 
     async def _rules(self, plan: CloudPlan) -> tuple[Rule, ...]:
         return () if plan.security_group else await network.rules(self._aws, plan.firewall)

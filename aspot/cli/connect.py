@@ -87,7 +87,7 @@ class _Visit:
                     print(f"{script} failed: exit code {result.exit_code}", file=sys.stderr)
                     return 1
             if self.args.json:
-                print(json.dumps(_json(self.box)))
+                print(json.dumps(box_object(self.box)))
             return 0
         finally:
             await self.box.aclose()
@@ -101,9 +101,14 @@ class _Visit:
         return on_machine(Way(self._machine, is_sure=True), quiet=self.args.quiet)
 
     def _note_unused(self, found: Box) -> None:
-        unused = [flag for name, flag in FOR_NEW.items() if getattr(self.args, name)]
+        unused = unused_flags(self.args)
         if unused and not found.is_new and not self.args.quiet:
             print(f"{found.name} is there already: {', '.join(unused)} would be for a new one", file=sys.stderr)
+
+
+def unused_flags(args: argparse.Namespace) -> list[str]:
+    """Return the flags given that mean nothing for a box that is there."""
+    return [flag for name, flag in FOR_NEW.items() if getattr(args, name)]
 
 
 def machine_of(box: Box) -> Machine:
@@ -120,7 +125,8 @@ def machine_of(box: Box) -> Machine:
     )
 
 
-def _json(box: Instance) -> dict[str, Any]:
+def box_object(box: Instance) -> dict[str, Any]:
+    """Return a box that is open, as JSON knows it."""
     return {
         "name": box.name,
         "instance_id": box.id,
@@ -146,10 +152,11 @@ def _instance(args: argparse.Namespace) -> Instance:
     show = not args.quiet
     if args.instance_id:
         return Instance(id=args.instance_id, show=show)
-    return Instance(args.name, profile=_profile(args), idle=args.idle, show=show, region=args.region)
+    return Instance(args.name, profile=profile_of(args), idle=args.idle, show=show, region=args.region)
 
 
-def _profile(args: argparse.Namespace) -> str | Profile:
+def profile_of(args: argparse.Namespace) -> str | Profile:
+    """Return what a new box is to be, as far as the words say."""
     given = {
         "market": args.market,
         "max_price": args.max_price,

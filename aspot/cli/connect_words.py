@@ -33,13 +33,19 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--idle", metavar="TIME", help="it ends itself after this long without use (default 2h)")
     add("--json", action="store_true", help="print a JSON object")
     add("-q", "--quiet", action="store_true", help="no progress")
-    _register_machine(parser.add_argument_group("a new box"))
+    register_machine(parser.add_argument_group("a new box"), rule_words="+")
     _register_storage(parser.add_argument_group("not there yet"))
 
 
-def _register_machine(group: argparse._ArgumentGroup) -> None:
+def register_machine(group: argparse._ArgumentGroup, *, rule_words: str | int) -> None:
+    """Add what only a new box can be given.
+
+    Args:
+        group: Where to.
+        rule_words: How many words a firewall rule takes: several only where no names follow that it would swallow.
+    """
     add = group.add_argument
-    add("-p", "--profile", metavar="PROFILE", help="'default' or an instance type")
+    add("-p", "--profile", metavar="PROFILE", help="a profile's name (aspot profiles ls), or an instance type's")
     add("-reg", "--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
     add("--zone", action="append", default=[], help="availability zone; repeat for several")
     add("--market", choices=("spot", "on-demand", "spot-first"), help="how it is bought")
@@ -51,8 +57,8 @@ def _register_machine(group: argparse._ArgumentGroup) -> None:
     add("-ip", "--instanceprofile", dest="instance_profile", metavar="NAME", help="IAM instance profile")
     add("-kp", "--keypair", dest="key_pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
     add("-sg", "--securitygroup", dest="security_group", metavar="ID|NAME", help="your own security group")
-    add("-fw", "--firewall", action="append", nargs="+", default=[], metavar="RULE",
-        help="who may use SSH: a CIDR (default: your address); beside that: tcp 8000-8010 CIDR")  # fmt: skip
+    add("-fw", "--firewall", action="append", nargs=rule_words, default=[], metavar="RULE",
+        help="who may use SSH: a CIDR (default: your address); beside that: 'tcp 8000-8010 CIDR'")  # fmt: skip
     add("-m", "--monitoring", nargs="?", const=True, default=False, type=truth, metavar="True",
         help="CloudWatch's detailed monitoring, which AWS charges for")  # fmt: skip
 
@@ -62,3 +68,15 @@ def _register_storage(group: argparse._ArgumentGroup) -> None:
     add("-f", "--filesystem", metavar="NAME", help="refused: file systems come later")
     add("-em", "--efsmount", nargs="?", const=True, default=False, type=truth, metavar="False", help="refused, too")
     add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="False", help="refused, too")
+
+
+def register_launch(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `launch`."""
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="the boxes; without any, one whose name is made up")
+    add("--instances", type=int, metavar="N", help="so many of one NAME: NAME_1, NAME_2 and so on")
+    add("--idle", metavar="TIME", help="each ends itself after this long without use (default 2h)")
+    add("--yes", action="store_true", help="do not ask before more than 50")
+    add("--json", action="store_true", help="print a JSON object")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    register_machine(parser.add_argument_group("new boxes"), rule_words=1)

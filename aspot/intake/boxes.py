@@ -37,6 +37,7 @@ class BoxOptions:
         idle_s: It ends itself after so long without use; None: not said.
         region: Where the caller says that it is, or is to be; None: not said.
         is_wanted: Whether the caller asked for a machine of some kind, so that a new one may take a lost one's place.
+        together: How many boxes are launched together, for the check of the account's limits.
     """
 
     name: str | None
@@ -45,6 +46,7 @@ class BoxOptions:
     idle_s: float | None
     region: str | None
     is_wanted: bool
+    together: int = 1
 
     @classmethod
     def check(
@@ -90,7 +92,12 @@ class BoxOptions:
         """
         idle_s = self.idle_s if self.idle_s is not None else IDLE_S if self.is_kept else PASSING_IDLE_S
         return FleetOptions(
-            name=name, profile=self.profile, instances=1, idle_s=idle_s, max_life_s=LIFE_S, results=folder
+            name=name,
+            profile=self.profile,
+            instances=self.together,
+            idle_s=idle_s,
+            max_life_s=LIFE_S,
+            results=folder,
         )
 
 

@@ -31,7 +31,7 @@ def rules(value: Any) -> tuple[Rule, ...] | None:
         return None
     if not isinstance(value, str | tuple | list):
         raise ConfigError(f"firewall must be a CIDR or a list of rules, not {value!r}", fix=EXAMPLE)
-    is_one = isinstance(value, str) or (bool(value) and value[0] in PROTOCOLS)
+    is_one = isinstance(value, str) or (len(value) in (3, 4) and value[0] in PROTOCOLS)
     return tuple(rule(item) for item in ((value,) if is_one else value))
 
 
