@@ -381,6 +381,8 @@ class Instance(Shown):
                         await self._end(box)
                     raise
                 self._box = box
+                if self._options.is_kept:  # a name that was made up is its name from now on
+                    self._options = attrs.evolve(self._options, name=box.name)
                 self._see(box, None)
                 self._introduce(box)
             return self._box
