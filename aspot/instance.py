@@ -421,7 +421,7 @@ class Instance(Shown):
         if self._box is not None:
             return self._box
         if self._id is not None:
-            return await by_id(self._id)
+            return await by_id(self._id, self._options.profile.region)
         if say is not None:
             return await opened(self._options, Events(self._hear, say), is_quick=is_quick)
         return by_name(self._options)

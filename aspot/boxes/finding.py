@@ -27,8 +27,12 @@ def by_name(options: BoxOptions) -> Box:
     return _box(known, known.machine.id)
 
 
-async def by_id(instance: str) -> Box:
+async def by_id(instance: str, region: str | None) -> Box:
     """Return a machine of ours by its id, a box or a fleet's, not connected.
+
+    Args:
+        instance: EC2's id.
+        region: Where EC2 is asked about one that is not known here; None for the one of AWS's configuration.
 
     Raises:
         AspotError: If it is not ours, or has ended.
@@ -38,7 +42,7 @@ async def by_id(instance: str) -> Box:
             known = Known.of(info)
             if instance in known.run.instances:
                 return _box(known, instance)
-    raise await _stranger(instance)
+    raise await _stranger(instance, region)
 
 
 def _box(known: Known, instance: str) -> Box:
@@ -48,15 +52,14 @@ def _box(known: Known, instance: str) -> Box:
     return Box(known, instance, target)
 
 
-async def _stranger(instance: str) -> AspotError:
+async def _stranger(instance: str, region: str | None) -> AspotError:
     """Return why a machine that the state folder does not know cannot be opened, and what that would need."""
     from aspot.aws.account import Account
 
-    async with await Account.open(None) as account:
+    async with await Account.open(region) as account:
         look = await account.instance(instance)
-        region = account.region
     if look is None:
-        return ConfigError(f"there is no instance {instance} in {region}", fix="aspot ls shows what runs")
+        return ConfigError(f"there is no instance {instance} in {account.region}", fix="aspot ls shows what runs")
     if look.is_ours:
         return ConfigError(
             f"{instance} is of {look.found.name}, run by {look.found.owner}: its keys are not in the state folder here",

@@ -151,7 +151,7 @@ def _instance(args: argparse.Namespace) -> Instance:
         seconds(args.idle, "--idle")
     show = not args.quiet
     if args.instance_id:
-        return Instance(id=args.instance_id, show=show)
+        return Instance(id=args.instance_id, show=show, region=args.region)
     return Instance(args.name, profile=profile_of(args), idle=args.idle, show=show, region=args.region)
 
 

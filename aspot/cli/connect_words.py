@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from aspot.cli.parser import REGION
+
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
@@ -46,7 +48,7 @@ def register_machine(group: argparse._ArgumentGroup, *, rule_words: str | int) -
     """
     add = group.add_argument
     add("-p", "--profile", metavar="PROFILE", help="a profile's name (aspot profiles ls), or an instance type's")
-    add("-reg", "--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
+    add("-reg", "--region", metavar="REGION", help=REGION)
     add("--zone", action="append", default=[], help="availability zone; repeat for several")
     add("--market", choices=("spot", "on-demand", "spot-first"), help="how it is bought")
     add("-prc", "--price", "--max-price", dest="max_price", metavar="USD", help="most US dollars an hour")

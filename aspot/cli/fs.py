@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from aspot.cli.region import region_of
 from aspot.intake.names import owner
 from aspot.intake.storage import file_system
 from aspot.machine.names import check_name
@@ -87,5 +88,5 @@ def mount(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[FileSystems], Awaitable[T]]) -> T:
     from aspot.storage.filesystems import FileSystems
 
-    async with await FileSystems.open(args.region) as there:
+    async with await FileSystems.open(region_of(args.region)) as there:
         return await act(there)
