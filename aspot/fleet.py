@@ -309,16 +309,16 @@ class Fleet:
             monitor = await fleet.launch("monitor", "t3.small")
             print((await monitor.run("ls ~/efs/results", check=True)).stdout)
 
-        It is in `instances`, open until the fleet is closed, and stays after that, as every box does: until it is
-        told to go (`terminate`, `aspot down NAME`) or nobody has used it for `idle`. It has none of the fleet's jobs,
-        nor a share in its budget and deadline, and the fleet need not have been started. Several at once:
-        `asyncio.gather(fleet.launch("a"), fleet.launch("b"))`.
+        It mounts the fleet's file system. It is in `instances`, open until the fleet is closed, and stays after that,
+        as every box does: until it is told to go (`terminate`, `aspot down NAME`) or nobody has used it for `idle`. It
+        has none of the fleet's jobs, nor a share in its budget and deadline, and the fleet need not have been started.
+        Several at once: `asyncio.gather(fleet.launch("a"), fleet.launch("b"))`.
 
         Args:
             name: Its name; None: one is made up.
             profile: As for `Fleet`; None: the fleet's own.
-            **options: Options of `Instance`, such as `idle`, `max_price`, `show`; `keep=False` for one that ends with
-                the fleet.
+            **options: Options of `Instance`, such as `idle`, `max_price`, `filesystem`; `keep=False` for one that ends
+                with the fleet.
 
         Returns:
             The box, ready for use.
@@ -332,6 +332,9 @@ class Fleet:
             self._beside = Beside()
         if isinstance(self._show, bool):
             options.setdefault("show", self._show)
+        if self._options.filesystem is not None:
+            shared = self._options.filesystem
+            options.setdefault("filesystem", f"{shared.name}:{shared.path}")
         return await self._beside.launch(name, self._options.profile if profile is None else profile, options)
 
     async def _leave_boxes(self) -> None:

@@ -36,7 +36,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print a JSON object")
     add("-q", "--quiet", action="store_true", help="no progress")
     register_machine(parser.add_argument_group("a new box"), rule_words="+")
-    _register_storage(parser.add_argument_group("storage, of a new box or one that is there"))
+    storage = parser.add_argument_group("storage, of a new box or one that is there")
+    _register_storage(storage)
+    add = storage.add_argument
+    add("-em", "--efsmount", nargs="?", const=True, default=None, type=truth, metavar="False",
+        help="False: do not mount what -f names (default: True)")  # fmt: skip
+    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="True",
+        help="make its mount target anew before, if no machine uses it")  # fmt: skip
 
 
 def register_machine(group: argparse._ArgumentGroup, *, rule_words: str | int) -> None:
@@ -68,10 +74,6 @@ def register_machine(group: argparse._ArgumentGroup, *, rule_words: str | int) -
 def _register_storage(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-f", "--filesystem", metavar="NAME[:/PATH]", help="EFS to mount, made if new (default path: ~/efs)")
-    add("-em", "--efsmount", nargs="?", const=True, default=None, type=truth, metavar="False",
-        help="False: do not mount what -f names (default: True)")  # fmt: skip
-    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="True",
-        help="make its mount target anew before, if no machine uses it")  # fmt: skip
     add("--volume", action="append", dest="volumes", default=[], metavar="NAME:SIZE:/PATH",
         help="EBS volume to attach and mount, made if new (default path: ~/NAME)")  # fmt: skip
     add("--volume-policy", choices=("keep", "delete"), default="keep",
@@ -89,3 +91,4 @@ def register_launch(parser: argparse.ArgumentParser) -> None:
     add("-q", "--quiet", action="store_true", help="no progress")
     register_machine(parser.add_argument_group("new boxes"), rule_words=1)
     _register_storage(parser.add_argument_group("storage, of new boxes and those that are there"))
+    parser.set_defaults(efsmount=None, newmount=False)  # for one box: with `-nm` there, `-n` would mean it

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Self
@@ -18,7 +18,7 @@ from aspot.aws.together import together
 from aspot.boxes.box import Box
 from aspot.boxes.known import Known, newest
 from aspot.boxes.opening import refuse_taken
-from aspot.cli.connect import box_object, profile_of, unused_flags
+from aspot.cli.connect import box_object, profile_of, storage_of, unused_flags
 from aspot.cli.run import confirm
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
@@ -44,7 +44,10 @@ def main(args: argparse.Namespace) -> int:
         profile = Profile(profile)  # who launches wants a machine, even one of no special kind
     names = _names(args)
     idle_s = IDLE_S if args.idle is None else seconds(args.idle, "--idle")
-    work = _Work(args=args, each=[_One.of(name, profile, args) for name in names])
+    storage = storage_of(args)
+    if len(names) > 1 and storage["volumes"]:
+        raise ConfigError("a volume can be attached to one box at a time", fix="share files among them: -f NAME")
+    work = _Work(args=args, each=[_One.of(name, profile, args, storage) for name in names])
     _refuse_taken(names)
     confirm(len(names), is_sure=args.yes)
     try:
@@ -93,7 +96,7 @@ class _One:
     error: AspotError | None = None
 
     @classmethod
-    def of(cls, name: str, profile: Profile, args: argparse.Namespace) -> Self:
+    def of(cls, name: str, profile: Profile, args: argparse.Namespace, storage: Mapping[str, Any]) -> Self:
         """Return a box that is to be made; nothing is asked of EC2 yet.
 
         Raises:
@@ -108,6 +111,7 @@ class _One:
             region=args.region,
             show=not args.quiet and not on_terminal(),
             on_event=row.hear,
+            **storage,
         )
         return cls(box, row)
 

@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from local_world import until
+from local_world import until, write
 from processes import OnTerminal, Piped
 
 from aspot.journal import runs as journals
@@ -120,6 +120,8 @@ def test_what_no_box_can_have_is_told_once_and_nothing_is_left(cloud, aspot):
         (["a", "--idle", "0"], "idle must be above 0 seconds"),
         (["a", "-fw", "tcp", "8000-8010", "203.0.113.7/32"], "firewall rule 'tcp'"),
         (["a", "-n", "5"], "unrecognized"),
+        (["a", "b", "--volume", "data:1GB:/mnt/data"], "a volume can be attached to one box at a time"),
+        (["a", "-f", "da ta"], "file system name 'da ta' cannot be used"),
     ],
 )
 def test_each_wrong_word_is_one_line_and_nothing_is_left(cloud, aspot, words, message):
@@ -181,3 +183,17 @@ def test_on_a_terminal_it_is_one_live_table(cloud, aspot, start):
     again.says("Making a new one.")
     assert again.end() == 0
     assert aspot("down", "a", "b")[0] == 0
+
+
+def test_they_share_a_file_system_that_is_made_once(cloud, aspot):
+    code, out, err = aspot("launch", "a", "b", "c", "-p", "t2.micro", "-f", "data", "-q")
+    assert code == 0, err
+    (made,) = cloud.file_systems()
+    assert {item["Value"] for item in made["Tags"] if item["Key"] == "Name"} == {"data"}
+    assert aspot("connect", "-n", "a", "-q", "-s", write("put.sh", "echo shared >efs/note\n"))[0] == 0
+    for name in "bc":
+        code, out, _ = aspot("connect", "-n", name, "-q", "-s", write("get.sh", "cat efs/note\n"))
+        assert (code, out) == (0, "shared\n")
+    assert aspot("down", "a", "b", "c")[0] == 0
+    until(lambda: not cloud.alive())
+    assert aspot("fs", "rm", "data", "--yes", "-q")[0] == 0

@@ -117,3 +117,21 @@ async def test_one_that_cannot_be_leaves_nothing(cloud):
     assert scope.cancelled_caught
     until(lambda: not cloud.leftovers())
     await manager.aclose()
+
+
+async def test_they_mount_the_fleets_file_system(cloud):
+    """R16: a manager whose boxes are linked to one EFS."""
+    manager = Fleet(profile="t2.micro", filesystem="data:/mnt/data", show=False)
+    first = await manager.launch("monitor")
+    await first.run("echo shared >/mnt/data/note", check=True)
+    other, bare = await manager.launch("other"), await manager.launch("bare", filesystem=None)
+    assert (await other.run("cat /mnt/data/note")).stdout == "shared\n"
+    assert not await bare.exists("/mnt/data/note")
+    for box in (first, other, bare):
+        await box.terminate()
+    await manager.aclose()
+    cloud._remove_file_systems()
+    ec2 = cloud.client("ec2", tries=5)
+    for group in ec2.describe_security_groups()["SecurityGroups"]:
+        if group["GroupName"].startswith("aspot-efs-"):
+            ec2.delete_security_group(GroupId=group["GroupId"])
