@@ -55,8 +55,14 @@ async def furnish(box: Box, options: BoxOptions, say: Callable[[str], object]) -
         if not box.is_new:
             _refuse_new_target(box.name, options, lacking)
         if lacking:
-            await _add(box, options, lacking)
+            say(f"{box.name}: mounting {', '.join(one.name for one in lacking)}; what is new takes up to two minutes")
             stay = [one for one in known if not any(one.is_same(other) for other in lacking)]
+            inventory.write(info, [*stay, *lacking])  # whoever ends the box names it, if we are cut off half-way
+            try:
+                await _add(box, options, lacking)
+            except BaseException:
+                inventory.write(info, known)
+                raise
             inventory.write(info, [*stay, *(attrs.evolve(one, boot=boot) for one in lacking)])
     for one in wanted if box.is_new else lacking:
         say(f"{box.name}: {one.kind} {one.name} is at {one.path}, after every boot too")

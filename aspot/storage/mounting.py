@@ -19,7 +19,7 @@ _ONCE = """if mountpoint -q "$at"; then exit 0; fi
 note() {{ :; }}
 forget() {{ :; }}"""
 _KEPT = """
-table=${{ASPOT_FSTAB:-/etc/fstab}} point=$(printf '%s' "$at" | sed 's/ /\\\\040/g')
+table=${{ASPOT_FSTAB:-/etc/fstab}} point=$(printf '%s' "$at" | sed 's/\\\\/\\\\134/g; s/ /\\\\040/g')
 noted() {{ # what aspot wrote for this place: by its option x-aspot, which mount itself takes for a remark
   point=$point awk '$2 == ENVIRON["point"] && match($4, /x-aspot=[^,]*/) {{
     print substr($4, RSTART + 8, RLENGTH - 8)

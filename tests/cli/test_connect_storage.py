@@ -340,3 +340,13 @@ def test_ctrl_c_while_it_is_made_names_what_stays(clean, start):
     assert started.end() == 130
     assert "File system data (" in started.err
     assert not clean.alive()
+
+
+def test_down_names_what_a_run_that_was_left_had_mounted(clean, aspot):
+    code, _, err = aspot(
+        "run", "-n", "study", "-q", "-f", "data", "--volume", "disk:1GB", "--detach", "--", "sleep", "60"
+    )
+    assert code == 0, err
+    code, out, _ = aspot("down", "study", "-q")
+    assert code == 0
+    assert [line.split(" (")[0] for line in out.splitlines()] == ["Nothing left", "Volume disk", "File system data"]

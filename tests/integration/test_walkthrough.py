@@ -79,6 +79,7 @@ def replay(repository, *words):
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_script_from_end_to_end(cloud, bucket, tmp_path):
     with served(EXAMPLE / "training") as repository:
@@ -100,6 +101,7 @@ def test_the_script_from_end_to_end(cloud, bucket, tmp_path):
         assert left(cloud) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of the kernel's client, not ours
 def test_the_notebook_from_top_to_bottom(tmp_path, monkeypatch):

@@ -174,6 +174,14 @@ def test_what_is_kept_stands_in_fstab_beside_what_others_wrote(machine, tmp_path
     assert (tmp_path / "fstab").read_text() == f"{MINE}{line}\n"
 
 
+def test_what_fstab_would_misread_is_written_as_it_wants_it(machine, tmp_path):
+    script = efs_script(path="~/a\\b c", id_="fs-1", address="10.0.0.7", is_kept=True)
+    for _ in range(2):
+        assert machine(script, mount_nfs4="")[0] == 0
+    (line,) = (tmp_path / "fstab").read_text().splitlines()
+    assert line.split()[1] == f"{tmp_path}/home/a\\134b\\040c"
+
+
 def test_it_goes_from_there_if_it_cannot_be_mounted(machine, tmp_path):
     (tmp_path / "fstab").write_text(MINE)
     code, told, _ = machine(KEPT, mount_nfs4="", mount="exit 32")
