@@ -15,6 +15,7 @@ import anyio
 import attrs
 
 from aspot.aws.together import together
+from aspot.cli.region import region_of
 from aspot.cli.s3_copy import carry, how_of
 from aspot.cli.s3_outcome import outcome_object, say_outcome
 from aspot.cli.signals import run_interruptible
@@ -145,7 +146,7 @@ class _Work:
             errand = Errand(source=pair.source.path, dest=pair.dest.path, how=self.how)
             return await carry(errand, Way.to(pair.machine), line, view)
         source, dest = _side(pair.source), _side(pair.dest)
-        async with opened(self.args.region) as store:
+        async with opened(region_of(self.args.region)) as store:
             return await copy_folder(store, source, dest, how=self.how, watch=line)
 
     def _tell(self, pair: _Pair, outcome: Outcome, *, is_news: bool) -> None:
