@@ -18,6 +18,7 @@ from aspot.profiles import Profile
 from aspot.results import Result, Results
 
 if TYPE_CHECKING:
+    from aspot.beside import Beside
     from aspot.carry.pack import Exported
     from aspot.instance import Instance
     from aspot.session import Session, Watcher
@@ -77,6 +78,7 @@ class Fleet:
         self._on_event = on_event
         self._show = show
         self._session: Session | None = None
+        self._beside: Beside | None = None
 
     # --- life ---
 
@@ -313,9 +315,12 @@ class Fleet:
         return tuple(found)
 
     async def aclose(self) -> None:
-        """Take no more jobs, wait for those there are, end everything."""
-        if self._session is not None:
-            await self._session.finish()
+        """Take no more jobs, wait for those there are, end everything; boxes that were launched stay."""
+        try:
+            if self._session is not None:
+                await self._session.finish()
+        finally:
+            await self._leave_boxes()
 
     async def cancel(self, *jobs: str | Job | JobHandle) -> None:
         """Cancel these jobs, or, without any, all of them."""
@@ -339,10 +344,54 @@ class Fleet:
     ) -> None:
         if kind is None:
             await self.aclose()
-        elif issubclass(kind, asyncio.CancelledError):
-            await self.stop("cancelled")
-        elif self._session is not None:  # an exception may well tell of the very failure that is to be looked at
-            await self._session.stop(f"{kind.__name__} in the caller", spares_kept=issubclass(kind, Exception))
+            return
+        try:
+            if issubclass(kind, asyncio.CancelledError):
+                await self.stop("cancelled")
+            elif self._session is not None:  # an exception may well tell of the very failure that is to be looked at
+                await self._session.stop(f"{kind.__name__} in the caller", spares_kept=issubclass(kind, Exception))
+        finally:
+            await self._leave_boxes()
+
+    # --- boxes ---
+
+    async def launch(self, name: str | None = None, profile: str | Profile | None = None, **options: Any) -> Instance:
+        """Open a box beside the fleet's own machines, one machine by name: created, or reconnected to.
+
+            monitor = await fleet.launch("monitor", "t3.small")
+            print((await monitor.run("ls ~/efs/results", check=True)).stdout)
+
+        It mounts the fleet's file system. It is in `instances`, open until the fleet is closed, and stays after that,
+        as every box does: until it is told to go (`terminate`, `aspot down NAME`) or nobody has used it for `idle`. It
+        has none of the fleet's jobs, nor a share in its budget and deadline, and the fleet need not have been started.
+        Several at once: `asyncio.gather(fleet.launch("a"), fleet.launch("b"))`.
+
+        Args:
+            name: Its name; None: one is made up.
+            profile: As for `Fleet`; None: the fleet's own.
+            **options: Options of `Instance`, such as `idle`, `max_price`, `filesystem`; `keep=False` for one that ends
+                with the fleet.
+
+        Returns:
+            The box, ready for use.
+
+        Raises:
+            AspotError: If that is impossible; nothing of it is left then.
+        """
+        from aspot.beside import Beside
+
+        if self._beside is None:
+            self._beside = Beside()
+        if isinstance(self._show, bool):
+            options.setdefault("show", self._show)
+        if self._options.filesystem is not None:
+            shared = self._options.filesystem
+            options.setdefault("filesystem", f"{shared.name}:{shared.path}")
+        return await self._beside.launch(name, self._options.profile if profile is None else profile, options)
+
+    async def _leave_boxes(self) -> None:
+        if self._beside is not None:
+            await self._beside.aclose()
 
     # --- work ---
 
@@ -397,11 +446,13 @@ class Fleet:
 
     @property
     def instances(self) -> Mapping[str, Instance]:
-        """Return the instances by name, those that ended too."""
-        run = self._live.run
+        """Return the instances by name, those that ended too, and the boxes that were launched beside them."""
         from aspot.instance import Instance
 
-        found = {item.label: Instance.of(item, instance_cost(run, item)) for item in run.instances.values()}
+        found = dict(self._beside.by_name) if self._beside is not None else {}
+        if self._session is not None:
+            run = self._session.run
+            found |= {item.label: Instance.of(item, instance_cost(run, item)) for item in run.instances.values()}
         return MappingProxyType(found)
 
     @property

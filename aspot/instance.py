@@ -38,6 +38,9 @@ _PHASES = {
     "shutting-down": InstanceState.TERMINATING,
     "stopping": InstanceState.TERMINATING,
 }
+AT_ONCE = 10
+"""So many boxes are made side by side: each takes some calls to EC2 before its launch, and a verified connection."""
+
 END_S = 180.0
 """For a box that ends with its block to be seen gone."""
 
@@ -420,16 +423,22 @@ class Instance(Shown):
 
     # --- how ---
 
-    async def found(self, *, is_quick: bool = False) -> Box:
+    def among(self, together: int) -> Self:
+        """Take note of how many boxes are launched together: the account has to have room for all of them."""
+        self._options = attrs.evolve(self._options, together=together)
+        return self
+
+    async def found(self, *, is_quick: bool = False, say: Callable[[str], object] | None = None) -> Box:
         """Return what the command line needs of it, connected.
 
         Args:
             is_quick: Whether it will do that it answers where it was last seen: somebody else connects then.
+            say: Told, in a sentence, what became of one that is gone; None: as everything else.
         """
         async with self._opening:
             if self._box is None:
                 is_quick = is_quick and not self._options.has_storage
-                box = await self._found(is_to_open=True, is_quick=is_quick)
+                box = await self._found(say or self._say, is_quick=is_quick)
                 try:
                     if not (is_quick and await box.answers()):
                         await box.connect()
@@ -438,6 +447,8 @@ class Instance(Shown):
                         await self._end(box)
                     raise
                 self._box = box
+                if self._options.is_kept:  # a name that was made up is its name from now on
+                    self._options = attrs.evolve(self._options, name=box.name)
                 self._see(box, None)
                 self._introduce(box)
                 await self._furnish(box)
@@ -480,16 +491,17 @@ class Instance(Shown):
         name = self.name or "the instance"
         return ConfigError(f"{name} is not open", fix="async with Instance(...), or await box.start()")
 
-    async def _found(self, *, is_to_open: bool = False, is_quick: bool = False) -> Box:
+    async def _found(self, say: Callable[[str], object] | None = None, *, is_quick: bool = False) -> Box:
+        """Return it as it is known; opened, or made, where somebody is told of that."""
         from aspot.boxes.finding import by_id, by_name
         from aspot.boxes.opening import Events, opened
 
         if self._box is not None:
             return self._box
         if self._id is not None:
-            return await by_id(self._id)
-        if is_to_open:
-            return await opened(self._options, Events(self._hear, self._say), is_quick=is_quick)
+            return await by_id(self._id, self._options.profile.region)
+        if say is not None:
+            return await opened(self._options, Events(self._hear, say), is_quick=is_quick)
         return by_name(self._options)
 
     def _see(self, box: Box, look: Look | None) -> None:
@@ -522,7 +534,7 @@ class Instance(Shown):
 
     def _hear(self, news: News) -> None:
         if isinstance(news, _TOLD):
-            self._say(news.message)
+            self._say(news.message if news.message.startswith(news.fleet) else f"{news.fleet}: {news.message}")
         if self._on_event is not None:
             self._on_event(news)
 

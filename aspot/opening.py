@@ -90,8 +90,12 @@ def make_archive(options: FleetOptions, jobs: Sequence[Given], run_id: str) -> L
     return LocalArchive.claim(options.results, (name for name in names if name not in taken), run=run_id)
 
 
-def refuse_live(name: str) -> None:
-    """Refuse a name whose machines may still run.
+def refuse_live(name: str, *, is_box: bool = False) -> None:
+    """Refuse a name whose machines may still run, or that would leave two machines with one name.
+
+    Args:
+        name: Of a fleet or box that is to begin.
+        is_box: Whether it is a box: a fleet's machines are called NAME_1 and so on.
 
     Raises:
         ConfigError: If there is such a run.
@@ -99,12 +103,27 @@ def refuse_live(name: str) -> None:
     from aspot.journal.runs import runs
 
     for item in runs():
-        if item.name == name and item.ended is None and not item.trouble:
+        if item.ended is not None or item.trouble:
+            continue
+        if is_box and not item.is_box and is_machine_of(item.name, name):
+            raise ConfigError(f"{name} is what a machine of fleet {item.name} is called", fix="use another name")
+        if item.is_box and not is_box and is_machine_of(name, item.name):
+            raise ConfigError(
+                f"box {item.name} has the name that a machine of a fleet {name} would have",
+                fix=f"use another name, or end the box: aspot down {item.name}",
+            )
+        if item.name == name:
             state = "is running" if item.is_live else "was left by its process, and its machines may still run"
             back = f"aspot connect -n {name} opens it" if item.is_box else f"aspot attach {name} goes on with it"
             again = "" if item.is_live else f"{back}, "
             fix = f"{again}aspot down {name} ends it, or use another name"
             raise ConfigError(f"{item.kind} {name} {state}", fix=fix)
+
+
+def is_machine_of(fleet: str, name: str) -> bool:
+    """Tell whether a name is that of a fleet's machine."""
+    stem, _, number = name.rpartition("_")
+    return stem == fleet and number.isdecimal()
 
 
 def make_host(

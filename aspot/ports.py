@@ -103,7 +103,7 @@ class CloudPlan:
     instance_profile: str = ""
     key_pair: str = ""
     security_group: str = ""
-    firewall: tuple[tuple[str, int, str], ...] | None = None
+    firewall: tuple[tuple[str, int | str, str], ...] | None = None
     count: int = 1
     monitoring: bool = False
     owner: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import attrs
@@ -63,7 +64,8 @@ class Machine:
 
 def open_runs() -> list[tuple[RunInfo, Run]]:
     """Return the runs that may have machines, newest first; those whose journal cannot be read are left out."""
-    known = [item for item in reversed(journals.runs()) if item.ended is None or item.left]
+    now = datetime.now(UTC)
+    known = [item for item in reversed(journals.runs()) if item.ended is None or item.left or item.kept_at(now)]
     return [(item, journals.replay(item.folder)) for item in known if not item.trouble]
 
 
@@ -75,10 +77,11 @@ def machines(runs: Sequence[tuple[RunInfo, Run]]) -> list[Machine]:
 def _of(info: RunInfo, run: Run) -> Iterator[Machine]:
     for record in run.instances.values():
         if record.state not in _GONE:
-            yield _machine(info, run, record)
+            yield machine_of(info, run, record)
 
 
-def _machine(info: RunInfo, run: Run, record: InstanceRecord) -> Machine:
+def machine_of(info: RunInfo, run: Run, record: InstanceRecord) -> Machine:
+    """Return a run's machine as its journal tells it."""
     return Machine(
         label=record.label,
         instance=record.id,
@@ -88,6 +91,11 @@ def _machine(info: RunInfo, run: Run, record: InstanceRecord) -> Machine:
         port=record.port,
         job=record.attempt[0] if record.attempt else "",
     )
+
+
+def run_of(instance: str) -> tuple[RunInfo, Run] | None:
+    """Return the run that has, or had, the machine with this EC2 id; None if none here knows it."""
+    return next(((info, run) for info, run in open_runs() if instance in run.instances), None)
 
 
 def find(name: str) -> Machine:

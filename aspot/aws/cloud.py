@@ -31,6 +31,7 @@ from aspot.ports import (
     Sighting,
     Storage,
 )
+from aspot.profiles.firewall import Rule
 
 T = TypeVar("T")
 Stores = Callable[[Aws, CloudPlan], Storage]
@@ -124,10 +125,10 @@ class Ec2Cloud(Cloud):
         used = {pool.zone: place.subnets[pool.zone] for pool in self._pools}
         joined = () if self._storage is None else await self._storage.prepare(place.vpc, used)
         self._has_begun = True
-        group = plan.security_group or await network.make_group(aws, plan, place.vpc, allowed)
+        group = place.group or await network.make_group(aws, plan, place.vpc, allowed)
         self._group = group
-        self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
-        self._made.groups |= {group} - {plan.security_group}
+        self._made = cleanup.Made(run=plan.run.id, is_walled=not place.group)
+        self._made.groups |= {group} - {place.group}
         ground = Ground(
             plan=plan,
             place=place,
@@ -146,7 +147,7 @@ class Ec2Cloud(Cloud):
             spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
             on_demand_usd_per_hour=on_demand,
             user=image.user,
-            notes=() if self._storage is None else await self._storage.notes(),
+            notes=(*network.warnings(plan), *(() if self._storage is None else await self._storage.notes())),
         )
 
     async def _zones_of_storage(
@@ -206,9 +207,10 @@ class Ec2Cloud(Cloud):
         on_demand = plan.count if plan.run.market == "on-demand" else min(plan.count, plan.run.on_demand_base)
         for count, is_spot in ((plan.count - on_demand, True), (on_demand, False)):
             if count:
-                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot)
+                fewer = "launch {} at most" if plan.run.is_box else "--instances {}"
+                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot, fewer=fewer)
 
-    async def _rules(self, plan: CloudPlan) -> tuple[network.Rule, ...]:
+    async def _rules(self, plan: CloudPlan) -> tuple[Rule, ...]:
         return () if plan.security_group else await network.rules(self._aws, plan.firewall)
 
     async def _make_templates(self, ground: Ground) -> None:

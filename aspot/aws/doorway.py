@@ -11,6 +11,7 @@ from aspot.aws.clients import Aws
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble
 from aspot.ports import CloudPlan
+from aspot.profiles.firewall import Rule
 
 SSH = 22
 
@@ -37,7 +38,7 @@ async def follow(aws: Aws, plan: CloudPlan, group: str) -> str:
     return f"your address is {own} now: security group {group} lets it in{await forget(aws, group, before)}"
 
 
-async def forget(aws: Aws, group: str, rules: list[network.Rule]) -> str:
+async def forget(aws: Aws, group: str, rules: list[Rule]) -> str:
     """Take rules of ours out of the group; return the rest of the sentence that says so."""
     if not rules:
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +16,7 @@ from aspot.aws.codes import Cause
 from aspot.aws.errors import Trouble
 from aspot.errors import CloudError, ConfigError
 from aspot.ports import CloudPlan
+from aspot.profiles.firewall import Rule, is_ssh, open_to_all, span
 
 log = logging.getLogger(__name__)
 
@@ -25,23 +27,37 @@ LOOPBACK = "127.0.0.1/32"
 CALLER = "aspot: the caller"
 """Description of the rule that lets the caller in, and of no other: only such a rule is ever taken out."""
 GROUP_NOT_YET = ("InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidSecurityGroupID.NotFound")
-Rule = tuple[str, int, str]
+OURS = "aspot-"
+"""How the names of groups begin that aspot makes: none of them is a user's own."""
+SHOWN = 8
 
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """Subnets to launch into, one a zone, in one VPC; whether instances get a public address there."""
+    """Where to launch.
+
+    Args:
+        vpc: The VPC.
+        subnets: Its subnets to launch into, one a zone.
+        is_public: Whether instances get a public address there.
+        group: Id of the caller's own group; "" for none.
+    """
 
     vpc: str
     subnets: Mapping[str, str]
     is_public: bool
+    group: str = ""
 
 
 async def place(aws: Aws, group: str) -> Place:
     """Return where to launch: the VPC of the caller's own group, else the default VPC.
 
+    Args:
+        aws: The gateway.
+        group: The caller's own group, by its id or name; "" for none.
+
     Raises:
-        ConfigError: If there is no such group, or no such VPC.
+        ConfigError: If there is no such group, several are meant by a name, or there is no such VPC.
     """
     if not group:
         found = await aws.pages("ec2:DescribeSubnets", "Subnets", Filters=[named("default-for-az", ["true"])])
@@ -51,30 +67,66 @@ async def place(aws: Aws, group: str) -> Place:
                 fix="`aws ec2 create-default-vpc`, or give security_group= a group of your own VPC",
             )
         return _place(found, is_public=True)
-    vpc = await _vpc_of(aws, group)
+    own = await _by_id(aws, group) if group.startswith("sg-") else await _by_name(aws, group)
+    vpc = str(own["VpcId"])
     found = await aws.pages("ec2:DescribeSubnets", "Subnets", Filters=[named("vpc-id", [vpc])])
     if not found:
         raise ConfigError(f"the VPC of {group} has no subnet", fix="create one, or leave security_group out")
-    return _place(found, is_public=any(one.get("MapPublicIpOnLaunch") or one.get("DefaultForAz") for one in found))
+    is_public = any(one.get("MapPublicIpOnLaunch") or one.get("DefaultForAz") for one in found)
+    return _place(found, is_public=is_public, group=str(own["GroupId"]))
 
 
-def _place(found: Iterable[Mapping[str, Any]], *, is_public: bool) -> Place:
+def _place(found: Iterable[Mapping[str, Any]], *, is_public: bool, group: str = "") -> Place:
     """Take one subnet a zone: one that gives public addresses, and the roomiest of these."""
     order = sorted(found, key=lambda one: (bool(one.get("MapPublicIpOnLaunch")), one.get("AvailableIpAddressCount", 0)))
     subnets = {one["AvailabilityZone"]: one["SubnetId"] for one in order}
-    return Place(vpc=order[-1]["VpcId"], subnets=subnets, is_public=is_public)
+    return Place(vpc=order[-1]["VpcId"], subnets=subnets, is_public=is_public, group=group)
 
 
-async def _vpc_of(aws: Aws, group: str) -> str:
+async def _by_id(aws: Aws, group: str) -> Mapping[str, Any]:
     try:
         answer = await aws.call("ec2:DescribeSecurityGroups", GroupIds=[group])
     except Trouble as trouble:
         if trouble.cause not in (Cause.NOT_FOUND, Cause.REQUEST):
             raise
         raise ConfigError(
-            f"there is no security group {group} in {aws.region}", fix="give its id (sg-…), or leave security_group out"
+            f"there is no security group {group} in {aws.region}",
+            fix="give its id (sg-…) or name, or leave security_group out",
         ) from trouble
-    return str(answer["SecurityGroups"][0]["VpcId"])
+    found: Mapping[str, Any] = answer["SecurityGroups"][0]
+    return found
+
+
+async def _by_name(aws: Aws, name: str) -> Mapping[str, Any]:
+    """Return the group of this name: that of the default VPC, else the only one there is (names are a VPC's own)."""
+    found = await _groups(aws, named("group-name", [name]))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise _no_such_group(aws, name, [str(one["GroupName"]) for one in await _groups(aws)])
+    subnets = await aws.pages("ec2:DescribeSubnets", "Subnets", Filters=[named("default-for-az", ["true"])])
+    usual = [one for one in found if one["VpcId"] in {subnet["VpcId"] for subnet in subnets}]
+    if usual:
+        return usual[0]
+    listed = ", ".join(f"{one['GroupId']} in {one['VpcId']}" for one in found[:SHOWN])
+    raise ConfigError(
+        f"{len(found)} security groups in {aws.region} are called {name}, none of them in the default VPC",
+        fix=f"give the id of one: {listed}",
+    )
+
+
+async def _groups(aws: Aws, *filters: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return await aws.pages("ec2:DescribeSecurityGroups", "SecurityGroups", Filters=list(filters))
+
+
+def _no_such_group(aws: Aws, name: str, known: Iterable[str]) -> ConfigError:
+    names = sorted({one for one in known if not one.startswith(OURS)})
+    near = difflib.get_close_matches(name, names, n=2)
+    some = f"{', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''}"
+    meant = f"did you mean {' or '.join(near)}?" if near else f"there are: {some}" if names else "there is none"
+    return ConfigError(
+        f"there is no security group called {name!r} in {aws.region}", fix=f"{meant} (or leave security_group out)"
+    )
 
 
 async def rules(aws: Aws, wanted: Iterable[Rule] | None) -> tuple[Rule, ...]:
@@ -85,7 +137,15 @@ async def rules(aws: Aws, wanted: Iterable[Rule] | None) -> tuple[Rule, ...]:
 
 def asks_address(wanted: Iterable[Rule] | None) -> bool:
     """Tell whether the rules leave it to us who may use SSH: then it is the caller, from wherever that is."""
-    return not any(protocol == "tcp" and port == 22 for protocol, port, _ in wanted or ())
+    return not any(is_ssh(rule) for rule in wanted or ())
+
+
+def warnings(plan: CloudPlan) -> tuple[str, ...]:
+    """Return what users should know of the rules that they gave."""
+    wide = () if plan.security_group else open_to_all(plan.firewall)
+    return tuple(
+        f"the firewall lets everybody in: {protocol} port {port} is open to {cidr}" for protocol, port, cidr in wide
+    )
 
 
 def caller_rule(own: str) -> Rule:
@@ -221,7 +281,8 @@ def tags_filter(run: str) -> dict[str, Any]:
 
 def _permission(rule: Rule, description: str) -> dict[str, Any]:
     protocol, port, cidr = rule
+    low, high = span(port)
     said = {"Description": description} if description else {}
     is_v6 = ipaddress.ip_network(cidr).version == 6
     ranges = {"Ipv6Ranges": [{"CidrIpv6": cidr, **said}]} if is_v6 else {"IpRanges": [{"CidrIp": cidr, **said}]}
-    return {"IpProtocol": protocol, "FromPort": port, "ToPort": port, **ranges}
+    return {"IpProtocol": protocol, "FromPort": low, "ToPort": high, **ranges}

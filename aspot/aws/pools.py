@@ -215,8 +215,17 @@ def hourly(product: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
                 yield kind, price
 
 
-async def check_quota(aws: Aws, types: Iterable[Kind], *, count: int, is_spot: bool) -> None:
+async def check_quota(
+    aws: Aws, types: Iterable[Kind], *, count: int, is_spot: bool, fewer: str = "--instances {}"
+) -> None:
     """Refuse a run that the account's limits cannot hold, as far as they can be read.
+
+    Args:
+        aws: The gateway.
+        types: The types it may have.
+        count: How many machines it wants.
+        is_spot: Whether spot ones.
+        fewer: How the user asks for `{}` machines in place of too many.
 
     Raises:
         QuotaError: If they are too low.
@@ -230,7 +239,8 @@ async def check_quota(aws: Aws, types: Iterable[Kind], *, count: int, is_spot: b
     limits = {quota: await limit(aws, quota.spot if is_spot else quota.on_demand) for quota in smallest}
     room = sum(limit // smallest[quota].vcpus for quota, limit in limits.items())
     if count > room:
-        raise _over(aws.region, smallest, limits, count=count, room=int(room), is_spot=is_spot)
+        words = f"{fewer.format(int(room))}, or request more: " if room else "request more: "
+        raise _over(aws.region, smallest, limits, count=count, words=words, is_spot=is_spot)
 
 
 async def limit(aws: Aws, code: str) -> float:
@@ -245,17 +255,16 @@ def quota_link(region: str, code: str) -> str:
 
 
 def _over(
-    region: str, smallest: Mapping[Quota, Kind], limits: Mapping[Quota, float], *, count: int, room: int, is_spot: bool
+    region: str, smallest: Mapping[Quota, Kind], limits: Mapping[Quota, float], *, count: int, words: str, is_spot: bool
 ) -> QuotaError:
     market = "spot" if is_spot else "on-demand"
     quota = max(limits, key=lambda one: limits[one])
     kind, code = smallest[quota], quota.spot if is_spot else quota.on_demand
-    fewer = f"--instances {room}, or request more: " if room else "request more: "
     return QuotaError(
         f"{count} × {kind.name} need {count * kind.vcpus} vCPUs;"
         f" your {market} quota for {quota.family} is {limits[quota]:.0f} ({region})",
         code=code,
-        fix=fewer + quota_link(region, code),
+        fix=words + quota_link(region, code),
     )
 
 

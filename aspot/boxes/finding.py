@@ -6,8 +6,9 @@ from aspot.boxes.box import Box
 from aspot.boxes.known import Known, newest
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.boxes import BoxOptions
-from aspot.journal import runs as journals
-from aspot.ports import Target
+from aspot.journal.runs import RunInfo
+from aspot.machine.model import Run
+from aspot.reach import machine_of, run_of
 
 
 def by_name(options: BoxOptions) -> Box:
@@ -24,39 +25,38 @@ def by_name(options: BoxOptions) -> Box:
     known = Known.of(info)
     if known.machine is None:
         raise ConfigError(f"box {info.name} has no machine yet", fix=f"aspot connect -n {info.name}")
-    return _box(known, known.machine.id)
+    return _box(info, known.run, known.machine.id)
 
 
-async def by_id(instance: str) -> Box:
+async def by_id(instance: str, region: str | None) -> Box:
     """Return a machine of ours by its id, a box or a fleet's, not connected.
+
+    Args:
+        instance: EC2's id.
+        region: Where EC2 is asked about one that is not known here; None for the one of AWS's configuration.
 
     Raises:
         AspotError: If it is not ours, or has ended.
     """
-    for info in reversed(journals.runs()):
-        if info.ended is None and not info.trouble:
-            known = Known.of(info)
-            if instance in known.run.instances:
-                return _box(known, instance)
-    raise await _stranger(instance)
+    found = run_of(instance)
+    if found is None:
+        raise await _stranger(instance, region)
+    return _box(*found, instance)
 
 
-def _box(known: Known, instance: str) -> Box:
-    record = known.run.instances[instance]
-    user = known.run.user or "ec2-user"
-    target = Target(instance=instance, label=record.label, address=record.address, port=record.port, user=user)
-    return Box(known, instance, target)
+def _box(info: RunInfo, run: Run, instance: str) -> Box:
+    machine = machine_of(info, run, run.instances[instance])
+    return Box(Known(info=info, run=run), instance, machine.target())
 
 
-async def _stranger(instance: str) -> AspotError:
+async def _stranger(instance: str, region: str | None) -> AspotError:
     """Return why a machine that the state folder does not know cannot be opened, and what that would need."""
     from aspot.aws.account import Account
 
-    async with await Account.open(None) as account:
+    async with await Account.open(region) as account:
         look = await account.instance(instance)
-        region = account.region
     if look is None:
-        return ConfigError(f"there is no instance {instance} in {region}", fix="aspot ls shows what runs")
+        return ConfigError(f"there is no instance {instance} in {account.region}", fix="aspot ls shows what runs")
     if look.is_ours:
         return ConfigError(
             f"{instance} is of {look.found.name}, run by {look.found.owner}: its keys are not in the state folder here",

@@ -54,10 +54,10 @@ async def make(options: BoxOptions, listener: Listener, say: Say) -> RunFolder:
         undo.push_async_callback(cloud.aclose)
         with one_at_a_time():
             name = options.name or _free_name()
-            refuse_live(name)
+            refuse_live(name, is_box=True)
             folder = RunFolder.of(name, run_id)
             fleet = options.fleet(name, folder.path)
-            spec = attrs.evolve(fleet.run_spec(run_id, name, cloud.region), is_box=True)
+            spec = attrs.evolve(fleet.run_spec(run_id, name, cloud.region), is_box=True, limit=1)
             archive = LocalArchive(folder.path, name, run=run_id)
             host = make_host(spec, fleet, cloud, archive, folder)
             archive.prepare()

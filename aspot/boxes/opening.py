@@ -86,10 +86,29 @@ async def opened(options: BoxOptions, events: Events, *, is_quick: bool = False)
     return _box(Known.of(journals.info(folder)), options, is_new=True)
 
 
-def _refuse_other(info: RunInfo, options: BoxOptions) -> None:
-    """Refuse what has the name and is not the box that is meant, or cannot be read."""
+def refuse_taken(name: str) -> None:
+    """Refuse a name that no box can have now, without asking EC2; that of a box that is there is none.
+
+    Raises:
+        ConfigError: If a fleet or one of its machines has it.
+    """
+    from aspot.opening import refuse_live
+
+    info = newest(name)
+    if info is None:
+        refuse_live(name, is_box=True)
+    else:
+        _refuse_fleet(info)
+
+
+def _refuse_fleet(info: RunInfo) -> None:
     if not info.is_box:
         raise ConfigError(f"{info.name} is a fleet", fix="choose another name for the box")
+
+
+def _refuse_other(info: RunInfo, options: BoxOptions) -> None:
+    """Refuse what has the name and is not the box that is meant, or cannot be read."""
+    _refuse_fleet(info)
     if info.trouble:
         raise AspotError(f"box {info.name} cannot be opened: {info.trouble}")
     if options.region is not None and options.region != info.region:

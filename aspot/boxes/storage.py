@@ -13,6 +13,7 @@ import attrs
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.journal.runs import RunInfo
+from aspot.reach import machine_of
 
 if TYPE_CHECKING:
     from aspot.boxes.box import Box
@@ -105,8 +106,10 @@ async def _add(box: Box, options: BoxOptions, lacking: Sequence[Entry]) -> None:
     from aspot.storage.furnishing import Furnishing
 
     is_target_new = options.filesystem is not None and options.filesystem.is_target_new
-    async with await Furnishing.open(box.known.info.region) as there:
-        await there.add(box.known.info, box.instance, lacking, is_target_new=is_target_new)
+    info, run = box.known.info, box.known.run
+    async with await Furnishing.open(info.region) as there:
+        machine = machine_of(info, run, run.instances[box.instance])
+        await there.add(machine, lacking, is_target_new=is_target_new)
 
 
 async def stays(info: RunInfo) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     before, after = _split(list(words))
     parser = build()
     args, others = parser.parse_known_args(before)
-    if args.command == "run" and not any(word.startswith("-") for word in others):
-        args.scripts += others  # argparse takes scripts in one place only: before, between or after the options
+    spread = {"run": "scripts", "launch": "names"}.get(args.command)
+    if spread is not None and not any(word.startswith("-") for word in others):
+        getattr(args, spread).extend(others)  # argparse takes them in one place only: before or after the options
     elif others:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.after = after
@@ -52,6 +53,7 @@ def build() -> argparse.ArgumentParser:
     _attach(commands)
     _export(commands)
     _connect(commands)
+    _launch(commands)
     _ls(commands)
     _status(commands)
     _logs(commands)
@@ -108,8 +110,9 @@ def _run_machine(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--volume-policy", choices=("keep", "delete"), help="of volumes the run makes (default: keep)")
     group.add_argument("--instance-profile", metavar="NAME", help="IAM instance profile")
     group.add_argument("--key-pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
-    group.add_argument("--security-group", metavar="ID", help="your own security group")
-    group.add_argument("--firewall", action="append", metavar="CIDR", help="who may use SSH (default: your address)")
+    group.add_argument("--security-group", metavar="ID|NAME", help="your own security group")
+    words = 'who may use SSH: a CIDR (default: your address); beside that: "tcp 8000-8010 CIDR"'
+    group.add_argument("--firewall", action="append", metavar="RULE", help=words)
     group.add_argument(
         "--rebalance", choices=("save", "move"), help="on EC2's recommendation to leave a machine (default: save)"
     )
@@ -206,6 +209,20 @@ def _connect(commands: Commands[Parser]) -> None:
     from aspot.cli.connect_words import register
 
     register(parser)
+
+
+def _launch(commands: Commands[Parser]) -> None:
+    parser = commands.add_parser(
+        "launch",
+        help="make one or several boxes by name, and say how to reach each",
+        usage="aspot launch [OPTIONS] [NAME...]  |  aspot launch [OPTIONS] NAME --instances N",
+        description="Make boxes, all at once: each one machine by name, which stays until `aspot down NAME`, or until "
+        "nobody has used it for two hours. Those that are there already are left as they are.",
+    )
+    parser.set_defaults(handler=command("aspot.cli.launch"))
+    from aspot.cli.connect_words import register_launch
+
+    register_launch(parser)
 
 
 def _ls(commands: Commands[Parser]) -> None:

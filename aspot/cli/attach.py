@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from aspot.cli.region import region_of
 from aspot.cli.run import drive
 from aspot.errors import ConfigError
 from aspot.fleet import Fleet
@@ -18,7 +19,7 @@ def main(args: argparse.Namespace) -> int:
     is_here = args.key is None and not args.from_cloud
     attachment = Fleet.attach(
         args.name,
-        region=args.region,
+        region=region_of(args.region) if args.from_cloud else args.region,
         take_over=args.take_over or (is_here and _may_take_over(args.name)),
         key=args.key,
         from_cloud=args.from_cloud,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import json
 import os
 import sys
@@ -86,7 +85,7 @@ class _Visit:
                     print(f"{script} failed: exit code {result.exit_code}", file=sys.stderr)
                     return 1
             if self.args.json:
-                print(json.dumps(_json(self.box)))
+                print(json.dumps(box_object(self.box)))
             return 0
         finally:
             await self.box.aclose()
@@ -100,9 +99,14 @@ class _Visit:
         return on_machine(Way(self._machine, is_sure=True), quiet=self.args.quiet)
 
     def _note_unused(self, found: Box) -> None:
-        unused = [flag for name, flag in FOR_NEW.items() if getattr(self.args, name)]
+        unused = unused_flags(self.args)
         if unused and not found.is_new and not self.args.quiet:
             print(f"{found.name} is there already: {', '.join(unused)} would be for a new one", file=sys.stderr)
+
+
+def unused_flags(args: argparse.Namespace) -> list[str]:
+    """Return the flags given that mean nothing for a box that is there."""
+    return [flag for name, flag in FOR_NEW.items() if getattr(args, name)]
 
 
 def machine_of(box: Box) -> Machine:
@@ -119,7 +123,8 @@ def machine_of(box: Box) -> Machine:
     )
 
 
-def _json(box: Instance) -> dict[str, Any]:
+def box_object(box: Instance) -> dict[str, Any]:
+    """Return a box that is open, as JSON knows it."""
     return {
         "name": box.name,
         "instance_id": box.id,
@@ -143,13 +148,14 @@ def _instance(args: argparse.Namespace) -> Instance:
     if args.idle is not None:
         seconds(args.idle, "--idle")
     show = not args.quiet
-    storage = _storage(args)
+    storage = storage_of(args)
     if args.instance_id:
-        return Instance(id=args.instance_id, show=show, **storage)
-    return Instance(args.name, profile=_profile(args), idle=args.idle, show=show, region=args.region, **storage)
+        return Instance(id=args.instance_id, show=show, region=args.region, **storage)
+    return Instance(args.name, profile=profile_of(args), idle=args.idle, show=show, region=args.region, **storage)
 
 
-def _profile(args: argparse.Namespace) -> str | Profile:
+def profile_of(args: argparse.Namespace) -> str | Profile:
+    """Return what a new box is to be, as far as the words say."""
     given = {
         "market": args.market,
         "max_price": args.max_price,
@@ -159,7 +165,7 @@ def _profile(args: argparse.Namespace) -> str | Profile:
         "instance_profile": args.instance_profile,
         "key_pair": args.key_pair,
         "security_group": args.security_group,
-        "firewall": _rules(args.firewall),
+        "firewall": [" ".join(words) for words in args.firewall],
         "monitoring": args.monitoring,
         "region": args.region,
         "zones": args.zone,
@@ -178,31 +184,7 @@ def _text_of(path: str | None) -> str | None:
         raise ConfigError(f"--setup {path}: {error.strerror}", fix="name a shell script here") from error
 
 
-def _rules(given: list[str]) -> list[Any]:
-    """Return firewall rules: CIDRs, or the ancestor's `('tcp', 22, 22, '203.0.113.7/32')`."""
-    return [_rule(text) for text in given]
-
-
-def _rule(text: str) -> Any:
-    if not text.strip().startswith(("(", "[")):
-        return text
-    try:
-        words = tuple(ast.literal_eval(text.strip()))
-    except (ValueError, SyntaxError, TypeError):
-        words = ()
-    match words:
-        case (str(protocol), int(first), int(last), str(cidr)) if first == last:
-            return (protocol, first, cidr)
-        case (str(protocol), int(port), str(cidr)):
-            return (protocol, port, cidr)
-        case (str(), int(), int(), str()):
-            raise ConfigError(f"-fw {text}: ranges of ports cannot be opened", fix="one -fw for each port")
-    raise ConfigError(
-        f"-fw {text!r} is no rule", fix="-fw 203.0.113.7/32, or -fw \"('tcp', 8888, 8888, '203.0.113.7/32')\""
-    )
-
-
-def _storage(args: argparse.Namespace) -> dict[str, Any]:
+def storage_of(args: argparse.Namespace) -> dict[str, Any]:
     """Return what is to be mounted, by the names of `Instance`.
 
     Raises:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from aspot.cli.parser import REGION
+
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False, "": False}
 
 
@@ -33,14 +35,26 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--idle", metavar="TIME", help="it ends itself after this long without use (default 2h)")
     add("--json", action="store_true", help="print a JSON object")
     add("-q", "--quiet", action="store_true", help="no progress")
-    _register_machine(parser.add_argument_group("a new box"))
-    _register_storage(parser.add_argument_group("storage, of a new box or one that is there"))
+    register_machine(parser.add_argument_group("a new box"), rule_words="+")
+    storage = parser.add_argument_group("storage, of a new box or one that is there")
+    _register_storage(storage)
+    add = storage.add_argument
+    add("-em", "--efsmount", nargs="?", const=True, default=None, type=truth, metavar="False",
+        help="False: do not mount what -f names (default: True)")  # fmt: skip
+    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="True",
+        help="make its mount target anew before, if no machine uses it")  # fmt: skip
 
 
-def _register_machine(group: argparse._ArgumentGroup) -> None:
+def register_machine(group: argparse._ArgumentGroup, *, rule_words: str | int) -> None:
+    """Add what only a new box can be given.
+
+    Args:
+        group: Where to.
+        rule_words: How many words a firewall rule takes: several only where no names follow that it would swallow.
+    """
     add = group.add_argument
-    add("-p", "--profile", metavar="PROFILE", help="'default' or an instance type")
-    add("-reg", "--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
+    add("-p", "--profile", metavar="PROFILE", help="a profile's name (aspot profiles ls), or an instance type's")
+    add("-reg", "--region", metavar="REGION", help=REGION)
     add("--zone", action="append", default=[], help="availability zone; repeat for several")
     add("--market", choices=("spot", "on-demand", "spot-first"), help="how it is bought")
     add("-prc", "--price", "--max-price", dest="max_price", metavar="USD", help="most US dollars an hour")
@@ -50,9 +64,9 @@ def _register_machine(group: argparse._ArgumentGroup) -> None:
     add("--setup", metavar="FILE", help="shell script run on it once, when it is made")
     add("-ip", "--instanceprofile", dest="instance_profile", metavar="NAME", help="IAM instance profile")
     add("-kp", "--keypair", dest="key_pair", metavar="NAME", help="your own EC2 key pair, added to aspot's key")
-    add("-sg", "--securitygroup", dest="security_group", metavar="ID", help="your own security group")
-    add("-fw", "--firewall", action="append", default=[], metavar="RULE",
-        help="who may use SSH (default: your address); or ('tcp', 8888, 8888, CIDR), beside that")  # fmt: skip
+    add("-sg", "--securitygroup", dest="security_group", metavar="ID|NAME", help="your own security group")
+    add("-fw", "--firewall", action="append", nargs=rule_words, default=[], metavar="RULE",
+        help="who may use SSH: a CIDR (default: your address); beside that: 'tcp 8000-8010 CIDR'")  # fmt: skip
     add("-m", "--monitoring", nargs="?", const=True, default=False, type=truth, metavar="True",
         help="CloudWatch's detailed monitoring, which AWS charges for")  # fmt: skip
 
@@ -60,11 +74,21 @@ def _register_machine(group: argparse._ArgumentGroup) -> None:
 def _register_storage(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-f", "--filesystem", metavar="NAME[:/PATH]", help="EFS to mount, made if new (default path: ~/efs)")
-    add("-em", "--efsmount", nargs="?", const=True, default=None, type=truth, metavar="False",
-        help="False: do not mount what -f names (default: True)")  # fmt: skip
-    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="True",
-        help="make its mount target anew before, if no machine uses it")  # fmt: skip
     add("--volume", action="append", dest="volumes", default=[], metavar="NAME:SIZE:/PATH",
         help="EBS volume to attach and mount, made if new (default path: ~/NAME)")  # fmt: skip
     add("--volume-policy", choices=("keep", "delete"), default="keep",
         help="what becomes of volumes made for the box when it ends (default: keep)")  # fmt: skip
+
+
+def register_launch(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `launch`."""
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="the boxes; without any, one whose name is made up")
+    add("--instances", type=int, metavar="N", help="so many of one NAME: NAME_1, NAME_2 and so on")
+    add("--idle", metavar="TIME", help="each ends itself after this long without use (default 2h)")
+    add("--yes", action="store_true", help="do not ask before more than 50")
+    add("--json", action="store_true", help="print a JSON object")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    register_machine(parser.add_argument_group("new boxes"), rule_words=1)
+    _register_storage(parser.add_argument_group("storage, of new boxes and those that are there"))
+    parser.set_defaults(efsmount=None, newmount=False)  # for one box: with `-nm` there, `-n` would mean it

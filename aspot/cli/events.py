@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
+from aspot.cli.region import region_of
 from aspot.intake.names import owner
 from aspot.ui.safe import one_line
 
@@ -70,7 +71,7 @@ def teardown(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[Events], Awaitable[T]]) -> T:
     from aspot.aws.events import Events
 
-    async with await Events.open(args.region) as events:
+    async with await Events.open(region_of(args.region)) as events:
         return await act(events)
 
 

@@ -8,9 +8,12 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from aspot.cli.region import region_of
+from aspot.errors import ConfigError
 from aspot.intake.names import owner
 from aspot.intake.storage import file_system
 from aspot.machine.names import check_name
+from aspot.reach import find
 from aspot.ui.safe import one_line
 
 if TYPE_CHECKING:
@@ -75,8 +78,12 @@ def rm(args: argparse.Namespace) -> int:
 
 def mount(args: argparse.Namespace) -> int:
     """Mount a file system on a machine that runs."""
-    wish = file_system(args.name, "NAME")
-    what, where = asyncio.run(_with(args, lambda there: there.mount(wish, args.on, owner=owner())))
+    wish, machine = file_system(args.name, "NAME"), find(args.on)
+    where = machine.info.region
+    if args.region not in (None, where):
+        raise ConfigError(f"{machine.label} is in {where}, not in {args.region}", fix="leave --region out")
+    args.region = where
+    what, where = asyncio.run(_with(args, lambda there: there.mount(wish, machine, owner=owner())))
     if args.json:
         print(json.dumps({"file_system": what, "instance": where, "path": wish.path}, indent=1))
     elif not args.quiet:
@@ -87,5 +94,5 @@ def mount(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[FileSystems], Awaitable[T]]) -> T:
     from aspot.storage.filesystems import FileSystems
 
-    async with await FileSystems.open(args.region) as there:
+    async with await FileSystems.open(region_of(args.region)) as there:
         return await act(there)

@@ -9,6 +9,8 @@ from typing import NoReturn
 
 from aspot.errors import ConfigError
 
+REGION = "AWS region (default: the profile's, then AWS's own configuration)"
+
 Handler = Callable[[argparse.Namespace], int]
 
 
@@ -32,7 +34,7 @@ def command(module: str, function: str = "main") -> Handler:
 def common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
     """Add the options that every command has."""
     parser.add_argument("--json", action="store_true", help=as_json)
-    parser.add_argument("--region", metavar="REGION", help="AWS region (default: AWS's own configuration)")
+    parser.add_argument("--region", metavar="REGION", help=REGION)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
 

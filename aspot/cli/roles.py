@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import attrs
 
+from aspot.cli.region import region_of
 from aspot.errors import ConfigError
 from aspot.storage.roles import Role, Roles
 from aspot.ui.safe import one_line
@@ -72,5 +73,5 @@ def rm(args: argparse.Namespace) -> int:
 
 
 async def _with(args: argparse.Namespace, act: Callable[[Roles], Awaitable[T]]) -> T:
-    async with await Roles.open(args.region) as roles:
+    async with await Roles.open(region_of(args.region)) as roles:
         return await act(roles)

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the jobs; return 0 if all succeeded, 1 if one did not, 3 if something is left, 130 on Ctrl-C."""
     jobs = jobs_of(args)
     fleet = Fleet(args.name, **fleet_options(args), show=viewer(True, json=args.json, quiet=args.quiet))
-    _confirm(args)
+    confirm(args.instances or 0, is_sure=args.yes)
     if args.table or args.collect:
         _check_table(args)
         return drive(fleet, _tabled(fleet, fleet.run(jobs, detach=args.detach), args), args)
@@ -97,12 +97,17 @@ def _print(results: Results, args: argparse.Namespace) -> None:
         sys.stdout.flush()
 
 
-def _confirm(args: argparse.Namespace) -> None:
-    if (args.instances or 0) <= ASK_ABOVE or args.yes:
+def confirm(instances: int, *, is_sure: bool) -> None:
+    """Ask before many instances are launched.
+
+    Raises:
+        ConfigError: If they are not wanted, or nobody can be asked.
+    """
+    if instances <= ASK_ABOVE or is_sure:
         return
-    if sys.stdin.isatty() and input(f"Launch up to {args.instances} instances? [y/N] ").strip().lower() in ("y", "yes"):
+    if sys.stdin.isatty() and input(f"Launch up to {instances} instances? [y/N] ").strip().lower() in ("y", "yes"):
         return
-    raise ConfigError(f"{args.instances} instances are many: nothing was launched", fix="add --yes if you mean it")
+    raise ConfigError(f"{instances} instances are many: nothing was launched", fix="add --yes if you mean it")
 
 
 # --- words to options ---

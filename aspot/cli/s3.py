@@ -9,6 +9,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
+from aspot.cli.region import region_of
 from aspot.cli.s3_outcome import count, say_failed
 from aspot.errors import ConfigError
 from aspot.storage.address import Address
@@ -25,7 +26,7 @@ def ls(args: argparse.Namespace) -> int:
 
 
 async def _ls(args: argparse.Namespace, where: Address | None) -> None:
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         if where is None:
             buckets = await store.buckets()
             if args.json:
@@ -70,7 +71,7 @@ def rm(args: argparse.Namespace) -> int:
 
 
 async def _rm(args: argparse.Namespace, where: Address) -> int:
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         doomed = await _doomed(store, where, is_folder=args.recursive)
         if args.recursive and not args.dry_run and not args.yes:
             _ask(f"delete {count(len(doomed), 'object')} in {where}?")
@@ -100,7 +101,7 @@ async def _doomed(store: Store, where: Address, *, is_folder: bool) -> list[str]
 
 
 async def _drop(args: argparse.Namespace, where: Address) -> int:
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         found = await store.unfinished(where)
         for key, upload in [] if args.dry_run else found:
             await store.abort(Address(where.bucket, key), upload)

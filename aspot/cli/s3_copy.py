@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aspot.cli.region import region_of
 from aspot.cli.s3_outcome import told
 from aspot.cli.signals import run_interruptible
 from aspot.errors import AspotError, ConfigError
@@ -100,7 +101,7 @@ def _run(args: argparse.Namespace, work: Coroutine[Any, Any, Outcome]) -> int:
 
 
 async def _folder(args: argparse.Namespace, source: Path | Address, dest: Path | Address, how: How) -> Outcome:
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         with Transfers(is_quiet=args.quiet) as view:
             return await copy_folder(store, source, dest, how=how, watch=view.line(f"{source} → {dest}"))
 
@@ -113,7 +114,7 @@ def _is_folder(dest: Path | Address, word: str) -> bool:
 
 
 async def _put(args: argparse.Namespace, source: Path, dest: Address, length: int) -> Outcome:
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         with Transfers(is_quiet=args.quiet) as view:
             watch = view.line(f"{source} → {dest}")
             watch.begin(1, length)
@@ -125,7 +126,7 @@ async def _get(args: argparse.Namespace, source: Address, dest: Path, *, is_fold
     path = Path(dest, name if is_folder else "")
     if path.name in ("", ".", ".."):
         raise ConfigError(f"{one_line(name)!r} is no name for a file here", fix="name the file: DST")
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         item = await _item(store, source)
         with Transfers(is_quiet=args.quiet) as view:
             watch = view.line(f"{source} → {path}")
@@ -136,7 +137,7 @@ async def _get(args: argparse.Namespace, source: Address, dest: Path, *, is_fold
 async def _across(args: argparse.Namespace, source: Address, dest: Address) -> Outcome:
     if source == dest:
         raise ConfigError(f"{source} and {dest} are the same place", fix="name two")
-    async with opened(args.region) as store:
+    async with opened(region_of(args.region)) as store:
         item = await _item(store, source)
         with Transfers(is_quiet=args.quiet) as view:
             watch = view.line(f"{source} → {dest}")

@@ -14,6 +14,7 @@ import anyio
 import attrs
 
 from aspot.aws.together import together
+from aspot.cli.region import region_of
 from aspot.cli.s3_copy import how_of
 from aspot.cli.s3_outcome import outcome_object, say_outcome
 from aspot.cli.signals import run_interruptible
@@ -102,7 +103,7 @@ class _Work:
         args = self.args
         machine = Machine(profile=args.profile, instance_profile=args.instance_profile, region=args.region)
         is_made = bool(args.instance_profile)
-        sync = Sync(pair=pair, how=self.how, machine=machine, on_machine=is_made, region=args.region)
+        sync = Sync(pair=pair, how=self.how, machine=machine, on_machine=is_made, region=region_of(args.region))
         return await sync.run(line, view.say)
 
     def _tell(self, pair: Pair, outcome: Outcome, *, is_news: bool) -> None:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from aspot.cli.region import region_of
 from aspot.ui.safe import one_line
 
 if TYPE_CHECKING:
@@ -54,5 +55,5 @@ def rm(args: argparse.Namespace) -> int:
 async def _with(args: argparse.Namespace, act: Callable[[Volumes], Awaitable[T]]) -> T:
     from aspot.storage.volumes import Volumes
 
-    async with await Volumes.open(args.region) as there:
+    async with await Volumes.open(region_of(args.region)) as there:
         return await act(there)

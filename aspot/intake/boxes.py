@@ -39,6 +39,7 @@ class BoxOptions:
         idle_s: It ends itself after so long without use; None: not said.
         region: Where the caller says that it is, or is to be; None: not said.
         is_wanted: Whether the caller asked for a machine of some kind, so that a new one may take a lost one's place.
+        together: How many boxes are launched together, for the check of the account's limits.
         filesystem: What it mounts; None for nothing.
         volumes: What it gets attached.
         deletes_volumes: Whether those that are made for it go with it.
@@ -50,6 +51,7 @@ class BoxOptions:
     idle_s: float | None
     region: str | None
     is_wanted: bool
+    together: int = 1
     filesystem: FileSystemWish | None = None
     volumes: tuple[VolumeWish, ...] = ()
     deletes_volumes: bool = False
@@ -110,7 +112,7 @@ class BoxOptions:
         return FleetOptions(
             name=name,
             profile=self.profile,
-            instances=1,
+            instances=self.together,
             idle_s=idle_s,
             max_life_s=LIFE_S,
             results=folder,

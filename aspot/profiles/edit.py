@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from aspot.errors import ConfigError
-from aspot.profiles.profile import PROTOCOLS, guess
+from aspot.profiles.firewall import PROTOCOLS, rule
+from aspot.profiles.profile import guess
 from aspot.profiles.read import KEYS, LISTS, PROFILE_NAME, Entry, checked, loaded, parse, text_of
 
 TEMPLATE = """\
@@ -69,10 +70,9 @@ def _value(key: str, text: str, folder: Path) -> Any:
 
 
 def _rule(text: str) -> str | list[str | int]:
-    """Return a firewall rule: a CIDR, or `tcp:8888:CIDR`."""
-    parts = text.split(":", 2)
-    is_rule = len(parts) == 3 and parts[0] in PROTOCOLS and parts[1].isdigit()
-    return [parts[0], int(parts[1]), parts[2]] if is_rule else text
+    """Return a firewall rule as TOML has it: a CIDR, or `tcp:8888:CIDR` as a list."""
+    found = rule(text)
+    return list(found) if text.lower().startswith(PROTOCOLS) else text
 
 
 def change(

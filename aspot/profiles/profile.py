@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,9 +12,9 @@ import attrs
 
 from aspot.errors import ConfigError
 from aspot.machine.quantities import dollars, gigabytes
+from aspot.profiles.firewall import Rule, rules
 
 INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
-PROTOCOLS = ("tcp", "udp")
 MARKETS = ("spot", "on-demand", "spot-first")
 ALLOCATIONS = ("price-capacity-optimized", "capacity-optimized", "lowest-price", "diversified")
 """How EC2 chooses among spot pools; the first is what AWS advises, and the usual one here."""
@@ -30,7 +29,8 @@ _IMAGE = re.compile(r"/[\w./-]+|ami-[0-9a-f]+")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+")
 _ZONE = re.compile(r"[a-z]{2,}(-[a-z]+)+-\d+(-[a-z]+-\d+)?[a-z]")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}")
-_GROUP = re.compile(r"sg-\w+")
+_GROUP = re.compile(r"sg-\w+|(?!sg-)[\w .:/()#,@\[\]+=&;{}!$*-]{1,255}", re.ASCII)
+"""A security group's id, or a name as EC2 allows it."""
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 
 
@@ -64,32 +64,6 @@ def _max_price(value: float | str | None) -> float | None:
 
 def _optional_gigabytes(value: float | str | None) -> int | None:
     return None if value is None else gigabytes(value)
-
-
-def _rule(value: Any) -> tuple[str, int, str]:
-    """Return (protocol, port, CIDR); a CIDR alone means SSH from there."""
-    protocol, port, cidr = value if isinstance(value, tuple | list) and len(value) == 3 else ("tcp", 22, value)
-    try:
-        network = ipaddress.ip_network(str(cidr), strict=False)
-        number = int(port)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"firewall rule {value!r}: {error}", fix='write "203.0.113.7/32" or ("tcp", 8888, CIDR)'
-        ) from error
-    if protocol not in PROTOCOLS or not 0 < number < 65536:
-        raise ConfigError(
-            f"firewall rule {value!r} has no such protocol or port", fix='("tcp", 8888, "203.0.113.7/32")'
-        )
-    return (protocol, number, str(network))
-
-
-def _rules(value: Any) -> tuple[tuple[str, int, str], ...] | None:
-    if value is None:
-        return None
-    is_rule = isinstance(value, tuple | list) and len(value) == 3 and isinstance(value[1], int)
-    if not isinstance(value, str | tuple | list):
-        raise ConfigError(f"firewall must be a CIDR or a list of rules, not {value!r}", fix='"203.0.113.7/32"')
-    return tuple(_rule(item) for item in ((value,) if isinstance(value, str) or is_rule else value))
 
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -168,9 +142,10 @@ class Profile:
         setup: Shell script run once per instance before its first job: its path, or its text.
         instance_profile: IAM instance profile's name.
         key_pair: Name of your own EC2 key pair, added to aspot's key.
-        security_group: Id of your own group, in place of one made for the run.
+        security_group: Id or name of your own group, in place of one made for the run.
         monitoring: CloudWatch's detailed monitoring, which AWS charges for.
-        firewall: CIDRs that may use SSH in place of your own address, or (protocol, port, CIDR) rules added to it.
+        firewall: CIDRs that may use SSH in place of your own address, or (protocol, port, CIDR) rules added to it; a
+            range of ports is "8000-8010".
 
     Raises:
         ConfigError: If an option cannot work.
@@ -195,7 +170,7 @@ class Profile:
     key_pair: str | None = attrs.field(default=None, kw_only=True, validator=_like(_NAME, "my-key"))
     security_group: str | None = attrs.field(default=None, kw_only=True, validator=_like(_GROUP, "sg-0123456789"))
     monitoring: bool | None = attrs.field(default=None, kw_only=True, validator=_switch)
-    firewall: tuple[tuple[str, int, str], ...] | None = attrs.field(default=None, converter=_rules, kw_only=True)
+    firewall: tuple[Rule, ...] | None = attrs.field(default=None, converter=rules, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         strange = [zone for zone in self.zones if self.region and not zone.startswith(self.region)]

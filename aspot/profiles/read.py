@@ -216,7 +216,7 @@ EXAMPLES: Mapping[str, str] = {
     "setup": 'setup = "setup.sh"',
     "instance_profile": 'instance_profile = "my-role"',
     "key_pair": 'key_pair = "my-key"',
-    "security_group": 'security_group = "sg-0123456789abcdef0"',
+    "security_group": 'security_group = "sg-0123456789abcdef0"',  # or its name
     "monitoring": "monitoring = true",
     "firewall": 'firewall = ["203.0.113.7/32"]',
 }

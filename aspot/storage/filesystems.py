@@ -121,23 +121,23 @@ class FileSystems(Service):
         await targets.remove(self._aws, one)
         return listed
 
-    async def mount(self, wish: FileSystemWish, on: str, *, owner: str) -> tuple[str, str]:
+    async def mount(self, wish: FileSystemWish, on: reach.Known, *, owner: str) -> tuple[str, str]:
         """Mount a file system on a machine that runs; return what both are called.
 
         Args:
             wish: Which, and where.
-            on: The machine's name or id.
+            on: The machine.
             owner: Who asks, for the tag.
 
         Raises:
-            ConfigError: If there is no such file system or machine.
+            ConfigError: If there is no such file system, or the machine is not up.
             AspotError: If it cannot be mounted: with what the machine said.
         """
         return await self._explained(self._mount(wish, on, owner))
 
-    async def _mount(self, wish: FileSystemWish, on: str, owner: str) -> tuple[str, str]:
+    async def _mount(self, wish: FileSystemWish, on: reach.Known, owner: str) -> tuple[str, str]:
         aws, found = self._aws, await efs.usable(self._aws, await self._found(wish.name))
-        machine = await reach.find(aws, on)
+        machine = await reach.seen_up(aws, on)
         group = await targets.let_in(aws, found, machine.vpc, owner=owner)
         there = await targets.reachable(aws, found, group, {machine.zone: machine.subnet})
         await reach.join(aws, machine, group)
@@ -145,7 +145,7 @@ class FileSystems(Service):
             path=wish.path, id_=found.id, address=there[machine.zone].address, is_kept=machine.info.is_box
         )
         try:
-            await reach.run_script(aws, machine, script)
+            await reach.run_script(machine, script)
         except AspotError as error:
             error.fix = error.fix or "mount it where nothing lies: aspot fs mount NAME:/PATH --on INSTANCE"
             raise

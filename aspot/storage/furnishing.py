@@ -15,7 +15,7 @@ from aspot.journal.runs import RunInfo
 from aspot.ports import CloudPlan, CloudUnavailable, FileSystemWish, Mounting, VolumeWish
 from aspot.storage import ebs, efs, inventory, reach
 from aspot.storage.inventory import Entry
-from aspot.storage.reach import Machine
+from aspot.storage.reach import Known, Machine
 from aspot.storage.run import RunStorage
 from aspot.storage.words import stays_text, volume_stays_text
 
@@ -25,12 +25,11 @@ UNDO_S = 30.0
 class Furnishing(Service):
     """The storage of machines of runs here, in one region. Make it with `open`, close it with `aclose`."""
 
-    async def add(self, info: RunInfo, instance: str, wanted: Sequence[Entry], *, is_target_new: bool = False) -> None:
+    async def add(self, known: Known, wanted: Sequence[Entry], *, is_target_new: bool = False) -> None:
         """Mount something on a box's machine, and at each of its boots; what there is not is made.
 
         Args:
-            info: The box.
-            instance: EC2 id of its machine.
+            known: The box's machine.
             wanted: What and where; at most one file system.
             is_target_new: Whether the file system's mount target there is to be made anew before.
 
@@ -38,12 +37,13 @@ class Furnishing(Service):
             ConfigError: If it cannot be had on this machine.
             AspotError: If it cannot be mounted. Notes on it name what was made and stays.
         """
-        plan = _wish(decode_plan(info.options["plan"]), wanted, is_target_new=is_target_new)
+        instance = known.instance
+        plan = _wish(decode_plan(known.info.options["plan"]), wanted, is_target_new=is_target_new)
         try:
             found = [await ebs.find(self._aws, one.name) for one in plan.volumes]
             letters = await ebs.letters(self._aws, instance, found) if found else ()
             storage = RunStorage(self._aws, plan, on=instance, letters=letters)
-            await self._furnish(storage, await reach.find(self._aws, instance))
+            await self._furnish(storage, await reach.seen_up(self._aws, known))
         except Trouble as trouble:
             raise to_error(await self._aws.explain(trouble)) from trouble
         except CloudUnavailable as error:
@@ -72,7 +72,7 @@ class Furnishing(Service):
 
     async def _mount(self, machine: Machine, mounting: Mounting) -> None:
         try:
-            await reach.run_script(self._aws, machine, mounting.script)
+            await reach.run_script(machine, mounting.script)
         except AspotError as error:
             error.message = f"{mounting.what}: {error.message}"
             error.fix = error.fix or mounting.fix

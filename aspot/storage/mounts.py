@@ -75,12 +75,12 @@ class Mounts(Service):
             )
         return found
 
-    async def mount(self, disks: Sequence[Disk], instance: str, *, owner: str) -> None:
+    async def mount(self, disks: Sequence[Disk], on: reach.Known, *, owner: str) -> None:
         """Mount disks on a machine that runs.
 
         Args:
             disks: Which.
-            instance: EC2 id.
+            on: The machine.
             owner: Who asks, for tags.
 
         Raises:
@@ -90,21 +90,21 @@ class Mounts(Service):
         for disk in disks:
             if disk.kind == "efs":
                 wish = FileSystemWish(name=disk.name, path=disk.path)
-                await FileSystems(self._aws).mount(wish, instance, owner=owner)
+                await FileSystems(self._aws).mount(wish, on, owner=owner)
             else:
-                await self._explained(self._attach(disk, instance, next(letters)))
+                await self._explained(self._attach(disk, on, next(letters)))
 
-    async def _attach(self, disk: Disk, instance: str, letter: str) -> None:
+    async def _attach(self, disk: Disk, on: reach.Known, letter: str) -> None:
         found = await self._volume(disk.name)
-        if not await ebs.attach(self._aws, found, instance, letter):
+        if not await ebs.attach(self._aws, found, on.instance, letter):
             raise ConfigError(f"volume {found.label} was attached to another machine meanwhile", fix="try again later")
-        machine = await reach.find(self._aws, instance)
-        await reach.run_script(self._aws, machine, volume_script(path=disk.path, id_=found.id, letter=letter))
+        machine = await reach.seen_up(self._aws, on)
+        await reach.run_script(machine, volume_script(path=disk.path, id_=found.id, letter=letter))
 
-    async def release(self, disks: Sequence[Disk], instance: str) -> None:
+    async def release(self, disks: Sequence[Disk], on: reach.Known) -> None:
         """Unmount disks, so that all that was written is on them; what cannot be is written out as the machine ends."""
         try:
-            machine = await reach.find(self._aws, instance)
-            await reach.run_script(self._aws, machine, release_script([disk.path for disk in disks]))
+            machine = await self._explained(reach.seen_up(self._aws, on))
+            await reach.run_script(machine, release_script([disk.path for disk in disks]))
         except AspotError:
-            logger.info("disks could not be unmounted", exc_info=True, extra={"instance": instance})
+            logger.info("disks could not be unmounted", exc_info=True, extra={"instance": on.instance})

@@ -96,17 +96,19 @@ async def made(pair: Pair, machine: Machine, how: How, say: Say) -> AsyncIterato
     async with await Mounts.open(machine.where) as mounts:
         zone = await mounts.zone(pair.disks)
         box = await opened(machine.options(zone), Events(lambda news: _tell(news, say), say))
+        there = None
         try:
+            there = find(box.instance)
             await box.connect()
             say(f"{box.name}: {_what(box)}, made for {pair.label}; it ends with it")
             for disk in pair.disks:
                 say(f"{box.name}: mounting {disk.kind}://{disk.name}")
-            await mounts.mount(pair.disks, box.instance, owner=owner())
-            yield Way(find(box.instance), is_sure=True)
+            await mounts.mount(pair.disks, there, owner=owner())
+            yield Way(there, is_sure=True)
         finally:
             with anyio.move_on_after(END_S, shield=True):
-                if pair.disks:
-                    await mounts.release(pair.disks, box.instance)
+                if pair.disks and there is not None:
+                    await mounts.release(pair.disks, there)
             await _end(box, say)
 
 

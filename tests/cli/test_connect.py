@@ -150,6 +150,95 @@ def test_a_firewall_of_ones_own(cloud, aspot):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ("tcp", "8000-8010", "0.0.0.0/0"),
+        ("tcp 8000-8010 0.0.0.0/0",),
+        ("('tcp', 8000, 8010, '0.0.0.0/0')",),
+    ],
+)
+def test_a_range_of_ports_and_who_opens_it_to_all_is_told(cloud, aspot, words):
+    code, _, err = aspot("connect", "-n", "dev", "-p", "t2.micro", "-fw", *words, "-fw", "udp 60000-60010 203.0.113.7")
+    assert code == 0, err
+    assert "dev: the firewall lets everybody in: tcp port 8000-8010 is open to 0.0.0.0/0" in err
+    assert err.count("lets everybody in") == 1
+    groups = cloud.client("ec2", tries=5).describe_security_groups()["SecurityGroups"]
+    (own,) = [item for item in groups if item["GroupName"].startswith("aspot-")]
+    ports = {
+        (item["IpProtocol"], item["FromPort"], item["ToPort"]): item["IpRanges"][0]["CidrIp"]
+        for item in own["IpPermissions"]
+    }
+    assert ports == {
+        ("tcp", 22, 22): "127.0.0.1/32",
+        ("tcp", 8000, 8010): "0.0.0.0/0",
+        ("udp", 60000, 60010): "203.0.113.7/32",
+    }
+    assert aspot("down", "dev")[0] == 0
+
+
+@pytest.fixture
+def groups(cloud):
+    """Make security groups, and VPCs to put them in; they go after the test."""
+    ec2, made, vpcs = cloud.client("ec2", tries=5), [], []
+
+    def make(name, *, elsewhere=False):
+        vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        if elsewhere:
+            vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+            vpcs.append(vpc)
+        group = ec2.create_security_group(GroupName=name, Description="own", VpcId=vpc)["GroupId"]
+        made.append(group)
+        return group, vpc
+
+    yield make
+    for group in made:
+        ec2.delete_security_group(GroupId=group)
+    for vpc in vpcs:
+        ec2.delete_vpc(VpcId=vpc)
+
+
+def used_groups(cloud):
+    """The groups that the next launch would use."""
+    ec2 = cloud.client("ec2", tries=5)
+    (template,) = ec2.describe_launch_templates()["LaunchTemplates"]
+    versions = ec2.describe_launch_template_versions(LaunchTemplateId=template["LaunchTemplateId"])
+    return versions["LaunchTemplateVersions"][0]["LaunchTemplateData"]["NetworkInterfaces"][0]["Groups"]
+
+
+def test_a_security_group_by_its_name(cloud, aspot, groups):
+    """R8: that of the default VPC counts where others have its name, too; it is the user's, and stays."""
+    groups("web servers", elsewhere=True)
+    mine, _ = groups("web servers")
+    code, _, err = aspot("connect", "-n", "dev", "-p", "t2.micro", "-sg", "web servers")
+    assert code == 0, err
+    assert used_groups(cloud) == [mine]
+    assert aspot("connect", "-n", "dev", "-s", write("on.sh", "true\n"))[0] == 0
+    assert aspot("down", "dev")[0] == 0
+    there = cloud.client("ec2", tries=5).describe_security_groups(GroupIds=[mine])["SecurityGroups"]
+    assert [item["GroupName"] for item in there] == ["web servers"]
+    code, _, err = aspot("run", "-q", "--security-group", "web servers", "--", "true")
+    assert code == 0, err
+
+
+def test_a_group_that_is_not_there_or_not_the_only_one_is_one_line(cloud, aspot, groups):
+    (first, one), (second, other) = groups("inner", elsewhere=True), groups("inner", elsewhere=True)
+    groups("web-servers")
+    code, _, err = aspot("connect", "-n", "dev", "-p", "t2.micro", "-sg", "web-server")
+    assert code == 2
+    assert err.startswith("error: there is no security group called 'web-server' in us-east-1\n")
+    assert "fix:   did you mean web-servers?" in err
+    code, _, err = aspot("connect", "-n", "dev", "-p", "t2.micro", "-sg", "xyz")
+    assert code == 2
+    assert "fix:   there are: default, inner, web-servers (or leave security_group out)" in err
+    code, _, err = aspot("connect", "-n", "dev", "-p", "t2.micro", "-sg", "inner")
+    assert code == 2
+    assert "2 security groups in us-east-1 are called inner, none of them in the default VPC" in err
+    assert f"{first} in {one}" in err
+    assert f"{second} in {other}" in err
+    assert not cloud.launches()
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "name the box with -n"),
@@ -165,7 +254,12 @@ def test_a_firewall_of_ones_own(cloud, aspot):
         (["-n", "dev", "-u", "nope.txt"], "nope.txt"),
         (["-n", "dev", "-prc", "free"], "max_price must be US dollars"),
         (["-n", "dev", "-fw", "everyone"], "firewall rule 'everyone'"),
-        (["-n", "dev", "-fw", "('tcp', 1, 2, '0.0.0.0/0')"], "ranges of ports"),
+        (["-n", "dev", "-fw", "tcp", "8010-8000", "203.0.113.7/32"], "the wrong way round: 8000-8010?"),
+        (["-n", "dev", "-fw", "('tcp', 0, 2, '203.0.113.7/32')"], "there is no port 0"),
+        (["-n", "dev", "-fw", "tcp 8000-70000 203.0.113.7/32"], "there is no port 70000"),
+        (["-n", "dev", "-fw", "tcp 8000-8010 203.0.113.7/40"], "does not appear to be an IPv4"),
+        (["-n", "dev", "-fw", "203.0.113.7/32", "203.0.113.8/32"], "does not appear to be an IPv4"),
+        (["-n", "dev", "-sg", "sg-a b"], "security_group cannot be 'sg-a b'"),
         (["-n", "dev", "-fw", "('tcp',)"], "is no rule"),
         (["-n", "dev", "-fw", "(tcp"], "is no rule"),
         (["-n", "dev", "-kp", "nobodys"], "nobodys"),

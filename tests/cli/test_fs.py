@@ -72,12 +72,19 @@ def test_made_by_hand_used_by_a_run_and_deleted(aspot, clean):
     assert listed(aspot) == []
 
 
-def test_mounted_on_a_machine_that_runs_and_not_deleted_under_it(aspot, clean, start):
+def test_mounted_on_a_machine_that_runs_and_not_deleted_under_it(aspot, clean, start, monkeypatch):
     write("wait.sh", 'echo waits; until [ -e "$HOME/shared/go" ]; do sleep 0.05; done; cat "$HOME/shared/go"\n')
     aspot("fs", "create", "data")
     run = start(Piped, "run", "--json", "-n", "box", "wait.sh")
     run.says("waits")
-    code, out, err = aspot("fs", "mount", "data:~/shared", "--on", "box_1")
+    code, _, err = aspot("fs", "mount", "nothing", "--on", "box_1")
+    assert (code, err.splitlines()[0]) == (2, "error: there is no file system nothing in us-east-1")
+    code, _, err = aspot("fs", "mount", "data", "--on", "box_1", "--region", "us-west-2")
+    assert (code, err.splitlines()[0]) == (2, "error: box_1 is in us-east-1, not in us-west-2")
+    with monkeypatch.context() as patch:
+        for variable in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            patch.setenv(variable, "us-west-2")  # the machine's region counts
+        code, out, err = aspot("fs", "mount", "data:~/shared", "--on", "box_1")
     assert (code, err) == (0, "")
     (one,) = listed(aspot)
     assert out == f"Mounted file system data ({one['id']}) on box_1 at ~/shared.\n"
@@ -99,8 +106,7 @@ def test_mounted_on_a_machine_that_runs_and_not_deleted_under_it(aspot, clean, s
     ("words", "code", "says", "fix"),
     [
         (("fs", "rm", "nothing", "--yes"), 2, "there is no file system nothing", "aspot fs ls"),
-        (("fs", "mount", "nothing", "--on", "x_1"), 2, "there is no file system nothing", "aspot fs ls"),
-        (("fs", "mount", "data", "--on", "x_1"), 2, "no machine 'x_1' of a run here", "aspot ls"),
+        (("fs", "mount", "data", "--on", "x_1"), 2, "nothing called 'x_1' is running", "aspot ls"),
         (("fs", "mount", "data:rel", "--on", "x_1"), 2, "nothing can be mounted at 'rel'", "/mnt/data"),
         (("fs", "create", "da ta"), 2, "file system name 'da ta' cannot be used", "letters"),
         (("fs", "create", "data"), 2, "there is a file system data", "aspot run --filesystem data"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from local_world import json_lines, until, write
-from processes import Piped
+from processes import ASPOT, Piped
 
 from aspot.journal.runs import newest
 
@@ -46,6 +46,7 @@ def test_it_stays_can_be_entered_and_down_ends_it(aspot, cloud, bad):
     command = way_in(out)
     assert "StrictHostKeyChecking=yes" in command
     assert entered(command, "cat .aspot/*/bad/a1/work/out/why") == "found me\n"
+    assert entered(shlex.join([*ASPOT, "ssh", "look"]), "cat .aspot/*/bad/a1/work/out/why") == "found me\n"
 
     ec2 = cloud.client("ec2")
     (told,) = ec2.describe_instances(InstanceIds=[machine["id"]])["Reservations"][0]["Instances"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import UnionType
@@ -14,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aspot.errors import AspotError
-from aspot.journal.codec import decode, decode_spec, encode, encode_spec, kinds
+from aspot.journal.codec import decode, decode_plan, decode_spec, encode, encode_plan, encode_spec, kinds
 from aspot.machine import events
 from aspot.machine.model import JobSpec, RunSpec
 from aspot.machine.pool import Pool
+from aspot.ports import CloudPlan
 
 AT = datetime(2026, 11, 23, 16, 7, 1, 5, tzinfo=UTC)
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)  # lone surrogates too: odd file names
@@ -109,3 +111,10 @@ def test_fields_that_an_older_aspot_did_not_write_take_their_defaults():
     assert decode(kind, body.replace(',"interruptions":10', "")).jobs[0] == attrs.evolve(
         JobSpec(name="a", script="a.sh"), interruptions=10
     )
+
+
+@pytest.mark.parametrize("firewall", [None, (), (("tcp", 22, "::1/128"), ("udp", "8000-8010", "10.0.0.0/8"))])
+def test_a_plan_comes_back_with_its_firewall(firewall):
+    run = RunSpec(id="r", name="study", region="us-east-1")
+    plan = CloudPlan(run=run, types=("t3.small",), user_data=b"", owner="me", expires=1, firewall=firewall)
+    assert decode_plan(json.loads(json.dumps(encode_plan(plan)))) == plan

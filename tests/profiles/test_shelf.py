@@ -148,7 +148,8 @@ def test_a_setup_script_is_a_path_from_where_it_is_written_or_text(user, project
     "options",
     [
         {"user": ""}, {"user": 3}, {"region": ""}, {"zones": [1]}, {"image": "ami-XYZ"}, {"setup": ""}, {"setup": 3},
-        {"key_pair": ""}, {"security_group": "web"}, {"market": "bid"}, {"max_price": 0}, {"disk": "-1"},
+        {"key_pair": ""}, {"security_group": "sg-a b"}, {"security_group": "a\nb"},
+        {"market": "bid"}, {"max_price": 0}, {"disk": "-1"},
         {"firewall": "me"}, {"zones": "eu-west-1a", "region": "us-east-1"}, {"base": 3},
     ],
     ids=str,
