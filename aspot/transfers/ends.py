@@ -181,6 +181,6 @@ def mounted_at(disk: str) -> str:
     """Return where a machine that is made for a sync has a disk.
 
     >>> mounted_at("efs/lab")
-    '/mnt/efs-lab'
+    '~/efs-lab'
     """
-    return f"/mnt/{disk.replace('/', '-', 1)}"
+    return f"~/{disk.replace('/', '-', 1)}"
