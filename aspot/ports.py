@@ -233,6 +233,12 @@ class Cloud(Protocol):
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
 
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console, as one harmless line; "" for nothing.
+
+        Raises as `sightings`, and `AspotError` if it cannot be had.
+        """
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
 

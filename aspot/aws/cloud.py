@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from aspot.aws import belongings, channel, cleanup, doorway, images, network, pools, sightings, template
+from aspot.aws import belongings, channel, cleanup, console, doorway, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
 from aspot.aws.ears import Ears
@@ -274,6 +274,13 @@ class Ec2Cloud(Cloud):
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
         self._eyes.ended |= set(instances)
         return await self._patiently(cleanup.terminate(self._aws, instances))
+
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console, as one harmless line; "" for nothing.
+
+        Raises as `sightings`, and `AspotError` if it cannot be had.
+        """
+        return await self._patiently(console.read(self._aws, instance))
 
     async def let_caller_in(self) -> str:
         """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import attrs
 
 from aspot.cli.signals import run_interruptible
 from aspot.errors import LinkError
+from aspot.ssh.lines import line_of
 from aspot.ui import raw
 from aspot.ui.safe import one_line
 from aspot.way import Way
@@ -139,7 +139,7 @@ SESSION = 'exec /bin/sh "$HOME/.aspot/run" session'
 
 
 def _counted(command: str | None) -> str:
-    return SESSION if command is None else f'{SESSION} "${{SHELL:-/bin/sh}}" -c {shlex.quote(command)}'
+    return SESSION if command is None else line_of('exec "${SHELL:-/bin/sh}" -c "$1"', command, by=SESSION)
 
 
 @contextlib.contextmanager

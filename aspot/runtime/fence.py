@@ -60,6 +60,10 @@ class FencedCloud(Cloud):
         self.check()
         return await self.inner.terminate(instances)
 
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console."""
+        return await self.inner.console(instance)
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools."""
         return await self.inner.spot_prices()

@@ -6,7 +6,6 @@ May import: asyncssh, anyio, `aspot.files`, `aspot.ssh`.
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,6 +39,7 @@ from aspot.ssh.evacuate import Carrier, TooSlow, clean
 from aspot.ssh.exchange import CommandRefused, Exchange, begin, exchange
 from aspot.ssh.follow import Following
 from aspot.ssh.keys import RunKeys
+from aspot.ssh.lines import line_of
 from aspot.ssh.order import fact_of, hundredths, order_text, setup_text, status_in, status_of
 from aspot.ssh.rotation import Probe, is_seen, noted
 from aspot.ssh.upload import Delivery, Uploads
@@ -150,7 +150,7 @@ class SshLink(Link):
 
     async def lease(self) -> Lease | None:
         """Return the lease that the machine was armed with; None if it was not. Asks nothing of the runner."""
-        line = "exec /bin/sh -c " + shlex.quote('echo @aspot; cat "$HOME/.aspot/.machine/lease" 2>/dev/null; echo')
+        line = line_of('echo @aspot; cat "$HOME/.aspot/.machine/lease" 2>/dev/null; echo')
         with answers():
             async with self._command(line) as there:
                 there.end_input()

@@ -221,6 +221,17 @@ class SimCloud:
                 self.machines[name].end(EndReason.OURS)
         return {name: "OperationNotPermitted" for name in instances if name in self.protected}
 
+    async def console(self, instance: str) -> str:
+        """Answer late, or never, or not at all; by chances of its own: worlds stay what they were."""
+        self.calls["console"] += 1
+        chance = random.Random(f"{self.world.seed} console {instance}")
+        await anyio.sleep(chance.choice((0.1, 1.0, 5.0, 1e6)))
+        if "console" in self.denied:
+            raise AuthError("console is denied", code="UnauthorizedOperation")
+        if chance.random() < 0.2:
+            raise CloudUnavailable("console: 503")
+        return chance.choice(("", "Kernel panic - not syncing"))
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         await self._call("spot_prices")
         for pool in self.prices:
