@@ -14,8 +14,8 @@ from aspot.aws.errors import Trouble
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?(?:-----END \1-----|\Z)", re.DOTALL)
 """Host keys, certificates, private keys: no help to a reader, and the last are nobody's business."""
 
-_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[^\n\t -~\u00a1-\ud7ff\uf900-\ufffc]")
-"""Escape sequences, and all that is no plain character."""
+_STEERING = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
+"""Escape sequences for terminals, colours above all."""
 
 LINES, WIDTH, LENGTH = 6, 120, 300
 """What is shown at most: lines, characters of each, characters in all."""
@@ -42,10 +42,10 @@ def end_of(output: str) -> str:
     >>> end_of("[ 0.1] Linux\r\n\x1b[1;31mFailed\x1b[0m to mount /\r\n\r\nlogin: ")
     '[ 0.1] Linux / Failed to mount / / login:'
     """
-    text = _STEERING.sub("", _BLOCK.sub("", output).replace("\r", "\n")).replace("\t", " ")
+    text = _STEERING.sub("", _BLOCK.sub("", output))
     found: list[str] = []
-    for line in reversed(text.split("\n")):
-        shown = line.strip()[:WIDTH]
+    for line in reversed(text.replace("\r", "\n").replace("\t", " ").split("\n")):
+        shown = "".join(filter(str.isprintable, line)).strip()[:WIDTH]
         if not shown:
             continue
         if len(found) == LINES or sum(map(len, found)) + len(shown) > LENGTH:

@@ -84,7 +84,7 @@ class _Session:
 
         try:
             command = self.command or (await self._shell(connection) if self.keeps else None)
-            command = _counted(command) if self.counts else command
+            command = counted(command) if self.counts else command
             with _terminal() as pty:
                 end = await play(connection, command, pty=pty)
                 self.has_begun = True
@@ -138,7 +138,8 @@ SESSION = 'exec /bin/sh "$HOME/.aspot/run" session'
 """The runner's command that becomes the login shell, or the words after it: a box is in use while it lives."""
 
 
-def _counted(command: str | None) -> str:
+def counted(command: str | None) -> str:
+    """Return the command line of a session that counts as use of a box: the login shell, or a command that it runs."""
     return SESSION if command is None else line_of('exec "${SHELL:-/bin/sh}" -c "$1"', command, by=SESSION)
 
 

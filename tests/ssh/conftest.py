@@ -12,7 +12,11 @@ KINDS = {
     "dash": {"shell": "dash"},
     "bash": {"shell": "bash --posix"},
     "busybox": {"shell": "busybox ash", "only_busybox": True},
+    "csh": {"login": shutil.which("csh")},
+    "tcsh": {"login": shutil.which("tcsh")},
+    "fish": {"login": shutil.which("fish")},
 }
+ODD = ("csh", "tcsh", "fish")
 
 
 @pytest.fixture
@@ -23,6 +27,15 @@ def anyio_backend():
 @pytest.fixture(params=KINDS)
 async def any_guest(request, tmp_path):
     """A guest, once for each shell."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    async with guest_at(tmp_path, **KINDS[request.param]) as guest:
+        yield guest
+
+
+@pytest.fixture(params=ODD)
+async def odd_guest(request, tmp_path):
+    """A guest whose login shell is none of sh's kind."""
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
     async with guest_at(tmp_path, **KINDS[request.param]) as guest:
