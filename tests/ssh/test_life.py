@@ -36,7 +36,7 @@ def tree(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_a_job_from_connecting_to_its_files_at_home(any_guest, base, into):
+async def test_a_job_from_connecting_to_its_files_at_home(every_guest, base, into):
     (base / "src/deep").mkdir(parents=True)
     (base / "src/deep/a b ü.txt").write_text("content")
     (base / "src/tool").write_text("#!/bin/sh\necho tool\n")
@@ -47,8 +47,8 @@ async def test_a_job_from_connecting_to_its_files_at_home(any_guest, base, into)
     ln -s /etc/passwd out/link; mkfifo out/fifo; exit 3
     """
     order = order_for(base, text, upload=(("src", ""),), download=("out", "nope", "src/*.txt", "../x"))
-    async with remote_of(any_guest) as remote:
-        link = await remote.connect(any_guest.target())
+    async with remote_of(every_guest) as remote:
+        link = await remote.connect(every_guest.target())
         armed = await link.arm(LEASE)
         assert (armed.boot_id[:8], armed.powers_off, armed.watches) == ("11111111", True, False)
         delivered = await link.deliver(order)
