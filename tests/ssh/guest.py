@@ -39,6 +39,7 @@ class Guest:
     only_busybox: bool = False
     noise: str = ""
     endpoint: str = ""
+    address: str = "127.0.0.1"
     port: int = 0
     commands: list[str] = attrs.field(factory=list)
     auth_calls: int = 0
@@ -104,7 +105,7 @@ class Guest:
         path.chmod(0o755)
 
     def target(self, instance: str = "i-0001") -> Target:
-        return Target(instance=instance, label="t_1", address="127.0.0.1", port=self.port, user="tester")
+        return Target(instance=instance, label="t_1", address=self.address, port=self.port, user="tester")
 
     async def listen(self) -> None:
         guest = self
@@ -124,7 +125,7 @@ class Guest:
                 return key == guest.keys.client.convert_to_public()
 
         self.server = await asyncssh.listen(
-            "127.0.0.1",
+            self.address,
             self.port,
             server_factory=Server,
             server_host_keys=[self.host_key],
