@@ -13,10 +13,10 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["checks", "package"]
 
-UNMEASURED = ("tests/simulation", "tests/toxics")
-"""Pure Python by the minute and clients that are killed: measuring coverage would double the one and miss the other."""
+UNMEASURED = ("tests/simulation", "tests/toxics", "tests/runner", "tests/examples")
+"""Pure Python by the minute, clients that are killed, shell: measuring coverage would slow it down and find nothing."""
 
-WORKERS = "4"
+SPREAD = ("-q", "-n", "6", "--dist", "worksteal")
 """On two cores: half of the time a test waits for a machine to boot or a job to end."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
@@ -57,11 +57,11 @@ def run_tests(session: nox.Session) -> None:
     """All tests, with branch coverage: the machine wholly, the rest at least nine tenths."""
     env = {"PATH": os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])}
     session.run("coverage", "erase")
-    measured = ("-q", "-n", WORKERS, "--cov=aspot", "--cov-branch", "--cov-report=")
+    measured = (*SPREAD, "--cov=aspot", "--cov-branch", "--cov-report=")
     if session.posargs:
         session.run("pytest", *measured, *session.posargs, env=env)
     else:
-        session.run("pytest", "-q", "-n", WORKERS, *UNMEASURED, env=env)
+        session.run("pytest", *SPREAD, *UNMEASURED, env=env)
         session.run("pytest", *measured, *(f"--ignore={folder}" for folder in UNMEASURED), env=env)
         session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
         session.run("coverage", "report", "--fail-under=90")

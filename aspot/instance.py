@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 import anyio
 import attrs
 
+from aspot.boxes.storage import furnish, stays
 from aspot.boxes.view import Shown, View
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.machine.model import InstanceRecord, InstanceState
-from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News
+from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News, Warned
 from aspot.machine.quantities import Duration, round_duration
 from aspot.machine.quantities import price as dollars_text
 from aspot.profiles import Profile
@@ -39,7 +40,7 @@ _PHASES = {
 END_S = 180.0
 """For a box that ends with its block to be seen gone."""
 
-_TOLD = (InstanceLaunched, InstanceReady, LaunchRefused)
+_TOLD = (InstanceLaunched, InstanceReady, LaunchRefused, Warned)
 
 
 class Instance(Shown):
@@ -61,6 +62,13 @@ class Instance(Shown):
             that runs, or something that was left behind and computes. None: `"2h"`; 60 s for one that ends on exit.
         max_price: Most US dollars an hour; None for no limit, as AWS advises.
         price: Another word for `max_price`.
+        filesystem: An EFS file system, by name or id, mounted at `~/efs`, or `"name:/path"`, now and after every boot;
+            made (encrypted) if there is none of this name. It stays when the box has ended, and so does what is in it.
+        volumes: EBS volumes, each `"name:size:/path"`, mounted likewise; made, in the box's zone, if there is none of
+            this name. The path may be left out (`~/name`), and the size of one that is there already.
+        volume_policy: `keep` volumes when the box has ended, or `delete` those that were made for it.
+        new_mount: Make the file system's mount targets anew, in the zones where the box may be: for one that does not
+            work. Refused while another machine may be using it.
         on_event: Called with every event while it is made.
         region: AWS region; None: where it is, and for a new one its profile's or AWS's own configuration.
         show: Lines on standard error about what happens: None for "on a terminal or in a notebook".
@@ -81,6 +89,10 @@ class Instance(Shown):
         idle: Duration | None = None,
         max_price: float | str | None = None,
         price: float | str | None = None,
+        filesystem: str | None = None,
+        volumes: str | Sequence[str] = (),
+        volume_policy: str = "keep",
+        new_mount: bool = False,
         on_event: Callable[[News], object] | None = None,
         show: bool | None = None,
         region: str | None = None,
@@ -88,7 +100,17 @@ class Instance(Shown):
         if id is not None and name is not None:
             raise ConfigError("a name and an id were given: which?", fix="leave one out")
         self._options = BoxOptions.check(
-            name, profile, keep=keep, idle=idle, max_price=max_price, price=price, region=region
+            name,
+            profile,
+            keep=keep,
+            idle=idle,
+            max_price=max_price,
+            price=price,
+            region=region,
+            filesystem=filesystem,
+            volumes=volumes,
+            volume_policy=volume_policy,
+            new_mount=new_mount,
         )
         self._id = id
         self._on_event = on_event
@@ -143,10 +165,11 @@ class Instance(Shown):
 
     async def _end(self, box: Box) -> None:
         """End a box that is not kept, whatever is cancelled meanwhile."""
-        left = [f"{box.name} was not seen to end in time"]
+        left, stay = [f"{box.name} was not seen to end in time"], tuple[str, ...]()
         with anyio.move_on_after(END_S, shield=True):
             left = await box.end()
-        self._note(left)
+            stay = await stays(box.known.info)
+        self._note(left, stay)
 
     async def terminate(self) -> None:
         """End it for good, with everything on its disk.
@@ -162,14 +185,16 @@ class Instance(Shown):
                 fix=f"await fleet.scale(n), or aspot down {box.known.name}",
             )
         self._box = None
-        self._note(await box.end())
+        left = await box.end()
+        self._note(left, await stays(box.known.info))
 
-    def _note(self, left: Sequence[str]) -> None:
-        """Take note that it has ended."""
+    def _note(self, left: Sequence[str], stay: Sequence[str]) -> None:
+        """Take note that it has ended, of what is left, and of what stays on purpose."""
         self._view = attrs.evolve(self._view, state=InstanceState.TERMINATED.value)
         if left:
             raise AspotError(f"{self.name}: still there: {'; '.join(left)}", fix=f"aspot down {self.name}")
-        self._say(f"{self.name} has ended. Nothing left (checked).")
+        for line in (f"{self.name} has ended. Nothing left (checked).", *stay):
+            self._say(line)
 
     async def refresh(self) -> Self:
         """Ask EC2 for its state and address; it is not connected to, and nothing is created.
@@ -363,6 +388,7 @@ class Instance(Shown):
         """
         async with self._opening:
             if self._box is None:
+                is_quick = is_quick and not self._options.has_storage
                 box = await self._found(is_to_open=True, is_quick=is_quick)
                 try:
                     if not (is_quick and await box.answers()):
@@ -374,7 +400,19 @@ class Instance(Shown):
                 self._box = box
                 self._see(box, None)
                 self._introduce(box)
+                await self._furnish(box)
             return self._box
+
+    async def _furnish(self, box: Box) -> None:
+        try:
+            await furnish(box, self._options, self._say)
+        except BaseException:
+            self._box = None
+            if box.is_new and not self._options.is_kept:
+                await self._end(box)
+            else:
+                await box.aclose()
+            raise
 
     @asynccontextmanager
     async def _using(self) -> AsyncIterator[Box]:

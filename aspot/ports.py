@@ -48,10 +48,17 @@ class CredentialsExpired(Exception):
 
 @attrs.frozen(kw_only=True)
 class FileSystemWish:
-    """An EFS file system to mount on each machine: its name or id, and where (absolute, or below home as `~/…`)."""
+    """An EFS file system to mount on each machine.
+
+    Args:
+        name: Its name or id.
+        path: Where: absolute, or below home as `~/…`.
+        is_target_new: Whether its mount targets in the zones used are to be made anew before.
+    """
 
     name: str
     path: str
+    is_target_new: bool = attrs.field(default=False, eq=False)
 
 
 @attrs.frozen(kw_only=True)

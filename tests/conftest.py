@@ -1,6 +1,13 @@
-"""What holds for all tests: no profiles and no cached prices of the person who runs them."""
+"""What holds for all tests: no profiles and no cached prices of the person who runs them, and Ctrl-C works."""
+
+import signal
 
 import pytest
+from hypothesis import settings
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with `&` ignores it, and all below too
+settings.register_profile("aspot", deadline=None)
+settings.load_profile("aspot")
 
 
 @pytest.fixture(autouse=True)

@@ -273,6 +273,10 @@ async def ended(known: Known, look: Look | None) -> CloudError:
     )
     for item in left:
         error.add_note(f"left behind: {item}")
+    from aspot.boxes.storage import stays
+
+    for item in await stays(known.info):
+        error.add_note(item)
     return error
 
 

@@ -7,7 +7,7 @@ happens meanwhile (a lost answer, a kill) is taken up again as theirs is. May im
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -30,14 +30,16 @@ NO_ROOM = ("no capacity", "no pool")
 """How the reasons begin that another type or zone may mend."""
 
 Listener = Callable[[News], object]
+Say = Callable[[str], object]
 
 
-async def make(options: BoxOptions, listener: Listener) -> RunFolder:
+async def make(options: BoxOptions, listener: Listener, say: Say) -> RunFolder:
     """Launch a box and return the folder of its run once the machine is ready.
 
     Args:
         options: Of the box.
         listener: Told what happens meanwhile.
+        say: Told, in a sentence, what stays where it is given up.
 
     Raises:
         AspotError: If there is no machine to be had; nothing is left then, or the error names it.
@@ -60,11 +62,11 @@ async def make(options: BoxOptions, listener: Listener) -> RunFolder:
             host = make_host(spec, fleet, cloud, archive, folder)
             archive.prepare()
         undo.pop_all()
-    await _until_ready(host, listener)
+    await _until_ready(host, listener, say, lambda: cloud.stays)
     return folder
 
 
-async def go_on(known: RunInfo, listener: Listener) -> None:
+async def go_on(known: RunInfo, listener: Listener, say: Say) -> None:
     """Take up a box whose client was gone before its machine was ready; return once it is. Raises as `make`."""
     from aspot.aws.cloud import Ec2Cloud
 
@@ -74,7 +76,7 @@ async def go_on(known: RunInfo, listener: Listener) -> None:
     except BaseException:
         await cloud.aclose()
         raise
-    await _until_ready(host, listener)
+    await _until_ready(host, listener, say, lambda: cloud.stays)
 
 
 def _free_name() -> str:
@@ -87,7 +89,7 @@ def _free_name() -> str:
     return next(name for name in names if name not in taken)
 
 
-async def _until_ready(host: RunHost, listener: Listener) -> None:
+async def _until_ready(host: RunHost, listener: Listener, say: Say, stays: Callable[[], Sequence[str]]) -> None:
     """Drive the run until its machine is ready, and leave it; whatever else happens ends what was begun."""
     news = host.subscribe()
     try:
@@ -96,10 +98,15 @@ async def _until_ready(host: RunHost, listener: Listener) -> None:
             listener(await anext(news))
     except StopAsyncIteration:
         await host.finished()
-        raise _refusal(host) from None
+        error = _refusal(host)
+        for line in stays():
+            error.add_note(line)
+        raise error from None
     except BaseException:
         host.stop("the box was not waited for")
         await host.finished()
+        for line in stays():
+            say(line)
         raise
     finally:
         news.close()

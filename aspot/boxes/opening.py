@@ -63,7 +63,7 @@ async def opened(options: BoxOptions, events: Events, *, is_quick: bool = False)
             from aspot.boxes import making
 
             events.say(f"{info.name} was being made when its process ended: going on with it")
-            await making.go_on(info, events.news)
+            await making.go_on(info, events.news, events.say)
             return _box(Known.of(journals.info(info.folder)), options, is_new=True)
         if is_quick and await (there := _box(known, options, is_new=False)).answers():
             return there
@@ -78,9 +78,11 @@ async def opened(options: BoxOptions, events: Events, *, is_quick: bool = False)
         if not options.is_wanted:
             raise error
         events.say(f"{error.message}. Making a new one.")
+        for note in getattr(error, "__notes__", ()):
+            events.say(note)
     from aspot.boxes import making
 
-    folder = await making.make(options, events.news)
+    folder = await making.make(options, events.news, events.say)
     return _box(Known.of(journals.info(folder)), options, is_new=True)
 
 

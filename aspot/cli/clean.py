@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from aspot.cli.down import mark_ended
+from aspot.cli.down import data_of, mark_ended
 from aspot.cli.region import region_of
 from aspot.errors import AspotError
 from aspot.intake.names import owner
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class _Outcome:
-    """What was found in a region, and what of it could not be ended."""
+    """What was found in a region, what of it could not be ended, and what stays of it since it is data."""
 
     region: str
     findings: Findings = attrs.field(factory=Findings)
     spot: Mapping[Pool, float] = attrs.field(factory=dict)
     left: Sequence[str] = ()
+    stays: Sequence[str] = ()
 
 
 def main(args: argparse.Namespace) -> int:
@@ -145,9 +146,11 @@ async def _look(account: Account, judge: _Judge) -> _Outcome:
 async def _end(account: Account, judge: _Judge) -> _Outcome:
     left = await account.sweep(judge, owner=owner())
     findings = judge.findings
+    runs = {remains.run for remains in findings.found}
     if not left:
-        await _mark_ended({remains.run for remains in findings.found})
-    return _Outcome(region=account.region, findings=findings, left=left)
+        await _mark_ended(runs)
+    stays = await data_of(item for item in journals.runs() if item.id in runs)
+    return _Outcome(region=account.region, findings=findings, left=left, stays=stays)
 
 
 async def _mark_ended(ended: set[str]) -> None:
@@ -193,6 +196,8 @@ def _receipt(args: argparse.Namespace, outcomes: Sequence[_Outcome], left: Seque
         ended = [one_line(f"Ended {one.name}: {what(one)}.") for out in outcomes for one in out.findings.found]
         yield from ended
         yield "Nothing left (checked)." if ended else _nothing(outcomes)
+    if not args.quiet:
+        yield from (one_line(line, limit=1000) for out in outcomes for line in out.stays)
 
 
 def _nothing(outcomes: Sequence[_Outcome]) -> str:

@@ -23,7 +23,6 @@ from aspot.reach import Machine
 if TYPE_CHECKING:
     from aspot.boxes.box import Box
 
-NOT_YET = "file systems are not there yet"
 FOR_NEW = {
     "instance_profile": "-ip",
     "key_pair": "-kp",
@@ -43,7 +42,6 @@ FOR_NEW = {
 
 def main(args: argparse.Namespace) -> int:
     """Open the box; return 0, 1 if a script failed, or with a prompt that prompt's own code."""
-    _refuse_storage(args)
     scripts, uploads = list(_listed(args.script)), list(_listed(args.upload))
     for path in scripts:
         if not Path(path).is_file():
@@ -145,9 +143,10 @@ def _instance(args: argparse.Namespace) -> Instance:
     if args.idle is not None:
         seconds(args.idle, "--idle")
     show = not args.quiet
+    storage = _storage(args)
     if args.instance_id:
-        return Instance(id=args.instance_id, show=show)
-    return Instance(args.name, profile=_profile(args), idle=args.idle, show=show, region=args.region)
+        return Instance(id=args.instance_id, show=show, **storage)
+    return Instance(args.name, profile=_profile(args), idle=args.idle, show=show, region=args.region, **storage)
 
 
 def _profile(args: argparse.Namespace) -> str | Profile:
@@ -203,11 +202,25 @@ def _rule(text: str) -> Any:
     )
 
 
-def _refuse_storage(args: argparse.Namespace) -> None:
-    """Refuse what asks for a network file system: to accept it and do nothing would lose data."""
-    asked = [flag for flag, value in (("-f", args.filesystem), ("-em", args.efsmount), ("-nm", args.newmount)) if value]
-    if asked:
-        raise ConfigError(f"{asked[0]}: {NOT_YET}", fix=f"leave {asked[0]} out; -u sends files to the box's own disk")
+def _storage(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what is to be mounted, by the names of `Instance`.
+
+    Raises:
+        ConfigError: If the flags contradict each other.
+    """
+    is_mounted = args.filesystem is not None and args.efsmount is not False
+    if args.efsmount and not is_mounted:
+        raise ConfigError("-em True mounts what -f names, and it names nothing", fix="-f NAME, or leave -em out")
+    if args.newmount and not is_mounted:
+        raise ConfigError("-nm makes the mount target of what -f mounts, and it mounts nothing", fix="-f NAME -nm True")
+    if args.filesystem and not is_mounted and not args.quiet:
+        print(f"-em False: {args.filesystem} is not mounted", file=sys.stderr)
+    return {
+        "filesystem": args.filesystem if is_mounted else None,
+        "volumes": args.volumes,
+        "volume_policy": args.volume_policy,
+        "new_mount": args.newmount,
+    }
 
 
 def _listed(given: list[str]) -> Iterator[str]:

@@ -34,7 +34,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print a JSON object")
     add("-q", "--quiet", action="store_true", help="no progress")
     _register_machine(parser.add_argument_group("a new box"))
-    _register_storage(parser.add_argument_group("not there yet"))
+    _register_storage(parser.add_argument_group("storage, of a new box or one that is there"))
 
 
 def _register_machine(group: argparse._ArgumentGroup) -> None:
@@ -59,6 +59,12 @@ def _register_machine(group: argparse._ArgumentGroup) -> None:
 
 def _register_storage(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-f", "--filesystem", metavar="NAME", help="refused: file systems come later")
-    add("-em", "--efsmount", nargs="?", const=True, default=False, type=truth, metavar="False", help="refused, too")
-    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="False", help="refused, too")
+    add("-f", "--filesystem", metavar="NAME[:/PATH]", help="EFS to mount, made if new (default path: ~/efs)")
+    add("-em", "--efsmount", nargs="?", const=True, default=None, type=truth, metavar="False",
+        help="False: do not mount what -f names (default: True)")  # fmt: skip
+    add("-nm", "--newmount", nargs="?", const=True, default=False, type=truth, metavar="True",
+        help="make its mount target anew before, if no machine uses it")  # fmt: skip
+    add("--volume", action="append", dest="volumes", default=[], metavar="NAME:SIZE:/PATH",
+        help="EBS volume to attach and mount, made if new (default path: ~/NAME)")  # fmt: skip
+    add("--volume-policy", choices=("keep", "delete"), default="keep",
+        help="what becomes of volumes made for the box when it ends (default: keep)")  # fmt: skip

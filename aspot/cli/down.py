@@ -7,6 +7,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Iterable
 from functools import partial
 
 import attrs
@@ -15,6 +16,7 @@ from aspot.cli.region import region_of
 from aspot.errors import AspotError, ConfigError
 from aspot.journal import runs as journals
 from aspot.journal.runs import RunInfo
+from aspot.ui.safe import one_line
 
 CLIENT_S = 150.0
 """How long the process that drives a run may take to end it, after it was asked."""
@@ -33,17 +35,20 @@ def main(args: argparse.Namespace) -> int:
     """End the runs; return 0 when nothing of them is left, 3 otherwise."""
     if bool(args.names) == args.all:
         raise ConfigError("name the runs to end, or use --all", fix="aspot ls shows what there is")
-    left = asyncio.run(_down(args))
+    left, stay = asyncio.run(_down(args))
     if args.json:
-        print(json.dumps({"left": left}))
+        print(json.dumps({"left": left, "stays": stay}))
     elif left:
         print("Left behind:", *(f"  {item}" for item in left), sep="\n")
     else:
         print("Nothing left (checked).")
+    for line in () if args.json else stay:
+        print(one_line(line, limit=1000))
     return 3 if left else 0
 
 
-async def _down(args: argparse.Namespace) -> list[str]:
+async def _down(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """End the runs; return what is left of them, and what stays since it is data, as text for people."""
     from aspot.aws.account import Account
     from aspot.aws.together import together
     from aspot.intake.names import owner
@@ -60,7 +65,15 @@ async def _down(args: argparse.Namespace) -> list[str]:
         ]
         _refuse_unknown(args.names, goals)
         ended = await together(*(partial(_end, account, goal, quiet=args.quiet) for goal in goals))
-        return [item for left in ended for item in left]
+    return [item for left in ended for item in left], await data_of([goal.info for goal in goals if goal.info])
+
+
+async def data_of(ended: Iterable[RunInfo]) -> list[str]:
+    """Return what runs that have ended had mounted and what is still there, each thing once, as text for people."""
+    from aspot.boxes.storage import stays
+
+    found = [line for info in ended for line in await stays(info)]
+    return list(dict.fromkeys(found))
 
 
 def _known(names: list[str]) -> list[_Goal]:

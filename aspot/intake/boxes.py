@@ -8,9 +8,11 @@ from typing import Any, Self
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.intake import storage
 from aspot.intake.options import FleetOptions
 from aspot.machine.names import check_name
 from aspot.machine.quantities import Duration, seconds
+from aspot.ports import FileSystemWish, VolumeWish
 from aspot.profiles import Profile, resolve
 
 IDLE_S = 7200.0
@@ -37,6 +39,9 @@ class BoxOptions:
         idle_s: It ends itself after so long without use; None: not said.
         region: Where the caller says that it is, or is to be; None: not said.
         is_wanted: Whether the caller asked for a machine of some kind, so that a new one may take a lost one's place.
+        filesystem: What it mounts; None for nothing.
+        volumes: What it gets attached.
+        deletes_volumes: Whether those that are made for it go with it.
     """
 
     name: str | None
@@ -45,6 +50,14 @@ class BoxOptions:
     idle_s: float | None
     region: str | None
     is_wanted: bool
+    filesystem: FileSystemWish | None = None
+    volumes: tuple[VolumeWish, ...] = ()
+    deletes_volumes: bool = False
+
+    @property
+    def has_storage(self) -> bool:
+        """Tell whether it is to mount anything."""
+        return self.filesystem is not None or bool(self.volumes)
 
     @classmethod
     def check(
@@ -57,6 +70,10 @@ class BoxOptions:
         max_price: Any,
         price: Any,
         region: str | None = None,
+        filesystem: Any = None,
+        volumes: Any = (),
+        volume_policy: Any = "keep",
+        new_mount: bool = False,
     ) -> Self:
         """Return the options, checked.
 
@@ -79,6 +96,7 @@ class BoxOptions:
             idle_s=None if idle is None else _idle(idle),
             region=region,
             is_wanted=profile != "default",
+            **_storage(filesystem, volumes, volume_policy, new_mount=new_mount),
         )
 
     def fleet(self, name: str, folder: Path) -> FleetOptions:
@@ -90,8 +108,34 @@ class BoxOptions:
         """
         idle_s = self.idle_s if self.idle_s is not None else IDLE_S if self.is_kept else PASSING_IDLE_S
         return FleetOptions(
-            name=name, profile=self.profile, instances=1, idle_s=idle_s, max_life_s=LIFE_S, results=folder
+            name=name,
+            profile=self.profile,
+            instances=1,
+            idle_s=idle_s,
+            max_life_s=LIFE_S,
+            results=folder,
+            filesystem=self.filesystem,
+            volumes=self.volumes,
+            deletes_volumes=self.deletes_volumes,
         )
+
+
+def _storage(filesystem: Any, volumes: Any, volume_policy: Any, *, new_mount: bool) -> dict[str, Any]:
+    """Return what a box mounts, by the names of `BoxOptions`.
+
+    Raises:
+        ConfigError: If the words cannot work.
+    """
+    wish = None if filesystem is None else storage.file_system(filesystem)
+    if new_mount and wish is None:
+        raise ConfigError("a new mount target was asked for, and no file system", fix='filesystem="data" (-f data)')
+    found = {
+        "filesystem": None if wish is None else attrs.evolve(wish, is_target_new=bool(new_mount)),
+        "volumes": storage.volumes(volumes),
+        "deletes_volumes": storage.deletes_volumes(volume_policy),
+    }
+    storage.check_volumes(dict(found))
+    return found
 
 
 def _idle(value: Duration) -> float:

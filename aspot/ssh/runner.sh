@@ -661,10 +661,17 @@ cmd_lease() { # renew; the first time nobody reads it yet
 cmd_keep() { # HUNDREDTHS: the machine stays for a look and ends itself then: no lease ends it before, none is renewed
   fence
   uptime_cs
-  put "$M/keep" "$((UP + $1)) $BOOT" || die 125 "no room"
-  ! alive "$M/lease.pid" || { kill -USR1 "$P"; nap 5; } # it may be asleep for half a minute; one just begun dies of it
-  alive "$M/lease.pid" || detach lease _lease
-  alive "$M/lease.pid" || die 123 "nobody is there to end the machine"
+  keep="$((UP + $1)) $BOOT" gap=5
+  put "$M/keep" "$keep" || die 125 "no room"
+  until # a signal just before a sleep is lost, and one that is only just begun dies of it: until it says so
+    alive "$M/lease.pid" || detach lease _lease
+    nap $gap
+    IFS= read -r got 2>/dev/null <"$M/kept" && [ "$got" = "$keep" ]
+  do
+    [ $gap -lt 600 ] || die 123 "nobody is there to end the machine"
+    gap=$((gap * 2))
+    ! alive "$M/lease.pid" || kill -USR1 "$P"
+  done
   reply kept; }
 
 cmd__lease() { # end the machine when its time is over, or when nobody cares for it any more
@@ -678,6 +685,7 @@ cmd__lease() { # end the machine when its time is over, or when nobody cares for
     end=$((born + life)) is_kept=no
     if read -r until b 2>/dev/null <"$M/keep" && [ "$b" = "$BOOT" ]; then
       is_kept=yes
+      note "$M/kept" "$until $b"
       [ "$until" -ge $end ] || end=$until
     fi
     if [ $now -ge $end ]; then end_machine; elif [ $is_kept = no ]; then judge; fi

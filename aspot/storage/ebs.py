@@ -147,6 +147,37 @@ async def attach(aws: Aws, volume: Volume, instance: str, letter: str) -> bool:
         await anyio.sleep(EVERY_S)
 
 
+async def letters(aws: Aws, instance: str, volumes: Sequence[Volume | None]) -> tuple[str, ...]:
+    """Return a letter for each of these volumes on a machine: the one it has there, else a free one.
+
+    Raises:
+        ConfigError: If there are not enough.
+    """
+    filters = [named("attachment.instance-id", [instance])]
+    seen = await aws.pages("ec2:DescribeVolumes", "Volumes", Filters=filters)
+    taken = {
+        str(one.get("Device", ""))[-1:]: item["VolumeId"]
+        for item in seen
+        for one in item.get("Attachments", ())
+        if one.get("InstanceId") == instance
+    }
+    has = {volume: letter for letter, volume in taken.items()}
+    free = [letter for letter in LETTERS if letter not in taken]
+    lacking = sum(volume is None or volume.id not in has for volume in volumes)
+    if lacking > len(free):
+        raise ConfigError(f"{instance} has {len(taken)} disks: there is no device name for another volume")
+    return tuple(has[volume.id] if volume is not None and volume.id in has else free.pop(0) for volume in volumes)
+
+
+async def detach(aws: Aws, volume: str, instance: str) -> None:
+    """Take a volume that nothing has mounted from a machine again."""
+    try:
+        await aws.call("ec2:DetachVolume", VolumeId=volume, InstanceId=instance)
+    except Trouble as trouble:
+        if trouble.cause is not Cause.NOT_FOUND and trouble.code != "IncorrectState":
+            raise
+
+
 async def _ask(aws: Aws, volume: Volume, instance: str, letter: str) -> bool:
     """Ask for the attachment; tell whether that was taken: another machine may have been quicker."""
     try:

@@ -7,18 +7,16 @@ from typing import Any
 
 import attrs
 
-from aspot.aws.clients import named
 from aspot.aws.service import Service
 from aspot.aws.together import together
 from aspot.errors import AspotError, ConfigError
+from aspot.journal.runs import RunInfo
 from aspot.ports import FileSystemWish
-from aspot.storage import efs, reach, targets
+from aspot.storage import efs, inventory, reach, targets
 from aspot.storage.efs import FileSystem
 from aspot.storage.mounting import efs_script
 from aspot.storage.targets import Target
 from aspot.storage.words import size_text
-
-UP = ("pending", "running", "stopping", "stopped")
 
 
 @attrs.frozen(kw_only=True)
@@ -64,23 +62,8 @@ class FileSystems(Service):
         return list(await together(*(partial(self._listed, one) for one in found)))
 
     async def _listed(self, one: FileSystem) -> Listed:
-        found, users = await together(partial(targets.of, self._aws, one.id), partial(self._users, one))
+        found, users = await together(partial(targets.of, self._aws, one.id), partial(targets.users, self._aws, one.id))
         return Listed(file_system=one, targets=tuple(sorted(found, key=lambda item: item.zone)), users=users)
-
-    async def _users(self, one: FileSystem) -> tuple[str, ...]:
-        """Return the machines that are in a file system's group."""
-        groups = await targets.groups(self._aws, one.id)
-        if not groups:
-            return ()
-        seen = await self._aws.pages(
-            "ec2:DescribeInstances",
-            "Reservations",
-            Filters=[
-                named("instance.group-id", [str(group["GroupId"]) for group in groups]),
-                named("instance-state-name", UP),
-            ],
-        )
-        return tuple(item["InstanceId"] for found in seen for item in found["Instances"])
 
     async def create(self, name: str, *, owner: str, throughput: str = "bursting") -> Listed:
         """Create an encrypted file system; mount targets come with the runs that use it.
@@ -157,14 +140,17 @@ class FileSystems(Service):
         machine = await reach.find(aws, on)
         group = await targets.let_in(aws, found, machine.vpc, owner=owner)
         there = await targets.reachable(aws, found, group, {machine.zone: machine.subnet})
-        if group not in machine.groups:
-            await aws.call("ec2:ModifyInstanceAttribute", InstanceId=machine.id, Groups=[*machine.groups, group])
-        script = efs_script(path=wish.path, id_=found.id, address=there[machine.zone].address)
+        await reach.join(aws, machine, group)
+        script = efs_script(
+            path=wish.path, id_=found.id, address=there[machine.zone].address, is_kept=machine.info.is_box
+        )
         try:
             await reach.run_script(aws, machine, script)
         except AspotError as error:
             error.fix = error.fix or "mount it where nothing lies: aspot fs mount NAME:/PATH --on INSTANCE"
             raise
+        if machine.info.is_box:
+            await _note(machine.info, wish)
         return found.label, machine.label
 
     async def _found(self, name: str) -> FileSystem:
@@ -172,3 +158,12 @@ class FileSystems(Service):
         if found is None:
             raise efs.absent(self._aws, name)
         return found
+
+
+async def _note(info: RunInfo, wish: FileSystemWish) -> None:
+    """Note what was mounted on a box, so that its end says what stays."""
+    async with inventory.alone(info):
+        known = inventory.of(info)
+        (fresh,) = inventory.entries(wish, ())
+        if not any(one.is_same(fresh) for one in known):
+            inventory.write(info, [*known, fresh])

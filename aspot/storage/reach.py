@@ -24,6 +24,7 @@ class Machine:
         subnet, vpc, zone: Where it is.
         groups: Its security groups.
         image: What it was made from.
+        user: Who logs in there; "" for the image's usual one.
         address, port: Where SSH answers.
     """
 
@@ -35,6 +36,7 @@ class Machine:
     zone: str
     groups: tuple[str, ...]
     image: str
+    user: str
     address: str
     port: int
 
@@ -45,7 +47,7 @@ async def find(aws: Aws, name: str) -> Machine:
     Raises:
         ConfigError: If there is none, or it is not up.
     """
-    info, record = _known(name)
+    info, record, user = _known(name)
     answer = await aws.call("ec2:DescribeInstances", InstanceIds=[record.id])
     seen = [item for one in answer["Reservations"] for item in one["Instances"]]
     if not seen or seen[0]["State"]["Name"] != "running" or not record.address:
@@ -68,18 +70,32 @@ async def find(aws: Aws, name: str) -> Machine:
         zone=seen[0]["Placement"]["AvailabilityZone"],
         groups=tuple(one["GroupId"] for one in interfaces[0]["Groups"]),
         image=str(seen[0].get("ImageId", "")),
+        user=user,
         address=record.address,
         port=record.port,
     )
 
 
-def _known(name: str) -> tuple[RunInfo, InstanceRecord]:
+def _known(name: str) -> tuple[RunInfo, InstanceRecord, str]:
     for info in reversed(journals.runs()):
         run = journals.replay(info.folder) if not info.trouble and (info.ended is None or info.kept) else None
         for record in run.instances.values() if run is not None else ():
             if name in (record.label, record.id) and record.ended is None:
-                return info, record
+                return info, record, run.user if run is not None else ""
     raise ConfigError(f"no machine {name!r} of a run here", fix="aspot ls names those that run")
+
+
+async def join(aws: Aws, machine: Machine, group: str) -> bool:
+    """Put a machine into a security group, too; tell whether it was not in it."""
+    if group in machine.groups:
+        return False
+    await aws.call("ec2:ModifyInstanceAttribute", InstanceId=machine.id, Groups=[*machine.groups, group])
+    return True
+
+
+async def leave(aws: Aws, machine: Machine) -> None:
+    """Put a machine back into the groups that it was in when it was found."""
+    await aws.call("ec2:ModifyInstanceAttribute", InstanceId=machine.id, Groups=list(machine.groups))
 
 
 async def run_script(aws: Aws, machine: Machine, script: str) -> None:
@@ -91,7 +107,7 @@ async def run_script(aws: Aws, machine: Machine, script: str) -> None:
     from aspot.ssh.connect import SshRemote
     from aspot.ssh.keys import RunKeys
 
-    user = await images.login_user(aws, machine.image)
+    user = machine.user or await images.login_user(aws, machine.image)
     target = Target(instance=machine.id, label=machine.label, address=machine.address, port=machine.port, user=user)
     remote = SshRemote(RunKeys.load(machine.info.folder.keys), machine.info.id, client=Client(epoch=0, pid=0, host="-"))
     try:

@@ -37,10 +37,12 @@ class RunStorage(Storage):
     Args:
         aws: The gateway.
         plan: What the run wants.
+        on: The one machine that is there already, by its id; "" for machines that are launched later.
+        letters: Of the device names that volumes are to have there, in their order.
     """
 
-    def __init__(self, aws: Aws, plan: CloudPlan) -> None:
-        self._aws, self._plan = aws, plan
+    def __init__(self, aws: Aws, plan: CloudPlan, *, on: str = "", letters: Sequence[str] = ebs.LETTERS) -> None:
+        self._aws, self._plan, self._on, self._letters = aws, plan, on, letters
         self._file_system: FileSystem | None = None
         self._targets: Mapping[str, Target] = {}
         self._is_new = False
@@ -65,10 +67,7 @@ class RunStorage(Storage):
         zone = ebs.one_zone(known)
         for what, where in ((f"file system {self._name}", bound), (f"volume {known[0].label}" if known else "", zone)):
             if where and where not in usable:
-                raise ConfigError(
-                    f"{what} is in {where}, where this run can have no machine",
-                    fix=f"allow {where}, or types that it offers; usable here: {', '.join(sorted(usable))}",
-                )
+                raise self._elsewhere(what, where, usable)
         if bound and zone and bound != zone:
             raise ConfigError(
                 f"file system {self._name} is in {bound} alone, volume {known[0].label} in {zone}",
@@ -77,6 +76,19 @@ class RunStorage(Storage):
         if found := zone or bound:
             return (found,)
         return tuple(usable[:1]) if self._disks else tuple(usable)
+
+    def _elsewhere(self, what: str, where: str, usable: Sequence[str]) -> ConfigError:
+        """Return the error for something that is bound to a zone in which there is no machine for it."""
+        run = self._plan.run
+        if self._on:
+            return ConfigError(
+                f"{what} is in {where}, and {run.name} in {usable[0]}: only machines in {where} can have it",
+                fix=f"a new box gets one there: aspot connect -n OTHER --zone {where}; to share files: -f NAME",
+            )
+        return ConfigError(
+            f"{what} is in {where}, where this {'box' if run.is_box else 'run'} can have no machine",
+            fix=f"allow {where}, or types that it offers; usable here: {', '.join(sorted(usable))}",
+        )
 
     @property
     def _name(self) -> str:
@@ -105,7 +117,7 @@ class RunStorage(Storage):
             disk.is_new = True
             return
         disk.is_new = found.run == plan.run.id
-        if found.instance and not plan.is_again:
+        if found.instance not in ("", self._on) and (self._on or not plan.is_again):
             raise ConfigError(
                 f"volume {found.label} is attached to {found.instance}: one machine can have it at a time",
                 fix="aspot ls shows whose that is, aspot down NAME ends it",
@@ -142,6 +154,8 @@ class RunStorage(Storage):
         aws, owner, there = self._aws, self._plan.owner, self._file_system
         found = await (efs.create(aws, self._name, owner=owner) if there is None else efs.usable(aws, there))
         self._file_system = found
+        if self._plan.filesystem is not None and self._plan.filesystem.is_target_new and not self._plan.is_again:
+            await targets.drop(aws, found, subnets)
         group = await targets.let_in(aws, found, vpc, owner=owner)
         self._targets = await targets.reachable(aws, found, group, subnets)
         return (group,)
@@ -171,6 +185,11 @@ class RunStorage(Storage):
         ]
         return tuple(found)
 
+    @property
+    def volumes(self) -> tuple[Volume | None, ...]:
+        """Return the volumes, in the order in which they are mounted; None for one that is not made yet."""
+        return tuple(disk.volume for disk in self._disks)
+
     # --- each machine ---
 
     async def furnish(self, instance: str, zone: str) -> list[Mounting]:
@@ -181,7 +200,7 @@ class RunStorage(Storage):
             CloudError: If something cannot be had there.
         """
         found: list[Mounting] = []
-        for letter, disk in zip(ebs.LETTERS, self._disks, strict=False):
+        for letter, disk in zip(self._letters, self._disks, strict=False):
             if disk.volume is not None:
                 found.append(await self._attached(disk.wish, disk.volume, instance, letter))
         if self._file_system is not None:
@@ -199,7 +218,7 @@ class RunStorage(Storage):
             )
         return Mounting(
             what=f"volume {volume.label} could not be mounted at {wish.path}",
-            script=volume_script(path=wish.path, id_=volume.id, letter=letter),
+            script=volume_script(path=wish.path, id_=volume.id, letter=letter, is_kept=self._plan.run.is_box),
             fix="choose a path where nothing lies; to look at the volume, attach it to a machine of your own",
         )
 
@@ -210,8 +229,12 @@ class RunStorage(Storage):
             raise CloudError(f"file system {found.label} has no mount target in {zone}", fix="aspot fs ls shows them")
         return Mounting(
             what=f"file system {found.label} could not be mounted at {path}",
-            script=efs_script(path=path, id_=found.id, address=self._targets[zone].address),
-            fix=f"aspot fs mount {self._name}:{path} --on INSTANCE tries it on a machine that runs",
+            script=efs_script(
+                path=path, id_=found.id, address=self._targets[zone].address, is_kept=self._plan.run.is_box
+            ),
+            fix=f"choose a path where nothing lies: {self._name}:/PATH"
+            if self._plan.run.is_box
+            else f"aspot fs mount {self._name}:{path} --on INSTANCE tries it on a machine that runs",
         )
 
     # --- after the run ---

@@ -7,7 +7,7 @@ which admits NFS from itself alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -107,6 +107,44 @@ async def let_in(aws: Aws, file_system: FileSystem, vpc: str, *, owner: str) -> 
 async def groups(aws: Aws, id_: str) -> list[dict[str, Any]]:
     """Return the groups that aspot made for a file system: one a VPC."""
     return await aws.pages("ec2:DescribeSecurityGroups", "SecurityGroups", Filters=[named(f"tag:{USE}", [id_])])
+
+
+UP = ("pending", "running", "stopping", "stopped")
+
+
+async def users(aws: Aws, id_: str) -> tuple[str, ...]:
+    """Return the ids of the machines that are let in to a file system by aspot's groups."""
+    known = [str(group["GroupId"]) for group in await groups(aws, id_)]
+    if not known:
+        return ()
+    filters = [named("instance.group-id", known), named("instance-state-name", UP)]
+    seen = await aws.pages("ec2:DescribeInstances", "Reservations", Filters=filters)
+    return tuple(item["InstanceId"] for found in seen for item in found["Instances"])
+
+
+async def drop(aws: Aws, file_system: FileSystem, zones: Collection[str]) -> None:
+    """Delete the mount targets in these zones, so that they can be made anew; returns when they are gone.
+
+    Raises:
+        ConfigError: If a machine may be using the file system: it would hang.
+        CloudError: If they do not go.
+    """
+    doomed = [one for one in await of(aws, file_system.id) if one.zone in zones]
+    if doomed and (holders := await users(aws, file_system.id)):
+        raise ConfigError(
+            f"the mount targets of file system {file_system.label} cannot be made anew: {', '.join(holders)} may be "
+            "using it",
+            fix="aspot ls shows whose that is; end it first, or leave -nm out",
+        )
+    ids = {one.id for one in doomed}
+    await together(*(partial(_gone, aws, "elasticfilesystem:DeleteMountTarget", MountTargetId=one) for one in ids))
+    for pause_s in pauses(GONE_S):
+        if not ids & {one.id for one in await of(aws, file_system.id)}:
+            return
+        await anyio.sleep(pause_s)
+    raise CloudError(
+        f"mount targets of {file_system.label} are still there after {GONE_S:.0f} s", fix="try again later"
+    )
 
 
 async def reachable(aws: Aws, file_system: FileSystem, group: str, subnets: Mapping[str, str]) -> dict[str, Target]:

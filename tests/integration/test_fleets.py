@@ -33,7 +33,7 @@ def in_a_task(work):
 
 def machines(cloud, name):
     """Return the machines a fleet has had."""
-    return [item for item in cloud.instances() if item["tags"]["aspot:name"] == name]
+    return [item for item in cloud.instances() if item["tags"].get("aspot:name") == name]
 
 
 async def test_results_as_they_come_those_of_jobs_submitted_meanwhile_too(cloud):

@@ -28,13 +28,18 @@ def machine(tmp_path):
         log.write_text("")
         only = tmp_path / "only"
         only.mkdir(exist_ok=True)
-        for name in ("sh", "ls", "mkdir", "printf", "env", "sed"):
+        for name in ("sh", "ls", "mkdir", "printf", "env", "sed", "awk", "tee", "mv"):
             if not (only / name).exists():
                 (only / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
         script = script.replace(":/usr/local/sbin:/usr/sbin:/sbin", "")  # the host's tools are not the machine's
         done = subprocess.run(
             ["/bin/sh", "-c", script],
-            env={"PATH": f"{folder}:{only}", "HOME": str(tmp_path / "home"), "LOG": str(log)},
+            env={
+                "PATH": f"{folder}:{only}",
+                "HOME": str(tmp_path / "home"),
+                "LOG": str(log),
+                "ASPOT_FSTAB": str(tmp_path / "fstab"),
+            },
             capture_output=True,
             text=True,
             check=False,
@@ -150,3 +155,72 @@ def test_paths_are_one_word():
     assert shell_path("~/a b;c") == "\"$HOME\"/'a b;c'"
     assert shell_path("/mnt/$(x)") == "'/mnt/$(x)'"
     assert shell_path("/mnt/a") == "/mnt/a"
+
+
+KEPT = efs_script(path="~/my efs", id_="fs-1", address="10.0.0.7", is_kept=True)
+MINE = "UUID=1 / ext4 defaults 0 1\n10.0.0.9:/ /mnt/x nfs4 x-aspot=fs-9 0 0\n"
+
+
+def test_what_is_kept_stands_in_fstab_beside_what_others_wrote(machine, tmp_path):
+    (tmp_path / "fstab").write_text(MINE)
+    for _ in range(2):  # in place of the line from before
+        assert machine(KEPT, mount_nfs4="")[:2] == (0, "")
+    line = (
+        f"10.0.0.7:/ {tmp_path}/home/my\\040efs nfs4 _netdev,{OPTIONS.removesuffix(',retry=1')},nofail,x-aspot=fs-1 0 0"
+    )
+    assert (tmp_path / "fstab").read_text() == f"{MINE}{line}\n"
+    assert machine(KEPT, mount_efs="")[0] == 0
+    line = f"fs-1:/ {tmp_path}/home/my\\040efs efs _netdev,tls,mounttargetip=10.0.0.7,nofail,x-aspot=fs-1 0 0"
+    assert (tmp_path / "fstab").read_text() == f"{MINE}{line}\n"
+
+
+def test_what_fstab_would_misread_is_written_as_it_wants_it(machine, tmp_path):
+    script = efs_script(path="~/a\\b c", id_="fs-1", address="10.0.0.7", is_kept=True)
+    for _ in range(2):
+        assert machine(script, mount_nfs4="")[0] == 0
+    (line,) = (tmp_path / "fstab").read_text().splitlines()
+    assert line.split()[1] == f"{tmp_path}/home/a\\134b\\040c"
+
+
+def test_it_goes_from_there_if_it_cannot_be_mounted(machine, tmp_path):
+    (tmp_path / "fstab").write_text(MINE)
+    code, told, _ = machine(KEPT, mount_nfs4="", mount="exit 32")
+    assert (code, told) == (1, "fs-1 could not be mounted from 10.0.0.7\n")
+    assert (tmp_path / "fstab").read_text() == MINE
+
+
+def test_one_that_is_mounted_is_left_alone_if_it_is_the_same(machine, tmp_path):
+    machine(KEPT, mount_nfs4="")
+    before = (tmp_path / "fstab").read_text()
+    assert machine(KEPT, mountpoint="exit 0") == (0, "", [])
+    other = efs_script(path="~/my efs", id_="fs-2", address="10.0.0.8", is_kept=True)
+    code, told, said = machine(other, mountpoint="exit 0")
+    assert (code, said) == (1, [])
+    assert told == f"{tmp_path}/home/my efs on this machine is something else already\n"
+    assert (tmp_path / "fstab").read_text() == before
+    (tmp_path / "fstab").unlink()
+    assert machine(KEPT, mountpoint="exit 0")[0] == 1  # somebody else's
+
+
+def test_a_table_that_cannot_be_read_is_not_written(machine, tmp_path):
+    (tmp_path / "fstab").write_text(MINE)
+    code, told, said = machine(KEPT, mount_nfs4="", awk="exit 2")
+    assert (code, [line for line in said if line.startswith("mount")]) == (1, [])
+    assert f"{tmp_path}/fstab cannot be read" in told
+    assert (tmp_path / "fstab").read_text() == MINE
+
+
+def test_a_kept_volume_is_known_by_its_uuid(machine, tmp_path):
+    kept = volume_script(path="~/data", id_="vol-0abc", letter="f", is_kept=True)
+    uuid = '[ "$1" != -s ] || { echo 12-34; exit; }; exit 2'
+    code, told, _ = machine(kept, lsblk=FOUND, blkid=uuid, mkfs_ext4="")
+    assert (code, told) == (0, "")
+    line = f"UUID=12-34 {tmp_path}/home/data auto defaults,nofail,x-aspot=vol-0abc 0 0\n"
+    assert (tmp_path / "fstab").read_text() == line
+    code, told, _ = machine(kept, lsblk=FOUND, blkid=uuid, mkfs_ext4="", mount="exit 1")
+    assert code == 1
+    assert (tmp_path / "fstab").read_text() == ""
+    code, told, said = machine(kept, lsblk=FOUND, blkid="[ $1 = -s ] || exit 0")
+    assert code == 1
+    assert "has no UUID" in told
+    assert not [line for line in said if line.startswith("mount /dev")]

@@ -31,8 +31,9 @@ class CloudInit:
 
     async def before_ssh(self, plan: Plan, *, first: bool) -> None:
         """Run the boot commands (each boot) and write the files (first boot), before the SSH port opens."""
-        if not first:  # nothing stays mounted over a boot
+        if not first:  # nothing stays mounted over a boot but what fstab says
             await self._run(self.layout.seen("run/aspot/bin/umount"), ["umount", "-a"])
+            await self._run(self.layout.seen("run/aspot/bin/mount"), ["mount", "-a"])
         for command in plan.boot_commands:
             await self._run(_SHELL, ["sh", "-c", command])
         for file in plan.files if first else ():

@@ -160,6 +160,7 @@ class Layout:
             "ASPOT_BOOTED": f"{time.time():.0f}",
             "ASPOT_ETC_SSH": self.seen("etc-ssh"),
             "ASPOT_MOUNTS": self.seen("log/mounts"),
+            "ASPOT_FSTAB": self.seen("log/fstab"),
             "ASPOT_BOOT_ID_FILE": "/proc/sys/kernel/random/boot_id"
             if self.namespaces
             else str(self.folder / "boot_id"),

@@ -305,6 +305,7 @@ boot_status() {
 }
 
 mounts=${ASPOT_MOUNTS:-$base/mounts} # a line for each: source, target and kind, after tabs
+fstab=${ASPOT_FSTAB:-/etc/fstab}     # what is mounted at every boot, as everywhere
 tab=$(printf '\t')
 
 # absolute PATH: the same in $path, without a slash at its end.
@@ -328,7 +329,7 @@ mount_it() {
         case $1 in
         -t | --types) kind=$2 && shift ;;
         -o | --options) shift ;;
-        -a | --all) exit 0 ;;
+        -a | --all) mount_all ;;
         -*) ;;
         *) if [ -z "$source" ]; then source=$1; else target=$1; fi ;;
         esac
@@ -342,12 +343,25 @@ mount_it() {
     ! find_mount "$target" || complain "mount: $target: $mounted already mounted here." 32
     case $source in
     *:/) find_nfs "${source%:/}" ;;
+    UUID=*) find_by_uuid "${source#UUID=}" && find_file_system ;;
     /dev/*) find_file_system ;;
     *) complain "mount: $target: special device $source does not exist." 32 ;;
     esac
     rmdir "$target" 2>/dev/null || complain "mount: $target: the local cloud mounts in empty folders only." 32
     ln -s "$base/disks/$disk" "$target" || complain "mount: $target: cannot be mounted on." 32
     printf '%s\t%s\t%s\n' "$source" "$target" "$kind" >>"$mounts"
+}
+
+# Everything in fstab that is not mounted; what fails is said, and the others are mounted all the same.
+mount_all() {
+    failed=0
+    [ -f "$fstab" ] || exit 0
+    while read -r device point type _; do
+        case $device in '' | '#'*) continue ;; esac
+        point=$(printf '%b' "$point") # a blank is written as \040
+        find_mount "$point" || (mount_it -t "$type" "$device" "$point") </dev/null || failed=32
+    done <"$fstab"
+    exit "$failed"
 }
 
 list_mounts() {
@@ -376,7 +390,18 @@ find_volume() {
     return 1
 }
 
-# A volume is a folder: what it is formatted with stands in "type", its files are in "data".
+# find_by_uuid UUID: the device whose volume was formatted so, in $source.
+find_by_uuid() {
+    ask "storage volumes"
+    number=0
+    for volume in ${answer#ok}; do
+        number=$((number + 1))
+        [ "$(cat "$base/disks/$volume/uuid" 2>/dev/null)" != "$1" ] || { source=/dev/nvme${number}n1 && return; }
+    done
+    complain "mount: $target: can't find UUID=$1." 32
+}
+
+# A volume is a folder: what it is formatted with stands in "type" and "uuid", its files are in "data".
 find_file_system() {
     find_volume "$source" || complain "mount: $target: special device $source does not exist." 32
     [ -s "$base/disks/$volume/type" ] ||
@@ -404,7 +429,10 @@ tell_type() {
     device=$(last_word "$@")
     find_volume "$device" || complain "blkid: error: $device: No such file or directory" 2
     [ -s "$base/disks/$volume/type" ] || exit 2
-    printf '%s: TYPE="%s"\n' "$device" "$(cat "$base/disks/$volume/type")"
+    case " $* " in
+    *" -s UUID -o value "*) cat "$base/disks/$volume/uuid" ;;
+    *) printf '%s: TYPE="%s"\n' "$device" "$(cat "$base/disks/$volume/type")" ;;
+    esac
 }
 
 format() {
@@ -412,6 +440,7 @@ format() {
     find_volume "$device" || complain "mkfs.ext4: $device: No such file or directory"
     ! grep -q "^$device$tab" "$mounts" 2>/dev/null || complain "$device is mounted; will not make a filesystem here!"
     rm -rf "$base/disks/$volume/data"
+    cat /proc/sys/kernel/random/uuid >"$base/disks/$volume/uuid"
     mkdir "$base/disks/$volume/data" && echo ext4 >"$base/disks/$volume/type"
 }
 

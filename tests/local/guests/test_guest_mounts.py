@@ -61,6 +61,23 @@ async def test_a_boot_unmounts(grounds):
     assert await guest.out("cat ~/efs/a") == "x"
 
 
+async def test_a_boot_mounts_what_fstab_says_and_all_of_it_that_can_be(grounds):
+    guest = await grounds.boot()
+    home = await guest.out("echo $HOME")
+    lines = (
+        "# a remark",
+        "",
+        f"172.31.0.9:/ {home}/gone nfs4 nofail 0 0",
+        f"172.31.0.5:/ {home}/a\\040b nfs4 nofail 0 0",
+    )
+    await guest.out("mkdir gone 'a b'; cat >\"$ASPOT_FSTAB\" <<'END'\n" + "\n".join(lines) + "\nEND")
+    await grounds.park.reboot(guest.id)
+    assert await guest.out("mountpoint -q 'a b' && echo x >'a b/file' && ls gone") == ""
+    done = await guest.run("sudo mount -a; echo $?; umount 'a b'; mount -a; cat 'a b/file'")
+    assert done.stdout == "32\nx\n"
+    assert "Connection timed out for 172.31.0.9:/" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("command", "code", "told"),
     [
@@ -130,6 +147,18 @@ async def test_a_volume_is_blank_until_it_is_formatted_and_keeps_its_files(disks
     await disks.park.terminate(one.id)
     disks.attached[two.id] = ["vol-0b"]
     assert await two.out("mkdir d && mount /dev/nvme1n1 d && cat d/file && umount d && ls -A d") == "mine"
+
+
+async def test_a_volume_is_mounted_by_its_uuid(disks):
+    guest = await disks.boot()
+    disks.attached[guest.id] = ["vol-0a", "vol-0b"]
+    await guest.out(
+        "sudo mkfs.ext4 -q /dev/nvme2n1 && mkdir d && mount /dev/nvme2n1 d && echo mine >d/file && umount d"
+    )
+    uuid = await guest.out("blkid -s UUID -o value /dev/nvme2n1")
+    assert await guest.out(f"mount UUID={uuid} d && cat d/file") == "mine"
+    done = await guest.run("blkid -s UUID -o value /dev/nvme1n1; echo $?; mkdir e; mount UUID=none e; echo $?")
+    assert (done.stdout, "can't find UUID=none" in done.stderr) == ("2\n32\n", True)
 
 
 async def test_a_machine_without_volumes_has_none(disks):
