@@ -26,6 +26,7 @@ from aspot.ports import (
     CloudPlan,
     CloudUnavailable,
     LaunchAnswer,
+    Mounted,
     Mounting,
     Prepared,
     Sighting,
@@ -318,6 +319,10 @@ class Ec2Cloud(Cloud):
         if self._storage is not None:
             self.stays = await self._patiently(self._storage.stays())
         return [item for part in left for item in part]
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount, as far as it is known."""
+        return () if self._storage is None else self._storage.mounted()
 
     async def aclose(self) -> None:
         """Close connections."""

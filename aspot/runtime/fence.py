@@ -14,7 +14,18 @@ import attrs
 
 from aspot.machine.model import Checkpoint, LaunchSpec
 from aspot.machine.pool import Pool
-from aspot.ports import Archive, Cloud, CloudFact, CloudPlan, LaunchAnswer, LogSink, Mounting, Prepared, Sighting
+from aspot.ports import (
+    Archive,
+    Cloud,
+    CloudFact,
+    CloudPlan,
+    LaunchAnswer,
+    LogSink,
+    Mounted,
+    Mounting,
+    Prepared,
+    Sighting,
+)
 
 Check = Callable[[], None]
 """Raises `TakenOver` if this client was."""
@@ -72,6 +83,10 @@ class FencedCloud(Cloud):
         """Write onto an instance until when it is kept for a look."""
         self.check()
         await self.inner.mark_kept(instance, until)
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount."""
+        return self.inner.mounted()
 
     async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         """Delete what the run made beside instances."""

@@ -22,6 +22,7 @@ from aspot.ports import (
     CredentialsExpired,
     LaunchAnswer,
     LaunchUnanswered,
+    Mounted,
     Mounting,
     Prepared,
     Sighting,
@@ -245,6 +246,9 @@ class SimCloud:
     async def mark_kept(self, instance: str, until: datetime) -> None:
         await self._call("mark_kept")
         self.marks[instance] = until
+
+    def mounted(self) -> Sequence[Mounted]:
+        return ()
 
     async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         await self._call("clean_up")
