@@ -150,6 +150,26 @@ class Mounting:
 
 
 @attrs.frozen(kw_only=True)
+class Mounted:
+    """What the machines of a run mount, as it is written down at the end.
+
+    Args:
+        kind: `file_system` or `volume`.
+        id, name: AWS's and the user's; a thing that was asked for by its id may have no name.
+        path: Where, on the machines.
+        made: Whether the run made it.
+        deleted: Whether it goes with the run.
+    """
+
+    kind: str
+    id: str
+    name: str
+    path: str
+    made: bool
+    deleted: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class LaunchAnswer:
     """What a launch brought."""
 
@@ -240,6 +260,12 @@ class Cloud(Protocol):
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
 
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console, as one harmless line; "" for nothing.
+
+        Raises as `sightings`, and `AspotError` if it cannot be had.
+        """
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
 
@@ -257,6 +283,9 @@ class Cloud(Protocol):
 
         Instances that are kept for a look stay, and so does what they need: neither is left behind.
         """
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount, as far as it is known."""
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -279,6 +308,9 @@ class Storage(Protocol):
 
     def made(self) -> tuple[str, ...]:
         """Return what was made and stays, as text for people, where the run could not begin."""
+
+    def mounted(self) -> Sequence[Mounted]:
+        """As `Cloud.mounted`."""
 
     async def remove(self) -> Sequence[str]:
         """Delete what is to go with the run; return what is left of that, as text for people."""

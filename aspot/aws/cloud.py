@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 
 import anyio
 
-from aspot.aws import belongings, channel, cleanup, doorway, images, network, pools, sightings, template
+from aspot.aws import belongings, channel, cleanup, console, doorway, images, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
 from aspot.aws.ears import Ears
@@ -26,6 +26,7 @@ from aspot.ports import (
     CloudPlan,
     CloudUnavailable,
     LaunchAnswer,
+    Mounted,
     Mounting,
     Prepared,
     Sighting,
@@ -277,6 +278,13 @@ class Ec2Cloud(Cloud):
         self._eyes.ended |= set(instances)
         return await self._patiently(cleanup.terminate(self._aws, instances))
 
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console, as one harmless line; "" for nothing.
+
+        Raises as `sightings`, and `AspotError` if it cannot be had.
+        """
+        return await self._patiently(console.read(self._aws, instance))
+
     async def let_caller_in(self) -> str:
         """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.
 
@@ -313,6 +321,10 @@ class Ec2Cloud(Cloud):
         if self._storage is not None:
             self.stays = await self._patiently(self._storage.stays())
         return [item for part in left for item in part]
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount, as far as it is known."""
+        return () if self._storage is None else self._storage.mounted()
 
     async def aclose(self) -> None:
         """Close connections."""

@@ -102,6 +102,9 @@ _CODES: dict[Cause, str] = {
     ),
     Cause.GRANTED: "DryRunOperation",
 }
+RULES_FULL = ("events:PutRule", "LimitExceededException")
+"""The call and the code that say that an account has no room for another rule: elsewhere that code means throttled."""
+
 CAUSE_OF: dict[str, Cause] = {code: cause for cause, codes in _CODES.items() for code in codes.split()}
 
 LAUNCH_KINDS: dict[Cause, RefusalKind] = {

@@ -151,6 +151,7 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
 def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--budget", metavar="USD", help="most US dollars to spend")
     group.add_argument("--timeout", metavar="TIME", help="the script's own time per attempt")
+    group.add_argument("--max-output", metavar="SIZE", help="most of stdout, and of stderr, to keep (default: 1 GB)")
     group.add_argument("--attempts", type=int, metavar="N", help="tries for the script's own failures (default 1)")
     group.add_argument("--interruptions", type=int, metavar="N", help="interruptions a job may see (default 10)")
     group.add_argument("--deadline", metavar="TIME", help="most time from start to end")

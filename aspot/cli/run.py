@@ -239,7 +239,7 @@ def _values(part: str) -> list[Any]:
 
 def job_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `Job` that were given."""
-    names = ("download", "checkpoint_every", "on_notice", "timeout", "attempts", "interruptions")
+    names = ("download", "checkpoint_every", "on_notice", "timeout", "max_output", "attempts", "interruptions")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     return {
         **given,

@@ -208,7 +208,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         "checkpoint_every",
         "on_notice",
     }
-    job_names |= {"timeout", "attempts", "interruptions"}
+    job_names |= {"timeout", "max_output", "attempts", "interruptions"}
     jobs = {key: value for key, value in options.items() if key in job_names}
     return {key: value for key, value in options.items() if key not in job_names}, jobs
 

@@ -64,6 +64,8 @@ def _register_faults(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_count(throttle)
     _add_count(_fault(faults, "never-boot", "let the next machine run without ever answering"))
     _add_count(_fault(faults, "late-sshd", "let the next machine's SSH port open late", delay_s=float))
+    _add_count(_fault(faults, "user-data-fails", "let the next machine's cloud-init fail to read its user data"))
+    _add_count(_fault(faults, "login-shell", "let the next machine's user log in to this shell (its path)", "shell"))
     _add_count(_fault(faults, "lag", "hide new machines from reads for a while", delay_s=float))
     deny = _fault(faults, "deny", "refuse an action as not allowed", "action")
     _add_duration(deny)

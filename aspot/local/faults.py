@@ -21,6 +21,8 @@ KINDS = (
     "throttle",
     "never-boot",
     "late-sshd",
+    "user-data-fails",
+    "login-shell",
     "expire-credentials",
     "quota",
     "lose-answer",
@@ -29,7 +31,7 @@ KINDS = (
     "late-notice",
     "walls",
 )
-_ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "lose-answer"})
+_ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "user-data-fails", "login-shell", "lose-answer"})
 _FOREVER = 2**31
 
 
@@ -77,7 +79,8 @@ class Faults:
             seconds: How long it lasts; None: until it is cleared.
             count: How often it strikes; None: once for faults of one machine or answer, always for the others.
             **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity; `action` for
-                throttle, deny and lose-answer; `delay_s` for late-sshd, lag, late-notice; `code`, `number` for quota.
+                throttle, deny and lose-answer; `delay_s` for late-sshd, lag, late-notice; `shell` (a path) for
+                login-shell; `code`, `number` for quota.
 
         Raises:
             ValueError: there is no such fault.
@@ -130,6 +133,15 @@ class Faults:
         """Return how late the next machine's SSH server is, in seconds, and count it if it is."""
         fault = self._strikes("late-sshd", now)
         return 0.0 if fault is None else float(fault.detail["delay_s"])
+
+    def runs_user_data(self, *, now: float) -> bool:
+        """Tell whether the next machine can read its user data, and count it if not."""
+        return self._strikes("user-data-fails", now) is None
+
+    def login_shell(self, *, now: float) -> str:
+        """Return the path of the next machine's login shell, "" for the usual one, and count it if it is another."""
+        fault = self._strikes("login-shell", now)
+        return "" if fault is None else str(fault.detail["shell"])
 
     def lag_s(self, *, now: float) -> float:
         """Return for how long a new machine is not seen by reads, in seconds."""

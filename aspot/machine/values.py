@@ -142,6 +142,7 @@ class JobSpec:
         evacuate: Paths relative to `work/`, brought home on a notice in this order.
         on_notice: Shell command to run on a notice; "" for none.
         timeout_s: The script's own seconds per attempt; None for none.
+        max_output: Bytes that are kept of the beginning of each of its two outputs; 0 for all.
         attempts: How many own failures end the job (1: the first one does).
         interruptions: How many interruptions end the job.
         inputs: SHA-256 of its inputs: equal digests, equal script, arguments, environment and files.
@@ -165,6 +166,7 @@ class JobSpec:
     evacuate: tuple[str, ...] = ()
     on_notice: str = ""
     timeout_s: float | None = None
+    max_output: int = 0
     attempts: int = 1
     interruptions: int = 10
     inputs: str = ""

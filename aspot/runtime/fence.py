@@ -14,7 +14,18 @@ import attrs
 
 from aspot.machine.model import Checkpoint, LaunchSpec
 from aspot.machine.pool import Pool
-from aspot.ports import Archive, Cloud, CloudFact, CloudPlan, LaunchAnswer, LogSink, Mounting, Prepared, Sighting
+from aspot.ports import (
+    Archive,
+    Cloud,
+    CloudFact,
+    CloudPlan,
+    LaunchAnswer,
+    LogSink,
+    Mounted,
+    Mounting,
+    Prepared,
+    Sighting,
+)
 
 Check = Callable[[], None]
 """Raises `TakenOver` if this client was."""
@@ -60,6 +71,10 @@ class FencedCloud(Cloud):
         self.check()
         return await self.inner.terminate(instances)
 
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console."""
+        return await self.inner.console(instance)
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools."""
         return await self.inner.spot_prices()
@@ -68,6 +83,10 @@ class FencedCloud(Cloud):
         """Write onto an instance until when it is kept for a look."""
         self.check()
         await self.inner.mark_kept(instance, until)
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount."""
+        return self.inner.mounted()
 
     async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         """Delete what the run made beside instances."""

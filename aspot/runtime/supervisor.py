@@ -300,6 +300,7 @@ class Supervisor:
         summary: dict[str, Any] = {"run": self.run.spec.id, "fleet": self.run.spec.name, "results": results}
         kept = [item.to_json() for item in self.kept]
         summary |= {"cost_usd": cost_now(self.run), "left": list(self.left), "kept": kept}
+        summary["storage"] = [attrs.asdict(item) for item in self.wiring.cloud.mounted()]
         await self.wiring.journal.finish(self.left, kept)
         if not self._is_unprepared:
             await self.wiring.archive.finish(summary)

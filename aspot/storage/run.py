@@ -10,7 +10,7 @@ import attrs
 from aspot.aws import tags
 from aspot.aws.clients import Aws
 from aspot.errors import CloudError, ConfigError
-from aspot.ports import CloudPlan, CloudUnavailable, Mounting, Storage, VolumeWish
+from aspot.ports import CloudPlan, CloudUnavailable, Mounted, Mounting, Storage, VolumeWish
 from aspot.storage import ebs, efs, targets
 from aspot.storage.ebs import Volume
 from aspot.storage.efs import FileSystem
@@ -184,6 +184,21 @@ class RunStorage(Storage):
             if disk.is_new and disk.volume is not None
         ]
         return tuple(found)
+
+    def mounted(self) -> list[Mounted]:
+        """Return what the machines mount, as far as it is known."""
+        found, wish = [], self._plan.filesystem
+        if wish is not None and self._file_system is not None:
+            there = self._file_system
+            found.append(Mounted(kind="file_system", id=there.id, name=there.name, path=wish.path, made=self._is_new))
+        for disk in self._disks:
+            if (volume := disk.volume) is not None:
+                is_deleted = disk.is_new and self._plan.deletes_volumes
+                path, made = disk.wish.path, disk.is_new
+                found.append(
+                    Mounted(kind="volume", id=volume.id, name=volume.name, path=path, made=made, deleted=is_deleted)
+                )
+        return found
 
     @property
     def volumes(self) -> tuple[Volume | None, ...]:

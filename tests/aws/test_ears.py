@@ -11,7 +11,8 @@ from aspot.aws import channel
 from aspot.aws.account import Account
 from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.ears import Ears, fact_of
-from aspot.errors import AspotError, AuthError, CloudError
+from aspot.aws.events import Events
+from aspot.errors import AspotError, AuthError, CloudError, QuotaError
 from aspot.ports import CloudChange, CloudNotice, CloudRebalance, CloudUnavailable, CredentialsExpired
 
 RUN = "r-7f3a"
@@ -133,6 +134,31 @@ async def test_a_permission_that_is_missing_is_named(ready, stub):
     assert "ask for the permission events:PutRule" in caught.value.fix
     assert await ready.clean_up() == []
     assert stub.asked("DeleteQueue") == [{"QueueUrl": URL}]
+
+
+FULL = "The requested resource exceeds the maximum number allowed."
+
+
+async def test_where_there_is_no_room_for_another_rule_that_is_said_at_once(ready, stub):
+    stub.says("PutRule", stub.refused("LimitExceededException", FULL))
+    with pytest.raises(QuotaError, match="no room for another rule") as caught:
+        await ready.hear()
+    assert "aws events list-rules" in caught.value.fix
+    assert len(stub.asked("PutRule")) == 1, "it is no throttling: to ask again is no use"
+    assert await ready.clean_up() == []
+
+
+async def test_the_set_up_of_events_says_so_in_one_line(stub):
+    told = "<Arn>arn:aws:iam::123456789012:user/me</Arn><Account>123456789012</Account><UserId>me</UserId>"
+    result = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
+    stub.says("GetCallerIdentity", stub.raw(f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>"))
+    stub.says("CreateQueue", {"QueueUrl": URL})
+    stub.says("PutRule", stub.refused("LimitExceededException", FULL))
+    async with await Events.open("us-east-1") as events:
+        with pytest.raises(QuotaError) as caught:
+            await events.setup("me")
+    expected = f"EventBridge has no room for another rule of this account in this region: {FULL}"
+    assert (caught.value.message, "\n" in caught.value.fix) == (expected, False)
 
 
 async def test_a_queue_made_just_now_may_be_found_late_and_one_that_was_read_is_gone(ready, stub):

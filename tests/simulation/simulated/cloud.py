@@ -22,6 +22,7 @@ from aspot.ports import (
     CredentialsExpired,
     LaunchAnswer,
     LaunchUnanswered,
+    Mounted,
     Mounting,
     Prepared,
     Sighting,
@@ -221,6 +222,17 @@ class SimCloud:
                 self.machines[name].end(EndReason.OURS)
         return {name: "OperationNotPermitted" for name in instances if name in self.protected}
 
+    async def console(self, instance: str) -> str:
+        """Answer late, or never, or not at all; by chances of its own: worlds stay what they were."""
+        self.calls["console"] += 1
+        chance = random.Random(f"{self.world.seed} console {instance}")
+        await anyio.sleep(chance.choice((0.1, 1.0, 5.0, 1e6)))
+        if "console" in self.denied:
+            raise AuthError("console is denied", code="UnauthorizedOperation")
+        if chance.random() < 0.2:
+            raise CloudUnavailable("console: 503")
+        return chance.choice(("", "Kernel panic - not syncing"))
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         await self._call("spot_prices")
         for pool in self.prices:
@@ -234,6 +246,9 @@ class SimCloud:
     async def mark_kept(self, instance: str, until: datetime) -> None:
         await self._call("mark_kept")
         self.marks[instance] = until
+
+    def mounted(self) -> Sequence[Mounted]:
+        return ()
 
     async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         await self._call("clean_up")
