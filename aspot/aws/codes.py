@@ -126,9 +126,7 @@ LAUNCH_KINDS: dict[Cause, RefusalKind] = {
 }
 PERMISSION = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 """The credentials are good, and do not allow this."""
-WHOLE_REQUEST = frozenset(
-    {RefusalKind.THROTTLED, RefusalKind.UNREACHABLE, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL}
-)
+WHOLE_REQUEST = frozenset({RefusalKind.THROTTLED, RefusalKind.UNREACHABLE, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL})
 TRANSIENT = frozenset({Cause.THROTTLED, Cause.LOST, Cause.UNREACHABLE})
 
 LOGIN_FIX = "log in again (`aws sso login`, or new keys), then repeat"

@@ -18,7 +18,7 @@ def main(args: argparse.Namespace) -> int:
     is_here = args.key is None and not args.from_cloud
     attachment = Fleet.attach(
         args.name,
-        region=args.region,
+        region=args.region or None,
         take_over=args.take_over or (is_here and _may_take_over(args.name)),
         key=args.key,
         from_cloud=args.from_cloud,

@@ -9,8 +9,8 @@ import pytest
 from aspot.machine import effects as ef
 from aspot.machine import events as ev
 from aspot.machine import news as nw
-from aspot.machine.money import cost_per_hour, on_demand_cost
 from aspot.machine.model import JobStatus, LaunchState, RunPhase
+from aspot.machine.money import cost_per_hour, on_demand_cost
 from aspot.machine.pool import Market, Pool, Refusal, RefusalKind, region_of
 from tests.machine.world import START, World, news, only
 

@@ -181,7 +181,7 @@ class SimCloud:
             notice=None if "spot-request" in self.mute_channels else machine.notice,
         )
 
-    async def hear(self) -> Sequence[CloudFact] | None:
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:
         self.calls["hear"] += 1
         await anyio.sleep(0.1)
         if self.hear_error is not None:
