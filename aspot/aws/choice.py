@@ -10,7 +10,7 @@ import attrs
 
 from aspot.aws.site import Site
 from aspot.aws.together import together
-from aspot.errors import AspotError, CloudError, ConfigError, QuotaError
+from aspot.errors import AspotError, AuthError, CloudError, ConfigError, QuotaError
 from aspot.machine.money import on_demand_key
 from aspot.machine.pool import region_of
 from aspot.ports import CloudPlan, Prepared
@@ -18,6 +18,9 @@ from aspot.ports import CloudPlan, Prepared
 LOOK_S = 60.0
 """How long a region may take to say what there is."""
 QUOTAS = "https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
+
+CLOSED = frozenset({"AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "OptInRequired"})
+"""How AWS refuses good credentials in a region that the account has not enabled."""
 
 Sites = Mapping[str, Site]
 Found = dict[str, Prepared | AspotError]
@@ -127,7 +130,10 @@ def _refuse_unusable(sites: Sites, found: Found) -> None:
 
 
 def _left_out(region: str, error: AspotError) -> str:
-    return f"{region} is left out: {error.message}" + (f" ({error.fix})" if error.fix else "")
+    """Return that a region is left out, for people; credentials that others take are not at fault."""
+    is_closed = isinstance(error, AuthError) and error.code in CLOSED
+    fix = f"if the account has not enabled it: aws account enable-region --region-name {region}"
+    return f"{region} is left out: {error.message}" + (f" ({fix if is_closed else error.fix})" if error.fix else "")
 
 
 # --- where machines mount something ---

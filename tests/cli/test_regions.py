@@ -1,0 +1,169 @@
+"""`aspot` over two regions: words, kill -9 and attach, Ctrl-C, what is left in each, and a lost journal."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from local_world import until, write
+from processes import Piped
+
+from aspot.journal.runs import newest
+
+NEAR, FAR = "us-east-1", "eu-west-1"
+WORDS = ("-p", "c7i.large", "--region", NEAR, "--region", FAR, "--zone", f"{NEAR}a", "--zone", f"{FAR}a")
+BOTH = [re.compile(rf'"instance_launched".*"zone": "{region}a"') for region in (NEAR, FAR)]
+COUNTING = """\
+mkdir -p ckpt; n=$(cat ckpt/n 2>/dev/null || echo 0)
+echo "run $ASPOT_ATTEMPT from $n" | tee -a out/log
+while [ "$n" -lt 20 ]; do n=$((n + 1)); echo "$n" >ckpt/n; echo "step $n"; sleep 0.2; done
+echo done >>out/log
+"""
+
+
+@pytest.fixture
+def two(cloud):
+    """Two regions, of which the first has room for one machine."""
+    cloud.regions += [FAR]
+    cloud.fault("capacity", type="*", zone=NEAR, number=1)
+    return cloud
+
+
+def jobs(text=COUNTING):
+    return write("one.sh", text), write("two.sh", text)
+
+
+def regions(cloud):
+    return {item["region"] for item in cloud.alive()}
+
+
+def test_regions_are_given_by_words_or_by_one(two, aspot):
+    code, out, err = aspot("run", write("a.sh", "echo a\n"), "-n", "words", *WORDS[:2], "--region", f"{FAR}, {NEAR}")
+    assert code == 0, err
+    assert newest("words").regions == (FAR, NEAR)
+    code, _, err = aspot("run", write("b.sh", "echo b\n"), "-n", "one", *WORDS[:2], "--region", FAR)
+    assert code == 0, err
+    assert (newest("one").region, newest("one").regions) == (FAR, (FAR,))
+    code, _, err = aspot("run", "a.sh", "--region", ",")
+    assert (code, "--region names a region" in err) == (2, True)
+    code, _, err = aspot("run", "a.sh", "--region", NEAR, "--region", "us-esat-1")
+    assert (code, "us-esat-1" in err) == (2, True)
+    assert "Nothing was launched." in err
+
+
+def test_a_profile_names_regions(two, aspot):
+    write("aspot.toml", f'[profiles.wide]\ntypes = ["c7i.large"]\nregions = ["{NEAR}", "{FAR}"]\n')
+    code, _, err = aspot("run", *jobs("sleep 2\n"), "-n", "wide", "-p", "wide", "--json")
+    assert code == 0, err
+    assert newest("wide").regions == (NEAR, FAR)
+    assert f"{NEAR}, {FAR}" in aspot("profiles", "show", "wide")[1]
+    assert f"{NEAR}, {FAR}" in aspot("profiles", "ls")[1]
+    write("aspot.toml", f'[profiles.wide]\nregion = "{NEAR}"\nregions = ["{NEAR}", "{FAR}"]\n')
+    code, _, err = aspot("run", "one.sh", "-p", "wide")
+    assert (code, "aspot.toml:3: [profiles.wide] region and regions are both given" in err) == (2, True)
+
+
+def test_a_killed_client_comes_back_in_both_regions(two, start, aspot):
+    run = start(Piped, "run", *jobs(), "-n", "night", "--json", *WORDS)
+    run.says_all(BOTH)
+    until(lambda: sum("step 3" in path.read_text() for path in Path("aspot-results").rglob("a1/stdout")) == 2)
+    run.kill()
+    assert regions(two) == {NEAR, FAR}
+    launched = two.launches()
+    listed = json.loads(aspot("ls", "--json")[1])
+    assert {item["zone"] for item in listed} == {f"{NEAR}a", f"{FAR}a"}
+    code, out, err = aspot("attach", "night", "--region", "us-west-2")
+    assert (code, f"runs in {NEAR}, {FAR}, not in us-west-2" in err) == (2, True)
+    code, out, err = aspot("attach", "night")
+    assert code == 0, err
+    assert "2 succeeded" in out
+    assert f"Nothing left (checked in {NEAR} and {FAR})." in out
+    assert two.launches() == launched
+    for job in ("one", "two"):
+        assert Path(f"aspot-results/night/{job}/out/log").read_text() == "run 1 from 0\ndone\n"
+
+
+def test_ctrl_c_leaves_nothing_in_either(two, start):
+    run = start(Piped, "run", *jobs("sleep 300\n"), "-n", "stop", "--json", *WORDS)
+    run.says_all(BOTH)
+    run.interrupt()
+    assert run.end() == 130
+    assert json.loads(run.out.splitlines()[-1])["left"] == []
+    assert two.alive() == []
+
+
+def test_the_receipt_names_what_is_left_in_each_region(two, aspot):
+    two.fault("deny", action="DeleteLaunchTemplate")
+    code, out, err = aspot("run", *jobs("sleep 2\n"), "-n", "rest", "-q", *WORDS)
+    assert code == 3, err
+    left = [line.strip() for line in out.splitlines() if "launch template lt-" in line]
+    assert {line.rpartition(" ")[2] for line in left} == {NEAR, FAR}
+    two.clear_faults()
+    code, _, err = aspot("down", "rest", "--region", "us-west-2")
+    assert (code, "leave --region out" in err) == (2, True)
+    code, out, err = aspot("down", "rest", "-q")
+    assert (code, out.strip()) == (0, "Nothing left (checked).")
+
+
+def test_down_ends_a_run_in_both_regions(two, start, aspot):
+    run = start(Piped, "run", *jobs("sleep 300\n"), "-n", "gone", "--json", *WORDS)
+    run.says_all(BOTH)
+    run.kill()
+    code, out, err = aspot("down", "gone")
+    assert code == 0, err
+    assert "Nothing left (checked)." in out
+    assert two.alive() == []
+
+
+def test_clean_looks_in_both_regions(two, start, aspot):
+    run = start(Piped, "run", *jobs("sleep 300\n"), "-n", "swept", "--json", *WORDS)
+    run.says_all(BOTH)
+    run.kill()
+    code, out, err = aspot("clean", "--yes", "--all", "--json", "--run", "swept")
+    assert code == 0, err
+    assert {item["region"] for item in json.loads(out)["found"]} == {NEAR, FAR}
+    assert two.alive() == []
+
+
+def test_with_the_journal_lost_the_machines_tell_of_both_regions(two, start, aspot):
+    run = start(Piped, "run", *jobs(), "-n", "lost", "--json", *WORDS)
+    run.says_all([*BOTH, re.compile('"job_started".*"one"'), re.compile('"job_started".*"two"')])
+    run.kill()
+    for path in newest("lost").folder.path.glob("journal.db*"):
+        path.unlink()
+    code, out, err = aspot("attach", "lost", "--from-cloud", "--json")
+    assert code == 0, err
+    last = json.loads(out.splitlines()[-1])
+    assert (last["event"], last["left"]) == ("finished", [])
+    assert {item["attempts"][0]["zone"] for item in last["results"]} == {f"{NEAR}a", f"{FAR}a"}
+    for job in ("one", "two"):
+        assert Path(f"aspot-results/lost/{job}/out/log").read_text() == "run 1 from 0\ndone\n"
+
+
+def test_without_a_journal_down_finds_both_regions(two, start, aspot, elsewhere):
+    run = start(Piped, "run", *jobs("sleep 300\n"), "-n", "far", "--json", *WORDS)
+    run.says_all(BOTH)
+    run.kill()
+    elsewhere()
+    code, out, err = aspot("down", "far")
+    assert code == 0, err
+    assert two.alive() == []
+
+
+def test_a_box_is_in_the_first_region(two, aspot):
+    write("aspot.toml", f'[profiles.wide]\ntypes = ["t3.micro"]\nregions = ["{FAR}", "{NEAR}"]\n')
+    code, _, err = aspot("connect", "-n", "dev", "-p", "wide", "-q")
+    assert code == 0, err
+    assert regions(two) == {FAR}
+    assert aspot("ssh", "dev", "echo hi")[:2] == (0, "hi\n")
+    assert aspot("down", "dev")[0] == 0
+
+
+def test_a_machine_in_either_region_is_logged_in_to(two, start, aspot):
+    run = start(Piped, "run", *jobs("sleep 300\n"), "-n", "in", "--json", *WORDS)
+    run.says_all([re.compile(f'"job_started".*"in_{number}"') for number in (1, 2)])
+    run.kill()  # so that EC2 is asked where they are
+    for name in ("in/one", "in/two"):
+        code, out, err = aspot("ssh", name, "echo hi")
+        assert (code, out) == (0, "hi\n"), err
+    assert aspot("down", "in")[0] == 0
