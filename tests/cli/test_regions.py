@@ -92,17 +92,30 @@ def test_ctrl_c_leaves_nothing_in_either(two, start):
     assert two.alive() == []
 
 
-def test_the_receipt_names_what_is_left_in_each_region(two, aspot):
-    two.fault("deny", action="DeleteLaunchTemplate")
-    code, out, err = aspot("run", *jobs("sleep 2\n"), "-n", "rest", "-q", *WORDS)
-    assert code == 3, err
-    left = [line.strip() for line in out.splitlines() if "launch template lt-" in line]
-    assert {line.rpartition(" ")[2] for line in left} == {NEAR, FAR}
-    two.clear_faults()
+def test_the_receipt_names_what_is_left_in_each_region(two, start, aspot):
+    """Somebody protected the machines of both."""
+    run = start(Piped, "run", *jobs("echo begun; sleep 3\n"), "-n", "rest", *WORDS)
+    until(lambda: sum("begun" in path.read_text() for path in Path("aspot-results").rglob("a1/stdout")) == 2)
+    protect(two, is_on=True)
+    assert run.end(within_s=40) == 3
+    left = run.out[run.out.index("Left behind, $") :]
+    for region in (NEAR, FAR):
+        assert f"c7i.large {region}a)" in left
+        assert re.search(rf"security group sg-\w+ \(DependencyViolation\) in {region}$", left, re.MULTILINE), left
     code, _, err = aspot("down", "rest", "--region", "us-west-2")
     assert (code, "leave --region out" in err) == (2, True)
+    code, out, _ = aspot("down", "rest", "-q", "--json")
+    assert code == 3
+    assert {item.rpartition(" ")[2] for item in json.loads(out)["left"]} == {NEAR, FAR}
+    protect(two, is_on=False)
     code, out, err = aspot("down", "rest", "-q")
     assert (code, out.strip()) == (0, "Nothing left (checked).")
+
+
+def protect(cloud, *, is_on):
+    for item in cloud.alive():
+        ec2 = cloud.client("ec2", region=item["region"])
+        ec2.modify_instance_attribute(InstanceId=item["id"], DisableApiTermination={"Value": is_on})
 
 
 def test_down_ends_a_run_in_both_regions(two, start, aspot):
