@@ -302,7 +302,7 @@ class Ec2Cloud(Cloud):
         A group cannot be deleted before its instances are gone: then it is in the answer, and the caller asks again.
         With instances that are kept it stays for them, and is in no answer. Raises as `sightings`.
         """
-        if self._plan is None:
+        if self._plan is None or not self._made.run:
             return []
         if self._has_begun and not self.is_ready:
             await self._patiently(self._find_made())
