@@ -78,9 +78,9 @@ class Faults:
             seconds: How long it lasts; None: until it is cleared.
             count: How often it strikes; None: once for faults of one machine or answer, always for the others.
             **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity (a zone's name, a
-                region's for all its zones, or `*`); `action`, and `region` if it is to be in one only, for throttle, deny
-                and lose-answer; `region` for close-region; `delay_s` for late-sshd, lag, late-notice; `code`, `number`
-                for quota.
+                region's for all its zones, or `*`); `action`, and `region` if it is to be in one only, for throttle,
+                deny and lose-answer; `region` for close-region; `delay_s` for late-sshd, lag, late-notice; `code`,
+                `number` for quota.
 
         Raises:
             ValueError: there is no such fault.
@@ -174,14 +174,19 @@ class Faults:
     def _strikes(self, kind: str, now: float, *, region: str | None = None, **wanted: Any) -> Fault | None:
         for fault in self.active(now):
             is_here = fault.detail.get("region") in (None, region)
-            if fault.kind == kind and is_here and all(fault.detail.get(name) in (value, "*") for name, value in wanted.items()):
+            if (
+                fault.kind == kind
+                and is_here
+                and all(fault.detail.get(name) in (value, "*") for name, value in wanted.items())
+            ):
                 fault.strike()
                 return fault
         return None
 
 
 def _matches(fault: Fault, pool: Pool) -> bool:
-    return fault.detail.get("type") in (pool.type, "*") and fault.detail.get("zone") in (pool.zone, pool.zone[:-1], "*")
+    zones = (pool.zone, pool.zone[:-1], "*")
+    return fault.detail.get("type") in (pool.type, "*") and fault.detail.get("zone") in zones
 
 
 def _closed(service: str) -> Refusal:

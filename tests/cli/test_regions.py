@@ -38,7 +38,7 @@ def regions(cloud):
 
 
 def test_regions_are_given_by_words_or_by_one(two, aspot):
-    code, out, err = aspot("run", write("a.sh", "echo a\n"), "-n", "words", *WORDS[:2], "--region", f"{FAR}, {NEAR}")
+    code, _, err = aspot("run", write("a.sh", "echo a\n"), "-n", "words", *WORDS[:2], "--region", f"{FAR}, {NEAR}")
     assert code == 0, err
     assert newest("words").regions == (FAR, NEAR)
     code, _, err = aspot("run", write("b.sh", "echo b\n"), "-n", "one", *WORDS[:2], "--region", FAR)
@@ -72,7 +72,7 @@ def test_a_killed_client_comes_back_in_both_regions(two, start, aspot):
     launched = two.launches()
     listed = json.loads(aspot("ls", "--json")[1])
     assert {item["zone"] for item in listed} == {f"{NEAR}a", f"{FAR}a"}
-    code, out, err = aspot("attach", "night", "--region", "us-west-2")
+    code, _, err = aspot("attach", "night", "--region", "us-west-2")
     assert (code, f"runs in {NEAR}, {FAR}, not in us-west-2" in err) == (2, True)
     code, out, err = aspot("attach", "night")
     assert code == 0, err
@@ -158,7 +158,7 @@ def test_without_a_journal_down_finds_both_regions(two, start, aspot, elsewhere)
     run.says_all(BOTH)
     run.kill()
     elsewhere()
-    code, out, err = aspot("down", "far")
+    code, _, err = aspot("down", "far")
     assert code == 0, err
     assert two.alive() == []
 
@@ -180,3 +180,44 @@ def test_a_machine_in_either_region_is_logged_in_to(two, start, aspot):
         code, out, err = aspot("ssh", name, "echo hi")
         assert (code, out) == (0, "hi\n"), err
     assert aspot("down", "in")[0] == 0
+
+
+def test_another_computer_goes_on_in_both_regions(two, start, aspot, elsewhere):
+    run = start(Piped, "run", *jobs(), "-n", "moved", "--json", *WORDS)
+    run.says_all([*BOTH, re.compile('"job_started".*"one"'), re.compile('"job_started".*"two"')])
+    run.kill()
+    assert aspot("export", "moved")[0] == 0
+    (bundle,) = elsewhere(Path("moved.aspot"))
+    code, out, err = aspot("attach", "moved", "--key", bundle)
+    assert code == 0, err
+    assert f"Nothing left (checked in {NEAR} and {FAR})." in out
+    assert newest("moved").regions == (NEAR, FAR)
+
+
+def test_what_runs_is_listed_where_ec2_can_be_asked(two, start, aspot):
+    run = start(Piped, "run", *jobs("sleep 300\n"), "-n", "listed", "--json", *WORDS)
+    run.says_all(BOTH)
+    two.fault("deny", action="DescribeInstances", region=FAR)
+    code, out, err = aspot("ls", "--json")
+    assert code == 0
+    assert [item["zone"] for item in json.loads(out)] == [f"{NEAR}a"]
+    assert err.startswith(f"EC2 was not asked in {FAR}: ")
+    assert aspot("ls", "--json", "--region", NEAR)[2] == ""
+    two.clear_faults()
+    run.interrupt()
+    assert run.end() == 130
+
+
+def test_profiles_of_several_regions_are_set_and_reset(two, aspot, tmp_path):
+    code, _, err = aspot("profiles", "set", "default", f"regions={NEAR},{FAR}", "types=c7i.large")
+    assert code == 0, err
+    assert f'regions = ["{NEAR}", "{FAR}"]' in (tmp_path / "config/profiles.toml").read_text()
+    code, _, err = aspot("profiles", "set", "default", f"region={FAR}")
+    assert (code, "region and regions are both given" in err) == (2, True)
+    code, out, err = aspot("prices", "default", "--json")
+    assert code == 0, err
+    assert {item["region"] for item in json.loads(out)} == {NEAR, FAR}
+    code, _, err = aspot("profiles", "reset", "--region", FAR, "--image", "al2023")
+    assert code == 0, err
+    text = (tmp_path / "config/profiles.toml").read_text()
+    assert (f'region = "{FAR}"' in text, "regions" in text) == (True, False)
