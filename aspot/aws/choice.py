@@ -8,7 +8,7 @@ from functools import partial
 import anyio
 import attrs
 
-from aspot.aws.site import Site
+from aspot.aws.site import Site, each
 from aspot.aws.together import together
 from aspot.errors import AspotError, AuthError, CloudError, ConfigError, QuotaError
 from aspot.machine.money import on_demand_key
@@ -35,7 +35,7 @@ async def prepared(plan: CloudPlan, sites: Sites) -> Prepared:
     """Look at every region side by side, and open those that can be used; make ready those that the run has used.
 
     Raises:
-        AspotError: If none can be used, or one cannot that the run has used.
+        AspotError: If none can be used, or one cannot where the run has machines.
     """
     bound = await _bound(plan, sites)
     if bound:
@@ -86,10 +86,9 @@ def merged(ready: Mapping[str, Prepared], notes: tuple[str, ...] = ()) -> Prepar
 async def _looked_at(site: Site, plan: CloudPlan) -> Prepared | AspotError:
     """Return what launches need there, or why that is not to be had."""
     try:
-        if site.is_used:
-            return await site.cloud.prepare(attrs.evolve(plan, count=0))
-        with anyio.fail_after(LOOK_S):
-            return await site.cloud.look_around(attrs.evolve(plan, count=0))
+        with anyio.fail_after(None if site.is_needed else LOOK_S):
+            act = site.cloud.prepare if site.is_used else site.cloud.look_around
+            return await act(attrs.evolve(plan, count=0))
     except AspotError as error:
         return error
     except TimeoutError:
@@ -117,9 +116,9 @@ async def _with_room(plan: CloudPlan, sites: Sites, found: Found) -> Found:
 
 
 def _refuse_unusable(sites: Sites, found: Found) -> None:
-    """Refuse a run that can use no region, or one that has used a region which cannot be used now."""
+    """Refuse a run that can use no region, or one that has machines where they cannot be looked after now."""
     failed = {region: one for region, one in found.items() if isinstance(one, AspotError)}
-    fatal = [region for region in failed if sites[region].is_used or len(failed) == len(found)]
+    fatal = [region for region in failed if sites[region].is_needed or len(failed) == len(found)]
     if not fatal:
         return
     error = failed[fatal[0]]
@@ -147,10 +146,11 @@ async def _bound(plan: CloudPlan, sites: Sites) -> str:
     """
     if plan.filesystem is None and not plan.volumes:
         return ""
-    held = await together(*(partial(site.cloud.holdings, plan) for site in sites.values()))
-    found = {region: what for region, what in zip(sites, held, strict=True) if what}
+    held = await each(sites.values(), lambda site: site.cloud.holdings(plan))
+    found = {site.region: what for site, what in held.results.items() if what}
     if len(found) == 1:
         return next(iter(found))
+    held.raise_first()
     if found:
         where = ", ".join(f"{' and '.join(what)} in {region}" for region, what in found.items())
         raise ConfigError(

@@ -150,6 +150,8 @@ class Ec2Cloud(Cloud):
     async def _survey_for(self, plan: CloudPlan) -> Prepared:
         template.check_user_data(plan)
         self._plan = plan
+        if plan.is_again and not self._has_begun:  # an earlier client has
+            self._begin(plan)
         self._storage = self._stores(self._aws, plan) if self._stores is not None else None
         self._survey = await survey(self._aws, plan, self._storage)
         self._pools = self._survey.pools
@@ -179,9 +181,8 @@ class Ec2Cloud(Cloud):
         plan, place = found.plan, found.place
         used = {pool.zone: place.subnets[pool.zone] for pool in self._pools}
         joined = () if self._storage is None else await self._storage.prepare(place.vpc, used)
-        self._has_begun = True
-        if self._made.run != plan.run.id:
-            self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
+        if not self._has_begun:
+            self._begin(plan)
         group = plan.security_group or await network.make_group(aws, plan, place.vpc, found.allowed)
         self._group = group
         self._made.groups |= {group} - {plan.security_group}
@@ -198,6 +199,10 @@ class Ec2Cloud(Cloud):
         self._eyes = sightings.Eyes(run=plan.run.id, is_local=aws.is_loopback, is_public=place.is_public)
         earlier = channel.name_of(plan.run.id) if plan.is_again else ""
         self._ears = Ears(plan=plan, name=earlier)
+
+    def _begin(self, plan: CloudPlan) -> None:
+        self._has_begun = True
+        self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
 
     async def _adopt(self, plan: CloudPlan) -> Prepared:
         """Find what a run made whose journal is lost, and let the caller in; nothing is made or can be launched."""

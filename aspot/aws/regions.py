@@ -70,15 +70,16 @@ class Ec2Regions(Cloud):
     def knows(self, run: Run) -> None:
         """Take in where an earlier client of the run asked for machines, and where they are."""
         self._homes |= {name: record.pool.region for name, record in run.instances.items()}
-        asked = {record.spec.region for record in run.requests.values()}
+        asked = {record.spec.region for record in run.requests.values()} | set(self._homes.values())
+        needed = {self._homes[name] for name in run.live} | {run.requests[name].spec.region for name in run.asked}
         for region, site in self._sites.items():
-            site.is_used = region in asked or region in self._homes.values()
+            site.is_used, site.is_needed = region in asked, region in needed
 
     async def prepare(self, plan: CloudPlan) -> Prepared:
         """Look at every region; make ready those that the run has used already, others when they are launched in.
 
         Raises:
-            AspotError: If none can be used, or one cannot that the run has used; nothing is left then.
+            AspotError: If none can be used, or one cannot where the run has machines; nothing is left then.
         """
         return await (choice.adopted if plan.run.is_rebuilt else choice.prepared)(plan, self._sites)
 

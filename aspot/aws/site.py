@@ -31,12 +31,14 @@ class Site:
         cloud: EC2 there.
         is_open: Whether machines may be launched there.
         is_used: Whether there may be anything of the run.
+        is_needed: Whether the run cannot go on without it: it has machines there, or may have.
         prices: Spot prices as last seen.
     """
 
     cloud: Ec2Cloud
     is_open: bool = False
     is_used: bool = False
+    is_needed: bool = False
     prices: Mapping[Pool, float] = attrs.field(factory=dict)
     _seen: dict[str, Sighting] | None = attrs.field(init=False, default=None)
     _coming: dict[str, Sighting] = attrs.field(init=False, factory=dict)  # launched, in no listing yet

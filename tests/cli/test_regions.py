@@ -221,3 +221,28 @@ def test_profiles_of_several_regions_are_set_and_reset(two, aspot, tmp_path):
     assert code == 0, err
     text = (tmp_path / "config/profiles.toml").read_text()
     assert (f'region = "{FAR}"' in text, "regions" in text) == (True, False)
+
+
+def test_a_region_that_was_left_out_keeps_nobody_from_coming_back(two, start, aspot):
+    two.fault("deny", action="CreateLaunchTemplate", region=NEAR)
+    run = start(Piped, "run", jobs()[0], "-n", "half", "--json", *WORDS)
+    run.says_all([BOTH[1], re.compile('"launch_refused".*us-east-1 is left out'), re.compile('"job_started"')])
+    run.kill()
+    code, out, err = aspot("attach", "half")
+    assert code == 0, err
+    assert f"{NEAR} is left out: AWS refused ec2:CreateLaunchTemplate" in err
+    assert "1 succeeded" in out
+    assert f"Nothing left (checked in {NEAR} and {FAR})." in out, "the group that was made there has to go"
+
+
+def test_a_region_with_machines_has_to_be_there_to_come_back(two, start, aspot):
+    run = start(Piped, "run", *jobs(), "-n", "closed", "--json", *WORDS)
+    run.says_all(BOTH)
+    run.kill()
+    two.fault("close-region", region=FAR)
+    code, _, err = aspot("attach", "closed")
+    assert (code, "AuthFailure" in err) == (3, True)
+    two.clear_faults()
+    code, out, err = aspot("attach", "closed")
+    assert code == 0, err
+    assert "2 succeeded" in out

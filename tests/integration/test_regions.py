@@ -218,6 +218,10 @@ async def test_what_machines_mount_chooses_the_region(cloud, two):
             (result,) = await _run(fleet, write("one.sh", "test -d ~/efs && echo there > ~/efs/f && cat ~/efs/f\n"))
         assert (result.status, result.attempts[0].zone[:-1]) == ("succeeded", FAR)
         assert f"only {FAR} is used, not {NEAR}: what machines mount is there" in warnings(told)
+        cloud.fault("close-region", region=NEAR)
+        (result,) = await Fleet.run_many("one.sh", "closed", profile=two, filesystem="data", show=False)
+        assert result.attempts[0].zone[:-1] == FAR
+        cloud.clear_faults()
     finally:
         remove_file_system(cloud, FAR, made["FileSystemId"])
     with pytest.raises(ConfigError, match="is in none of us-east-1, eu-west-1") as caught:
@@ -225,7 +229,7 @@ async def test_what_machines_mount_chooses_the_region(cloud, two):
     assert "--region REGION" in caught.value.fix
     with pytest.raises(ConfigError, match="is in none of"):
         await Fleet.run_many(Job(command="true"), "disk", profile=two, volumes=["v:1:/data"], instances=1, show=False)
-    assert cloud.launches() <= 1
+    assert cloud.launches() <= 2
 
 
 def remove_file_system(cloud, region, name):
