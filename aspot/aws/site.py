@@ -15,10 +15,12 @@ from aspot.aws.together import together
 from aspot.errors import AspotError
 from aspot.machine.events import Launched
 from aspot.machine.model import LaunchSpec
-from aspot.machine.pool import Pool
+from aspot.machine.pool import Pool, Refusal, RefusalKind
 from aspot.ports import CloudUnavailable, CredentialsExpired, LaunchAnswer, Prepared, Sighting
 
 T = TypeVar("T")
+READY_S = 60.0
+"""How long a region may take to make a security group and launch templates."""
 QUIET_S = 120.0
 """So long after the last launch a region without machines is not asked any more: listings lag less (FAULTS A11)."""
 
@@ -58,7 +60,7 @@ class Site:
         """As `Cloud.launch`; the region is made ready first, once. If that fails, nothing was launched."""
         self.is_used = True
         async with self._making:
-            refused = None if self.cloud.is_ready else await self.cloud.readied()
+            refused = None if self.cloud.is_ready else await self._readied()
         if refused is not None:
             return LaunchAnswer(refusals=(refused,))
         self._asked = anyio.current_time()
@@ -69,6 +71,13 @@ class Site:
         known = self._seen or {}
         self._coming |= {one.instance: _pending(one, spec) for one in answer.launched if one.instance not in known}
         return answer
+
+    async def _readied(self) -> Refusal | None:
+        """Return why the region cannot be made ready, if that is so; one that is slow is left for another."""
+        with anyio.move_on_after(READY_S):
+            return await self.cloud.readied()
+        silent = f"{self.region} did not make ready what launches need within {READY_S:.0f} s"
+        return Refusal(kind=RefusalKind.UNREACHABLE, code="NoAnswer", message=silent)
 
     async def look(self) -> list[Sighting]:
         """Return every instance that EC2 shows; it is not asked where all have long ended."""

@@ -208,6 +208,15 @@ async def test_a_region_that_cannot_be_made_ready_refuses_and_leaves_nothing(clo
         assert await account.leftovers_of(plan.run.id) == []
 
 
+async def test_a_region_that_is_slow_to_be_made_ready_is_left_for_another(cloud, local, plan, monkeypatch):
+    monkeypatch.setattr(sites, "READY_S", 0.001)
+    prepared = await cloud.prepare(plan)
+    answer = await cloud.launch(at(prepared, FAR))
+    assert [(one.kind, one.code) for one in answer.refusals] == [(RefusalKind.UNREACHABLE, "NoAnswer")]
+    monkeypatch.setattr(sites, "READY_S", 60.0)
+    assert len((await cloud.launch(at(prepared, FAR, "2"))).launched) == 1
+
+
 async def test_a_group_that_was_made_is_used_when_the_region_is_asked_again(cloud, local, plan):
     prepared = await cloud.prepare(plan)
     await local.fault("throttle", action="CreateLaunchTemplate", region=FAR, seconds=60)

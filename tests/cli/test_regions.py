@@ -214,6 +214,9 @@ def test_profiles_of_several_regions_are_set_and_reset(two, aspot, tmp_path):
     assert f'regions = ["{NEAR}", "{FAR}"]' in (tmp_path / "config/profiles.toml").read_text()
     code, _, err = aspot("profiles", "set", "default", f"region={FAR}")
     assert (code, "region and regions are both given" in err) == (2, True)
+    code, out, err = aspot("doctor", "--json")
+    assert code == 0, out
+    assert {region for region in (NEAR, FAR) if f" in {region}" in out} == {NEAR, FAR}
     code, out, err = aspot("prices", "default", "--json")
     assert code == 0, err
     assert {item["region"] for item in json.loads(out)} == {NEAR, FAR}
