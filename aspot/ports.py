@@ -122,7 +122,7 @@ class Prepared:
     Args:
         pools: Every pool the run may use, offered by EC2.
         spot_usd_per_hour: Current spot price of each pool.
-        on_demand_usd_per_hour: On-demand price by type, where known.
+        on_demand_usd_per_hour: On-demand price by type, where known; for several regions see `money.on_demand_key`.
         user: Login user of the image.
         notes: What users should know of what was made ready.
     """
@@ -250,8 +250,8 @@ class Cloud(Protocol):
         Repeating is harmless. Raises as `sightings`: ask again later; `AspotError`: it cannot be had on this machine.
         """
 
-    async def hear(self) -> Sequence[CloudFact] | None:
-        """Wait, some seconds at most, for what EC2 says by itself, of any instance; None: it will say nothing.
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself in a region, of any instance; None: nothing, ever.
 
         Repeats, and facts of other runs' instances, may be among it. Raises as `sightings`: ask again later;
         `AspotError`: EC2 cannot be heard, now and later.
@@ -293,6 +293,9 @@ class Cloud(Protocol):
 
 class Storage(Protocol):
     """What the machines of one run mount, and what outlives them. Raises `AspotError` where it cannot be had."""
+
+    async def there(self) -> tuple[str, ...]:
+        """Return what of it is in the region already, as text for people; makes nothing."""
 
     async def zones(self, usable: Sequence[str]) -> tuple[str, ...]:
         """Return the zones that machines may be in, of those that are usable; looks at what there is, makes nothing."""

@@ -169,12 +169,13 @@ class FleetOptions:
         Args:
             run: The run's id.
             name: The fleet's final name.
-            region: AWS region.
+            region: AWS region; of several, the first.
         """
         return RunSpec(
             id=run,
             name=name,
             region=region,
+            regions=self.profile.regions if len(self.profile.regions) > 1 else (),
             limit=self.instances or USUAL_INSTANCES,
             budget_usd=self.budget_usd,
             deadline_s=self.deadline_s,

@@ -57,9 +57,9 @@ class FencedCloud(Cloud):
         self.check()
         return await self.inner.furnish(instance, zone)
 
-    async def hear(self) -> Sequence[CloudFact] | None:
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:
         """Wait for what EC2 says by itself; what it needs for that is made by calls that look themselves."""
-        return await self.inner.hear()
+        return await self.inner.hear(region)
 
     async def let_caller_in(self) -> str:
         """Have SSH let in from where the caller is now."""

@@ -161,7 +161,8 @@ class Supervisor:
                 return
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
-            group.start_soon(dispatch.guarded, Listening(self.wiring, poller.hurry).run)
+            for region in self.wiring.spec.everywhere:
+                group.start_soon(dispatch.guarded, Listening(self.wiring, region, poller.hurry).run)
             group.start_soon(self._service, Doorkeeper(self.wiring).run)
             await self._loop.until_over(dispatch, poller)
             group.cancel_scope.cancel()

@@ -51,6 +51,16 @@ class RunStorage(Storage):
 
     # --- before the run ---
 
+    async def there(self) -> tuple[str, ...]:
+        """Return what of it is in the region already, as text for people; makes nothing.
+
+        Raises:
+            ConfigError: If several there have a name.
+        """
+        found = [f"file system {self._name}"] if self._name and await efs.find(self._aws, self._name) else []
+        names = [disk.wish.name for disk in self._disks]
+        return (*found, *[f"volume {name}" for name in names if await ebs.find(self._aws, name)])
+
     async def zones(self, usable: Sequence[str]) -> tuple[str, ...]:
         """Return the zones that machines may be in, of those that are usable; looks at what there is, makes nothing.
 
