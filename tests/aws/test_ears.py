@@ -142,7 +142,7 @@ FULL = "The requested resource exceeds the maximum number allowed."
 async def test_where_there_is_no_room_for_another_rule_that_is_said_at_once(ready, stub):
     stub.says("PutRule", stub.refused("LimitExceededException", FULL))
     with pytest.raises(QuotaError, match="no room for another rule") as caught:
-        await ready.hear()
+        await ready.hear("us-east-1")
     assert "aws events list-rules" in caught.value.fix
     assert len(stub.asked("PutRule")) == 1, "it is no throttling: to ask again is no use"
     assert await ready.clean_up() == []

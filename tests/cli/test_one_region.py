@@ -42,8 +42,8 @@ COMMANDS = {
 }
 OF_A_RUN = {"status", "logs", "export", "fs mount"}
 """About a run or machine that is known here, and where."""
-HAS_NONE = {"demo", "profiles reset"}
-"""One starts a cloud of its own; the other chooses the region, and works whatever is configured."""
+HAS_NONE = {"demo", "profiles reset", "local fault deny", "local fault throttle", "local fault lose-answer"}
+"""They start or change a local cloud, or choose the region, and work whatever is configured."""
 MAKES = ("CreateFileSystem", "CreateRole", "CreateInstanceProfile", "CreateQueue", "PutRule")
 STRANGE = "mars-north-1"
 
