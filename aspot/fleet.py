@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -133,7 +133,7 @@ class Fleet:
         cls,
         name: str,
         *,
-        region: str | None = None,
+        region: str | Sequence[str] | None = None,
         take_over: bool = False,
         key: str | Path | None = None,
         from_cloud: bool = False,
@@ -148,7 +148,7 @@ class Fleet:
 
         Args:
             name: The fleet's name.
-            region: AWS region; None: where it runs.
+            region: AWS region, or several; None: where it runs.
             take_over: Take it from the process that drives it here, if one does: that one is asked to leave, and shut
                 out if it does not.
             key: A file that `Fleet.export` made on another computer: the fleet goes on here from now on.
@@ -172,14 +172,15 @@ class Fleet:
             )
         given = {} if results is None else {"results": Path(results).absolute()}
         way = {"take_over": take_over, "from_cloud": from_cloud, "key": None if key is None else Path(key)}
-        return Attachment(cls(name, on_event=on_event, show=show), region, {**way, **given})
+        regions = (region,) if isinstance(region, str) else tuple(region or ())
+        return Attachment(cls(name, on_event=on_event, show=show), regions, {**way, **given})
 
-    async def _attach(self, region: str | None, way: Mapping[str, Any]) -> Self:
+    async def _attach(self, regions: Sequence[str], way: Mapping[str, Any]) -> Self:
         from aspot.carry.ways import Way
         from aspot.session import Session
 
         assert self._options.name is not None
-        session = self._session = await Session.attach(self._options.name, region=region, way=Way(**way))
+        session = self._session = await Session.attach(self._options.name, regions=regions, way=Way(**way))
         try:
             await session.start(self._listeners())
         except AspotError:
@@ -485,13 +486,13 @@ class Fleet:
 class Attachment:
     """What `Fleet.attach` returns: await it, or enter it, to get the fleet."""
 
-    def __init__(self, fleet: Fleet, region: str | None, way: Mapping[str, Any]) -> None:
+    def __init__(self, fleet: Fleet, regions: Sequence[str], way: Mapping[str, Any]) -> None:
         self.fleet = fleet
-        self._region = region
+        self._regions = regions
         self._way = way
 
     def __await__(self) -> Generator[Any, None, Fleet]:
-        return self.fleet._attach(self._region, self._way).__await__()  # noqa: SLF001
+        return self.fleet._attach(self._regions, self._way).__await__()  # noqa: SLF001
 
     async def __aenter__(self) -> Fleet:
         return await self

@@ -12,7 +12,12 @@ import attrs
 from aspot.errors import ConfigError
 from aspot.items import read_items
 from aspot.machine.names import check_env_key, check_name
-from aspot.machine.quantities import Duration, seconds
+from aspot.machine.quantities import Duration, byte_count, seconds
+
+USUAL_OUTPUT = 1_000_000_000
+"""Bytes of each of a job's outputs that are kept: more is a mistake as a rule, and would fill the machine's disk."""
+
+LEAST_OUTPUT = 1_000_000
 
 Param = str | int | float | bool | None
 
@@ -48,6 +53,10 @@ def _env(value: Mapping[str, object]) -> dict[str, str]:
 
 def _optional_seconds(value: Duration | None) -> float | None:
     return None if value is None else seconds(value)
+
+
+def _output(value: float | str | None) -> int | None:
+    return None if value in (None, "all") else byte_count(value, "max_output", least=LEAST_OUTPUT)
 
 
 def _count(least: int) -> Any:
@@ -86,6 +95,8 @@ class Job:
             they land in the job's folder, in `attempts/aN/evacuated`. Globs allowed.
         on_notice: Shell command run on the instance when EC2 gives notice.
         timeout: The script's own seconds per attempt.
+        max_output: How much of stdout, and of stderr, is kept: bytes, "500 MB", "20 GB"; "all" or None for all. Of what
+            is longer, the beginning is kept, a line says how much is left out, and its last MB follows.
         attempts: How many tries the script's own failures may use up.
         interruptions: How many interruptions the job may see.
 
@@ -109,6 +120,7 @@ class Job:
     evacuate: tuple[str, ...] = attrs.field(default=(), converter=_strings, kw_only=True)
     on_notice: str | None = attrs.field(default=None, kw_only=True)
     timeout: float | None = attrs.field(default=None, converter=_optional_seconds, validator=_above_zero, kw_only=True)
+    max_output: int | None = attrs.field(default=USUAL_OUTPUT, converter=_output, kw_only=True)
     attempts: int = attrs.field(default=1, validator=_count(1), kw_only=True)
     interruptions: int = attrs.field(default=10, validator=_count(0), kw_only=True)
 

@@ -25,6 +25,7 @@ from aspot.profiles.profile import USUAL_ALLOCATION
 if TYPE_CHECKING:
     from aspot.archive.local import LocalArchive
     from aspot.aws.cloud import Ec2Cloud
+    from aspot.aws.regions import Ec2Regions
     from aspot.journal.folders import RunFolder
     from aspot.journal.runs import RunInfo
     from aspot.journal.sqlite import SqliteJournal
@@ -127,7 +128,7 @@ def is_machine_of(fleet: str, name: str) -> bool:
 
 
 def make_host(
-    spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud, archive: LocalArchive, folder: RunFolder
+    spec: RunSpec, options: FleetOptions, cloud: Ec2Cloud | Ec2Regions, archive: LocalArchive, folder: RunFolder
 ) -> RunHost:
     """Return the host of a run, with an adapter behind each port; its journal is begun and locked, its keys are made.
 
@@ -141,7 +142,8 @@ def make_host(
     plan = _plan(spec, options)
     setup = str(options.profile.setup or "")
     kind = "box" if spec.is_box else "fleet"
-    kept = {"kind": kind, "results": str(options.results), "plan": encode_plan(plan), "setup": setup}
+    kept: dict[str, Any] = {"kind": kind, "results": str(options.results), "plan": encode_plan(plan), "setup": setup}
+    kept |= {"regions": list(spec.regions)} if spec.regions else {}
     journal = SqliteJournal.create(spec, created=SystemClock().now(), options=kept)
     keys = RunKeys.generate(folder.keys)
     return _wired(spec, cloud, journal, archive, keys, plan=plan, setup=setup, results=options.results)
@@ -149,7 +151,7 @@ def make_host(
 
 def _wired(
     spec: RunSpec,
-    cloud: Ec2Cloud,
+    cloud: Ec2Cloud | Ec2Regions,
     journal: SqliteJournal,
     archive: LocalArchive,
     keys: RunKeys,
@@ -165,6 +167,8 @@ def _wired(
     from aspot.ssh.connect import SshRemote
 
     cloud.fence(journal.check)
+    if earlier is not None:
+        cloud.knows(earlier)
     if plan.filesystem is not None or plan.volumes:
         from aspot.storage.run import RunStorage
 
@@ -213,7 +217,9 @@ def _plan(spec: RunSpec, options: FleetOptions) -> CloudPlan:
     )
 
 
-async def take_up(known: RunInfo, cloud: Ec2Cloud, *, take_over: bool = False) -> tuple[RunHost, LocalArchive]:
+async def take_up(
+    known: RunInfo, cloud: Ec2Cloud | Ec2Regions, *, take_over: bool = False
+) -> tuple[RunHost, LocalArchive]:
     """Return the host of an earlier run, as its journal tells it, and the run's files. The journal is locked from here.
 
     Raises:

@@ -122,7 +122,7 @@ class Prepared:
     Args:
         pools: Every pool the run may use, offered by EC2.
         spot_usd_per_hour: Current spot price of each pool.
-        on_demand_usd_per_hour: On-demand price by type, where known.
+        on_demand_usd_per_hour: On-demand price by type, where known; for several regions see `money.on_demand_key`.
         user: Login user of the image.
         notes: What users should know of what was made ready.
     """
@@ -147,6 +147,26 @@ class Mounting:
     what: str
     script: str
     fix: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Mounted:
+    """What the machines of a run mount, as it is written down at the end.
+
+    Args:
+        kind: `file_system` or `volume`.
+        id, name: AWS's and the user's; a thing that was asked for by its id may have no name.
+        path: Where, on the machines.
+        made: Whether the run made it.
+        deleted: Whether it goes with the run.
+    """
+
+    kind: str
+    id: str
+    name: str
+    path: str
+    made: bool
+    deleted: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -230,8 +250,8 @@ class Cloud(Protocol):
         Repeating is harmless. Raises as `sightings`: ask again later; `AspotError`: it cannot be had on this machine.
         """
 
-    async def hear(self) -> Sequence[CloudFact] | None:
-        """Wait, some seconds at most, for what EC2 says by itself, of any instance; None: it will say nothing.
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:
+        """Wait, some seconds at most, for what EC2 says by itself in a region, of any instance; None: nothing, ever.
 
         Repeats, and facts of other runs' instances, may be among it. Raises as `sightings`: ask again later;
         `AspotError`: EC2 cannot be heard, now and later.
@@ -239,6 +259,12 @@ class Cloud(Protocol):
 
     async def terminate(self, instances: Collection[str]) -> Mapping[str, str]:
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
+
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console, as one harmless line; "" for nothing.
+
+        Raises as `sightings`, and `AspotError` if it cannot be had.
+        """
 
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools, in US dollars an hour. Raises as `sightings`."""
@@ -258,12 +284,18 @@ class Cloud(Protocol):
         Instances that are kept for a look stay, and so does what they need: neither is left behind.
         """
 
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount, as far as it is known."""
+
     async def aclose(self) -> None:
         """Close connections."""
 
 
 class Storage(Protocol):
     """What the machines of one run mount, and what outlives them. Raises `AspotError` where it cannot be had."""
+
+    async def there(self) -> tuple[str, ...]:
+        """Return what of it is in the region already, as text for people; makes nothing."""
 
     async def zones(self, usable: Sequence[str]) -> tuple[str, ...]:
         """Return the zones that machines may be in, of those that are usable; looks at what there is, makes nothing."""
@@ -279,6 +311,9 @@ class Storage(Protocol):
 
     def made(self) -> tuple[str, ...]:
         """Return what was made and stays, as text for people, where the run could not begin."""
+
+    def mounted(self) -> Sequence[Mounted]:
+        """As `Cloud.mounted`."""
 
     async def remove(self) -> Sequence[str]:
         """Delete what is to go with the run; return what is left of that, as text for people."""

@@ -83,21 +83,21 @@ class Session:
     # --- opening ---
 
     @classmethod
-    async def attach(cls, name: str, *, region: str | None = None, way: Way) -> Self:
+    async def attach(cls, name: str, *, regions: Sequence[str] = (), way: Way) -> Self:
         """Take up the newest run of this name again; `start` goes on with it.
 
         Args:
             name: The fleet's name.
-            region: None for the run's own; another one is refused.
+            regions: None for the run's own; others are refused. For a run whose journal is lost: where it ran.
             way: Where what is known of the run comes from.
 
         Raises:
             AspotError: If there is none, it has ended, or another process drives it; nothing is changed then.
         """
-        from aspot.aws.cloud import Ec2Cloud
+        from aspot.aws.regions import open_cloud
 
-        known, notes = await way.find(name, region)
-        cloud = await Ec2Cloud.open(known.region)
+        known, notes = await way.find(name, regions)
+        cloud = await open_cloud(known.regions)
         try:
             host, archive = await take_up(known, cloud, take_over=way.take_over)
         except BaseException:
@@ -129,7 +129,7 @@ class Session:
 
     @classmethod
     async def _open(cls, options: FleetOptions, jobs: Sequence[Given], defaults: Mapping[str, Any]) -> Self:
-        from aspot.aws.cloud import Ec2Cloud
+        from aspot.aws.regions import open_cloud
         from aspot.journal.folders import RunFolder, one_at_a_time
 
         base, run_id = Path.cwd(), new_run_id()
@@ -138,7 +138,7 @@ class Session:
             undo.callback(archive.abandon)
             folder = RunFolder.of(archive.name, run_id)
             resolved = resolve(jobs, defaults, base, folder, options.results, taken=())
-            cloud = await Ec2Cloud.open(options.profile.region)
+            cloud = await open_cloud(options.profile.everywhere)
             undo.push_async_callback(cloud.aclose)
             spec = options.run_spec(run_id, archive.name, cloud.region)
             wanted, spec = spec.limit, attrs.evolve(spec, limit=make_room(spec.limit).instances)

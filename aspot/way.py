@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -167,16 +168,19 @@ async def _seen(machine: Machine) -> Found | None:
 
 
 async def seen(runs: Collection[RunInfo]) -> dict[str, Found]:
-    """Return what EC2 shows of the instances of these runs, by id: one question a region.
+    """Return what EC2 shows of the instances of these runs, by id: one question a region, all at once.
 
     Raises:
         CloudError: If EC2 could not be asked.
     """
     from aspot.aws.account import Account
+    from aspot.aws.together import together
 
-    found: dict[str, Found] = {}
-    for region in sorted({item.region for item in runs}):
-        async with await Account.open(region or None) as account:
-            ids = [item.id for item in runs if item.region == region]
-            found |= {item.instance: item for item in await account.instances(runs=ids)}
-    return found
+    async def look(region: str | None) -> list[Found]:
+        async with await Account.open(region) as account:
+            ids = [item.id for item in runs if region in (item.regions or (None,))]
+            return await account.instances(runs=ids)
+
+    regions = dict.fromkeys(region for item in runs for region in (item.regions or (None,)))
+    answers = await together(*(partial(look, region) for region in regions))
+    return {item.instance: item for items in answers for item in items}

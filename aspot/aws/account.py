@@ -47,6 +47,7 @@ class Found:
         launched: EC2's LaunchTime.
         expires: When its run meant to be over; None if the tag cannot be read.
         kept: Until when it stays for a look at a job that failed; None if it does not.
+        regions: All regions of its run, where they are several.
     """
 
     instance: str
@@ -65,6 +66,7 @@ class Found:
     launched: datetime
     expires: datetime | None
     kept: datetime | None = None
+    regions: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +129,7 @@ class Account(Service):
             launched=item["LaunchTime"].astimezone(UTC),
             expires=tags.moment(seen.get(tags.EXPIRES, "")),
             kept=tags.moment(seen.get(tags.KEPT, "")),
+            regions=tuple(seen.get(tags.REGIONS, "").split()),
         )
 
     async def instance(self, instance: str) -> Look | None:

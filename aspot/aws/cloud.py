@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import anyio
+import attrs
 
-from aspot.aws import belongings, channel, cleanup, doorway, images, network, pools, sightings, template
+from aspot.aws import channel, cleanup, console, doorway, network, pools, sightings, template
 from aspot.aws.clients import Aws
 from aspot.aws.codes import Cause
 from aspot.aws.ears import Ears
-from aspot.aws.errors import Trouble, to_error, to_pause
+from aspot.aws.errors import Trouble, refusal, to_error, to_pause
 from aspot.aws.launch import Ground, Launcher
+from aspot.aws.survey import Survey, adopt, survey
 from aspot.aws.together import together
-from aspot.errors import CloudError, InternalError
-from aspot.machine.model import LaunchSpec
-from aspot.machine.pool import Market, Pool
+from aspot.errors import AspotError, CloudError, InternalError
+from aspot.machine.model import LaunchSpec, Run
+from aspot.machine.pool import Market, Pool, Refusal, RefusalKind
 from aspot.ports import (
     Cloud,
     CloudFact,
     CloudPlan,
     CloudUnavailable,
     LaunchAnswer,
+    Mounted,
     Mounting,
     Prepared,
     Sighting,
     Storage,
 )
-from aspot.profiles.firewall import Rule
 
 T = TypeVar("T")
 Stores = Callable[[Aws, CloudPlan], Storage]
@@ -55,6 +57,7 @@ class Ec2Cloud(Cloud):
         self._group = ""
         self._stores: Stores | None = None
         self._storage: Storage | None = None
+        self._survey: Survey | None = None
         self.stays: tuple[str, ...] = ()  # what is still there after the run, since it is data
 
     @classmethod
@@ -78,6 +81,9 @@ class Ec2Cloud(Cloud):
         """Have machines mount what the plan says, by this."""
         self._stores = stores
 
+    def knows(self, run: Run) -> None:
+        """Take in what an earlier client of the run did: with one region, nothing is to be learnt."""
+
     @property
     def region(self) -> str:
         """Return the region."""
@@ -94,11 +100,28 @@ class Ec2Cloud(Cloud):
         Raises:
             AspotError: If that is impossible; nothing is left then.
         """
-        template.check_user_data(plan)
-        self._plan = plan
-        self._storage = self._stores(self._aws, plan) if self._stores is not None else None
+        return await self._or_nothing(self._adopt(plan) if plan.run.is_rebuilt else self._prepare(plan))
+
+    async def _prepare(self, plan: CloudPlan) -> Prepared:
+        prepared = await self._survey_for(plan)
+        await self._make_ready()
+        return attrs.evolve(
+            prepared,
+            notes=(*prepared.notes, *(() if self._storage is None else await self._storage.notes())),
+        )
+
+    async def look_around(self, plan: CloudPlan) -> Prepared:
+        """Check what launches need, and make nothing; `readied` does.
+
+        Raises:
+            AspotError: If it is not to be had.
+        """
+        return await self._or_nothing(self._survey_for(plan))
+
+    async def _or_nothing(self, preparing: Awaitable[Prepared]) -> Prepared:
+        """Await a preparation; undo one that fails, and explain why it did."""
         try:
-            return await (self._adopt(plan) if plan.run.is_rebuilt else self._prepare(plan))
+            return await preparing
         except BaseException as error:
             with anyio.move_on_after(UNDO_S, shield=True):
                 await self._undo()
@@ -109,32 +132,70 @@ class Ec2Cloud(Cloud):
                 raise
             raise found from error
 
-    async def _prepare(self, plan: CloudPlan) -> Prepared:
-        aws = self._aws
-        kinds, offers, place, spot, on_demand = await self._market(plan.types)
-        archs = {name: kind.arch for name, kind in kinds.items()}
-        zones = await self._zones_of_storage(plan, place, pools.cheapest_first(offers, spot))
-        self._pools = pools.choose(kinds, offers=offers, zones=place.subnets, wanted=zones, region=aws.region)
-        image, allowed, *_ = await together(
-            partial(images.find, aws, plan.image, archs=set(archs.values()), disk_gb=plan.run.disk_gb, user=plan.user),
-            partial(self._rules, plan),
-            partial(self._check_quotas, plan, kinds.values()),
-            partial(belongings.check_key_pair, aws, plan.key_pair),
-            partial(belongings.check_instance_profile, aws, plan.instance_profile),
-        )
+    async def holdings(self, plan: CloudPlan) -> tuple[str, ...]:
+        """Return what is here of what the plan's machines are to mount, as text for people.
+
+        Raises:
+            AspotError: If AWS could not be asked, or something cannot be told from another.
+        """
+        storage = self._stores(self._aws, plan) if self._stores is not None else None
+        try:
+            return () if storage is None else await storage.there()
+        except Trouble as trouble:
+            raise to_error(await self._aws.explain(trouble)) from trouble
+
+    async def quota_room(self) -> float:
+        """Return how many machines the account's limits have room for, after `look_around`, on the markets wanted."""
+        assert self._survey is not None, "looked around before"
+        kinds, markets = self._survey.kinds.values(), self._survey.plan.run.markets
+        rooms = [await pools.quota_room(self._aws, kinds, is_spot=market is Market.SPOT) for market in markets]
+        return sum(room.machines for room in rooms)
+
+    async def _survey_for(self, plan: CloudPlan) -> Prepared:
+        template.check_user_data(plan)
+        self._plan = plan
+        if plan.is_again and not self._has_begun:  # an earlier client has
+            self._begin(plan)
+        self._storage = self._stores(self._aws, plan) if self._stores is not None else None
+        self._survey = await survey(self._aws, plan, self._storage)
+        self._pools = self._survey.pools
+        return self._survey.prepared
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether launches may be made."""
+        return self._launcher is not None
+
+    async def readied(self) -> Refusal | None:
+        """Make what launches need, after `look_around`; return why that cannot be, `clean_up` finding what was made."""
+        try:
+            await self._make_ready()
+        except Trouble as trouble:
+            found = refusal(await self._aws.explain(trouble))
+            is_silent = trouble.cause in (Cause.LOST, Cause.UNREACHABLE)  # nothing was launched, either way
+            return attrs.evolve(found, kind=RefusalKind.UNREACHABLE) if is_silent else found
+        except AspotError as error:
+            return Refusal(kind=RefusalKind.FATAL, code=type(error).__name__, message=error.message, fix=error.fix)
+        return None
+
+    async def _make_ready(self) -> None:
+        """Make what launches need, after it was looked for; repeating is harmless."""
+        aws, found = self._aws, self._survey
+        assert found is not None, "looked around before"
+        plan, place = found.plan, found.place
         used = {pool.zone: place.subnets[pool.zone] for pool in self._pools}
         joined = () if self._storage is None else await self._storage.prepare(place.vpc, used)
-        self._has_begun = True
-        group = place.group or await network.make_group(aws, plan, place.vpc, allowed)
+        if not self._has_begun:
+            self._begin(plan)
+        group = place.group or await network.make_group(aws, plan, place.vpc, found.allowed)
         self._group = group
-        self._made = cleanup.Made(run=plan.run.id, is_walled=not place.group)
         self._made.groups |= {group} - {place.group}
         ground = Ground(
             plan=plan,
             place=place,
             groups=(group, *joined),
-            image=image,
-            archs=archs,
+            image=found.image,
+            archs=found.archs,
             made=time.monotonic(),
         )
         await self._make_templates(ground)
@@ -142,76 +203,18 @@ class Ec2Cloud(Cloud):
         self._eyes = sightings.Eyes(run=plan.run.id, is_local=aws.is_loopback, is_public=place.is_public)
         earlier = channel.name_of(plan.run.id) if plan.is_again else ""
         self._ears = Ears(plan=plan, name=earlier)
-        return Prepared(
-            pools=self._pools,
-            spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
-            on_demand_usd_per_hour=on_demand,
-            user=image.user,
-            notes=(*network.warnings(plan), *(() if self._storage is None else await self._storage.notes())),
-        )
 
-    async def _zones_of_storage(
-        self, plan: CloudPlan, place: network.Place, preferred: Sequence[str]
-    ) -> tuple[str, ...]:
-        """Return the zones that machines may be in: those of the plan, fewer where what they mount is bound to some."""
-        if self._storage is None:
-            return plan.zones
-        usable = tuple(zone for zone in preferred if zone in place.subnets and (not plan.zones or zone in plan.zones))
-        return await self._storage.zones(usable) if usable else plan.zones
+    def _begin(self, plan: CloudPlan) -> None:
+        self._has_begun = True
+        self._made = cleanup.Made(run=plan.run.id, is_walled=not plan.security_group)
 
     async def _adopt(self, plan: CloudPlan) -> Prepared:
         """Find what a run made whose journal is lost, and let the caller in; nothing is made or can be launched."""
-        aws, run = self._aws, plan.run.id
-        kinds, spot, on_demand, allowed, found = await together(
-            partial(pools.kinds, aws, plan.types),
-            partial(pools.spot_prices, aws, plan.types),
-            partial(pools.on_demand_prices, aws, plan.types),
-            partial(network.rules, aws, plan.firewall),
-            partial(cleanup.of_run, aws, run, ("security-group", "launch-template")),
-        )
-        self._pools = tuple(Pool(kind, zone) for kind in kinds for zone in plan.zones)
-        groups = await cleanup.there(aws, run, "security-group") if found else []
-        for group in groups:
-            await network.authorize(aws, group, allowed, is_callers=network.asks_address(plan.firewall))
-        self._made = cleanup.Made(run=run, is_walled=bool(groups))
-        self._made.groups |= set(groups)
-        self._made.templates |= {one for one, kind in found if kind == "launch-template"}
-        self._eyes = sightings.Eyes(run=run, is_local=aws.is_loopback, is_public=False)
-        return Prepared(
-            pools=self._pools,
-            spot_usd_per_hour={pool: spot[pool] for pool in self._pools if pool in spot},
-            on_demand_usd_per_hour=on_demand,
-            user=plan.user or await images.login_user(aws, plan.image),
-        )
-
-    async def _market(self, types: Sequence[str]) -> list[Any]:
-        """Return types, offers, place, spot prices and on-demand prices, asked for side by side."""
-        aws, group = self._aws, self._plan.security_group if self._plan else ""
-        try:
-            return await together(
-                partial(pools.kinds, aws, types),
-                partial(pools.offered, aws, types),
-                partial(network.place, aws, group),
-                partial(pools.spot_prices, aws, types),
-                partial(pools.on_demand_prices, aws, types),
-            )
-        except Trouble as trouble:
-            if trouble.cause is Cause.REQUEST:
-                known = await pools.kinds(aws, types)  # says which type there is not, whichever call was refused first
-                if len(known) < len(set(types)):
-                    return await self._market(tuple(known))  # the region lacks some
-            raise
-
-    async def _check_quotas(self, plan: CloudPlan, kinds: Iterable[pools.Kind]) -> None:
-        """Refuse what the account's limits cannot hold; for `spot-first` that for spot counts, which it hopes for."""
-        on_demand = plan.count if plan.run.market == "on-demand" else min(plan.count, plan.run.on_demand_base)
-        for count, is_spot in ((plan.count - on_demand, True), (on_demand, False)):
-            if count:
-                fewer = "launch {} at most" if plan.run.is_box else "--instances {}"
-                await pools.check_quota(self._aws, kinds, count=count, is_spot=is_spot, fewer=fewer)
-
-    async def _rules(self, plan: CloudPlan) -> tuple[Rule, ...]:
-        return () if plan.security_group else await network.rules(self._aws, plan.firewall)
+        self._plan = plan
+        prepared, self._made = await adopt(self._aws, plan)
+        self._pools = prepared.pools
+        self._eyes = sightings.Eyes(run=plan.run.id, is_local=self._aws.is_loopback, is_public=False)
+        return prepared
 
     async def _make_templates(self, ground: Ground) -> None:
         for market in ground.plan.run.markets:
@@ -229,13 +232,17 @@ class Ec2Cloud(Cloud):
         if not self._has_begun or (self._plan is not None and self._plan.is_again):
             return
         try:
-            made = await cleanup.of_run(self._aws, self._made.run)
-            self._made.templates |= {one for one, kind in made if kind == "launch-template"}
-            self._made.groups |= {one for one, kind in made if kind == "security-group"}
+            await self._find_made()
             if self._made.templates or self._made.groups:
                 await cleanup.remove(self._aws, self._made)
         except Trouble:
             return  # the failure that led here is raised; `aspot down` and `clean` find the rest by its tags
+
+    async def _find_made(self) -> None:
+        """Look, by tag, for what was made though its answer did not come."""
+        made = await cleanup.of_run(self._aws, self._made.run)
+        self._made.templates |= {one for one, kind in made if kind == "launch-template"}
+        self._made.groups |= {one for one, kind in made if kind == "security-group"}
 
     async def launch(self, spec: LaunchSpec) -> LaunchAnswer:
         """Ask for instances; refusals are values.
@@ -264,7 +271,7 @@ class Ec2Cloud(Cloud):
         """
         return [] if self._storage is None else await self._patiently(self._storage.furnish(instance, zone))
 
-    async def hear(self) -> Sequence[CloudFact] | None:
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:  # noqa: ARG002 - there is one
         """Wait, some seconds at most, for what EC2 says by itself; None if events are not set up.
 
         Raises:
@@ -276,6 +283,13 @@ class Ec2Cloud(Cloud):
         """End instances; return refusals by id (why). Repeating is harmless. Raises as `sightings`."""
         self._eyes.ended |= set(instances)
         return await self._patiently(cleanup.terminate(self._aws, instances))
+
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console, as one harmless line; "" for nothing.
+
+        Raises as `sightings`, and `AspotError` if it cannot be had.
+        """
+        return await self._patiently(console.read(self._aws, instance))
 
     async def let_caller_in(self) -> str:
         """Have SSH let in from where the caller is now; return what changed or has to be done, as text; "" for nothing.
@@ -304,8 +318,10 @@ class Ec2Cloud(Cloud):
         A group cannot be deleted before its instances are gone: then it is in the answer, and the caller asks again.
         With instances that are kept it stays for them, and is in no answer. Raises as `sightings`.
         """
-        if self._plan is None:
+        if self._plan is None or not self._made.run:
             return []
+        if self._has_begun and not self.is_ready:
+            await self._patiently(self._find_made())
         removals: list[Callable[[], Awaitable[Sequence[str]]]] = [partial(cleanup.remove, self._aws, self._made, kept)]
         removals += [partial(self._ears.remove, self._aws)] if self._ears is not None else []
         removals += [self._storage.remove] if self._storage is not None else []
@@ -313,6 +329,10 @@ class Ec2Cloud(Cloud):
         if self._storage is not None:
             self.stays = await self._patiently(self._storage.stays())
         return [item for part in left for item in part]
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount, as far as it is known."""
+        return () if self._storage is None else self._storage.mounted()
 
     async def aclose(self) -> None:
         """Close connections."""

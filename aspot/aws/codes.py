@@ -102,6 +102,9 @@ _CODES: dict[Cause, str] = {
     ),
     Cause.GRANTED: "DryRunOperation",
 }
+RULES_FULL = ("events:PutRule", "LimitExceededException")
+"""The call and the code that say that an account has no room for another rule: elsewhere that code means throttled."""
+
 CAUSE_OF: dict[str, Cause] = {code: cause for cause, codes in _CODES.items() for code in codes.split()}
 
 LAUNCH_KINDS: dict[Cause, RefusalKind] = {
@@ -112,7 +115,7 @@ LAUNCH_KINDS: dict[Cause, RefusalKind] = {
     Cause.QUOTA: RefusalKind.QUOTA,
     Cause.FLEET_QUOTA: RefusalKind.QUOTA,
     Cause.THROTTLED: RefusalKind.THROTTLED,
-    Cause.UNREACHABLE: RefusalKind.THROTTLED,
+    Cause.UNREACHABLE: RefusalKind.UNREACHABLE,
     Cause.LOST: RefusalKind.THROTTLED,  # only inside a fleet's answer: there it says that nothing came of it
     Cause.TOO_MANY: RefusalKind.NO_CAPACITY,
     Cause.BUSY: RefusalKind.THROTTLED,
@@ -126,7 +129,7 @@ LAUNCH_KINDS: dict[Cause, RefusalKind] = {
 }
 PERMISSION = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 """The credentials are good, and do not allow this."""
-WHOLE_REQUEST = frozenset({RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL})
+WHOLE_REQUEST = frozenset({RefusalKind.THROTTLED, RefusalKind.UNREACHABLE, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL})
 TRANSIENT = frozenset({Cause.THROTTLED, Cause.LOST, Cause.UNREACHABLE})
 
 LOGIN_FIX = "log in again (`aws sso login`, or new keys), then repeat"

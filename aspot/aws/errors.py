@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, PERMISSION, WHOLE_REQUEST, Cause
+from aspot.aws.codes import CAUSE_OF, FIXES, LAUNCH_KINDS, LOGIN_FIX, PERMISSION, RULES_FULL, WHOLE_REQUEST, Cause
 from aspot.errors import AuthError, CapacityError, CloudError, ConfigError, QuotaError, ThrottledError
 from aspot.machine.pool import Pool, Refusal
 from aspot.ports import CloudUnavailable, CredentialsExpired
@@ -101,7 +101,7 @@ def _refused(response: dict[str, Any], operation: str) -> Trouble:
     text = str(error.get("Message", ""))
     blob = _BLOB.search(text)
     return Trouble(
-        cause_of(code, http),
+        Cause.QUOTA if (operation, code) == RULES_FULL else cause_of(code, http),
         code,
         _BLOB.sub("", text).strip(),
         operation=operation,
@@ -146,6 +146,11 @@ def fix_for(trouble: Trouble) -> str:
         return "check the network, the region's name, proxies, and AWS_ENDPOINT_URL if it is set"
     if trouble.code in PERMISSION:
         return f"ask for the permission {trouble.operation}; {FIXES[trouble.code]}"
+    if (trouble.operation, trouble.code) == RULES_FULL:
+        return (
+            "delete rules that nobody needs (aws events list-rules; those called aspot-...: aspot clean), or ask for"
+            " more: https://console.aws.amazon.com/servicequotas/home/services/events/quotas"
+        )
     if trouble.cause is Cause.QUOTA:
         return "end other instances, or ask for more: https://console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
     if trouble.cause is Cause.THROTTLED:
@@ -172,6 +177,8 @@ def _sentence(trouble: Trouble) -> str:
         return f"AWS cannot be reached: {trouble.message}"
     if trouble.cause is Cause.EXPIRED:
         return f"AWS takes these credentials no longer ({trouble.code}): {trouble.message}"
+    if (trouble.operation, trouble.code) == RULES_FULL:
+        return f"EventBridge has no room for another rule of this account in this region: {trouble.message}"
     return f"AWS refused {trouble.operation} ({trouble.code}): {trouble.message}"
 
 

@@ -215,6 +215,32 @@ def hourly(product: Mapping[str, Any]) -> Iterable[tuple[str, float]]:
                 yield kind, price
 
 
+@attrs.frozen(kw_only=True)
+class Room:
+    """How many machines the account's limits have room for; which limits these are, and the smallest type of each."""
+
+    machines: float
+    smallest: Mapping[Quota, Kind]
+    limits: Mapping[Quota, float]
+
+
+async def quota_room(aws: Aws, types: Iterable[Kind], *, is_spot: bool) -> Room:
+    """Return how many machines of these types the account's limits have room for, infinity where one cannot be read."""
+    smallest: dict[Quota, Kind] = {}
+    for kind in sorted(types, key=lambda one: -one.vcpus):
+        quota = quota_of(kind.name)
+        if quota is None:
+            return Room(machines=math.inf, smallest={}, limits={})
+        smallest[quota] = kind
+    limits = {quota: await limit(aws, quota.spot if is_spot else quota.on_demand) for quota in smallest}
+    machines = sum(_fitting(limit, smallest[quota]) for quota, limit in limits.items())
+    return Room(machines=machines, smallest=smallest, limits=limits)
+
+
+def _fitting(vcpus: float, kind: Kind) -> float:
+    return vcpus // kind.vcpus if math.isfinite(vcpus) else vcpus
+
+
 async def check_quota(
     aws: Aws, types: Iterable[Kind], *, count: int, is_spot: bool, fewer: str = "--instances {}"
 ) -> None:
@@ -230,17 +256,10 @@ async def check_quota(
     Raises:
         QuotaError: If they are too low.
     """
-    smallest: dict[Quota, Kind] = {}
-    for kind in sorted(types, key=lambda one: -one.vcpus):
-        quota = quota_of(kind.name)
-        if quota is None:
-            return
-        smallest[quota] = kind
-    limits = {quota: await limit(aws, quota.spot if is_spot else quota.on_demand) for quota in smallest}
-    room = sum(limit // smallest[quota].vcpus for quota, limit in limits.items())
-    if count > room:
-        words = f"{fewer.format(int(room))}, or request more: " if room else "request more: "
-        raise _over(aws.region, smallest, limits, count=count, words=words, is_spot=is_spot)
+    room = await quota_room(aws, types, is_spot=is_spot)
+    if count > room.machines:
+        words = f"{fewer.format(int(room.machines))}, or request more: " if room.machines else "request more: "
+        raise _over(aws.region, room.smallest, room.limits, count=count, words=words, is_spot=is_spot)
 
 
 async def limit(aws: Aws, code: str) -> float:

@@ -6,10 +6,15 @@ from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self, TypeVar
 
+import anyio
+
 from aspot.aws.clients import Aws
 from aspot.aws.errors import Trouble, to_error
 
 T = TypeVar("T")
+
+CLOSE_S = 2.0
+"""To close connections."""
 
 
 class Service:
@@ -34,8 +39,9 @@ class Service:
         return self._aws.region
 
     async def aclose(self) -> None:
-        """Close connections."""
-        await self._aws.aclose()
+        """Close connections, when cancelled, too."""
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await self._aws.aclose()
 
     async def __aenter__(self) -> Self:
         return self

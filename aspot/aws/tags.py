@@ -14,6 +14,8 @@ NAME = "aspot:name"
 REQUEST = "aspot:request"
 OWNER = "aspot:owner"
 EXPIRES = "aspot:expires"
+REGIONS = "aspot:regions"
+"""All regions of a run that may use several, for whoever has lost its journal."""
 VERSION = "aspot:v"
 KEPT = "aspot:kept"
 """Seconds since 1970: until then a failed job's instance stays for a look, and ends itself."""
@@ -31,6 +33,8 @@ def tags_of(plan: CloudPlan, *, request: str = "") -> list[dict[str, str]]:
         EXPIRES: str(plan.expires),
         VERSION: remains.VERSION,
     }
+    if plan.run.regions:
+        values[REGIONS] = " ".join(plan.run.regions)
     if request:
         values[REQUEST] = request
     return [{"Key": key, "Value": value[:256]} for key, value in values.items()]

@@ -85,6 +85,12 @@ class Box:
         return self.known.info.is_box
 
     @property
+    def region(self) -> str:
+        """Return the region that the machine is in: a fleet may have several."""
+        record = self.known.run.instances.get(self.instance)
+        return (record.pool.region if record is not None else "") or self.known.info.region
+
+    @property
     def facts(self) -> Facts | None:
         """Return what it is like, once it was connected to."""
         return self._facts
@@ -202,7 +208,7 @@ class Box:
 
     async def look(self) -> Look | None:
         """Ask EC2, once, where the machine is; a box that has ended is cleared away, and `over` says so."""
-        look = await look_at(self.known.info.region, self.instance)
+        look = await look_at(self.region, self.instance)
         if is_missing(self.known, look):
             return look
         if is_gone(look) and self.over is None:
@@ -250,7 +256,7 @@ class Box:
                     ) from error
             if not has_asked:
                 has_asked = True
-                await _let_in(self.known.info)
+                await _let_in(self.known.info, self.region)
             await anyio.sleep(PAUSE_S)
 
 
@@ -296,11 +302,11 @@ async def look_at(region: str, instance: str) -> Look | None:
         return await account.instance(instance)
 
 
-async def _let_in(info: RunInfo) -> None:
+async def _let_in(info: RunInfo, region: str) -> None:
     """Open the box's group to where the caller is now; if that cannot be done, the connection says what is wrong."""
     from aspot.aws.account import Account
 
-    async with await Account.open(info.region) as account:
+    async with await Account.open(region) as account:
         try:
             if not account.is_loopback and not info.options["plan"]["security_group"]:
                 await account.let_in(info.id)

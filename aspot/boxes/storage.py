@@ -121,7 +121,10 @@ async def stays(info: RunInfo) -> tuple[str, ...]:
         known = () if info.trouble else inventory.of(info)
         if not known:
             return ()
-        async with await Furnishing.open(info.region) as there:
-            return await there.stays(info)
+        found: list[str] = []
+        for region in info.regions:  # whichever it is in
+            async with await Furnishing.open(region) as there:
+                found += await there.stays(info)
+        return tuple(found)
     except AspotError as error:
         return (f"What {info.name} had mounted and what stays could not be looked at: {error.message}",)

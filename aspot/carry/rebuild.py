@@ -6,7 +6,7 @@ machine holds is not known: jobs that had not started, and the files that a job 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -56,33 +56,31 @@ class Remnant:
         folder: Its place here.
         keys: The folder of its keys: there, or where a bundle was unpacked.
         machines: Those that run, or are about to, oldest first.
-        region: Where.
+        regions: Where.
     """
 
     folder: RunFolder
     keys: Path
     machines: tuple[Found, ...]
-    region: str
+    regions: tuple[str, ...]
 
 
-def remnant(name: str, region: str, machines: Sequence[Found], brought: tuple[str, Path] | None) -> Remnant:
+def remnant(name: str, there: Mapping[str, Sequence[Found]], brought: tuple[str, Path] | None) -> Remnant:
     """Return what is left of a fleet.
 
     Args:
         name: The fleet's name.
-        region: Where EC2 was asked.
-        machines: Every machine with aspot's tags.
+        there: Every machine with aspot's tags, by the region where EC2 was asked.
         brought: A run's id and the folder of its keys, from a bundle; None: the keys are here.
 
     Raises:
         ConfigError: If no machine of it runs, nobody can log in to those that do, or the run is known here.
     """
-    ours = sorted(
-        (item for item in machines if item.name == name and _is_plausible(item)), key=lambda one: one.launched
-    )
+    machines = [item for items in there.values() for item in items if item.name == name and _is_plausible(item)]
+    ours = sorted(machines, key=lambda one: one.launched)
     if not ours:
         raise ConfigError(
-            f"no machine of a fleet {name!r} runs in {region}",
+            f"no machine of a fleet {name!r} runs in {', '.join(there)}",
             fix="--region, if it ran elsewhere; aspot clean shows what else is left of it",
         )
     keys = {run: RunFolder.of(name, run).keys for run in dict.fromkeys(item.run for item in ours)}
@@ -95,7 +93,8 @@ def remnant(name: str, region: str, machines: Sequence[Found], brought: tuple[st
         raise _locked_out(name, ours)
     run = max(known)  # ids sort by time
     found = tuple(item for item in ours if item.run == run)
-    return Remnant(folder=RunFolder.of(name, run), keys=known[run], machines=found, region=region)
+    regions = tuple(region for region, items in there.items() if any(item in found for item in items))
+    return Remnant(folder=RunFolder.of(name, run), keys=known[run], machines=found, regions=regions)
 
 
 def _is_plausible(machine: Found) -> bool:
@@ -201,7 +200,8 @@ def _planned(left: Remnant) -> tuple[RunSpec, CloudPlan]:
     spec = RunSpec(
         id=left.folder.run,
         name=left.folder.name,
-        region=left.region,
+        region=left.regions[0],
+        regions=left.regions if len(left.regions) > 1 else (),
         limit=max(1, len(left.machines)),
         max_life_s=min(max(life_s, 60.0), 366 * 86400.0),
         market="spot" if first.lifecycle == "spot" else "on-demand",
@@ -299,7 +299,8 @@ def _write(left: Remnant, spec: RunSpec, plan: CloudPlan, results: Path, events:
     """Write the journal, all of it or nothing; return where one is now that could not be read."""
     began = run_began(spec.id)
     assert began is not None
-    kept = {"results": str(results), "plan": encode_plan(plan), "setup": ""}
+    kept: dict[str, Any] = {"results": str(results), "plan": encode_plan(plan), "setup": ""}
+    kept |= {"regions": list(spec.regions)} if spec.regions else {}
     with one_at_a_time(), disk.explained(left.folder.path):
         _refuse_known(spec.name, [spec.id])
         left.folder.make()

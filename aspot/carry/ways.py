@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio.to_thread
 import attrs
 
-from aspot.aws.account import Account
-from aspot.aws.cloud import Ec2Cloud
+from aspot.aws.account import Account, Found
+from aspot.aws.regions import open_cloud
+from aspot.aws.together import together
 from aspot.carry.rebuild import rebuild, remnant
 from aspot.carry.unpack import keys_of, unpack
 from aspot.errors import AspotError, ConfigError
@@ -33,25 +35,29 @@ class Way:
     results: Path = attrs.field(factory=lambda: Path("aspot-results").absolute())
     take_over: bool = False
 
-    async def find(self, name: str, region: str | None) -> tuple[RunInfo, Sequence[str]]:
+    async def find(self, name: str, regions: Sequence[str]) -> tuple[RunInfo, Sequence[str]]:
         """Return the run, ready to be taken up, and what its user should know.
+
+        Args:
+            name: The fleet's name.
+            regions: As the user gave them; none: the run's own.
 
         Raises:
             AspotError: If it cannot be; nothing is changed then.
         """
         if self.from_cloud:
-            return await from_cloud(name, region, self.key, self.results)
+            return await from_cloud(name, regions, self.key, self.results)
         if self.key is not None:
-            return await bring_in(name, region, self.key, self.results)
-        return attachable(name, region, take_over=self.take_over), ()
+            return await bring_in(name, regions, self.key, self.results)
+        return attachable(name, regions, take_over=self.take_over), ()
 
 
-def attachable(name: str, region: str | None, *, take_over: bool = False) -> RunInfo:
+def attachable(name: str, regions: Sequence[str], *, take_over: bool = False) -> RunInfo:
     """Return the run of this name that can be taken up again.
 
     Args:
         name: The fleet's name.
-        region: As the user gave it; None: the run's own.
+        regions: As the user gave them; none: the run's own.
         take_over: Whether it may be taken from the process that drives it.
 
     Raises:
@@ -71,8 +77,7 @@ def attachable(name: str, region: str | None, *, take_over: bool = False) -> Run
         raise AspotError(f"{name} cannot be taken up: {found.trouble}", fix=again)
     if found.ended is not None:
         raise ConfigError(f"fleet {name} has ended", fix=f"aspot status {name} shows what came of it")
-    if region is not None and region != found.region:
-        raise ConfigError(f"fleet {name} runs in {found.region}, not in {region}", fix="leave --region out")
+    _refuse_others(name, regions, found.regions)
     if found.is_live and not take_over:
         raise ConfigError(
             f"fleet {name} is being driven by another process{who_drives(found)}",
@@ -81,12 +86,21 @@ def attachable(name: str, region: str | None, *, take_over: bool = False) -> Run
     return found
 
 
-async def bring_in(name: str, region: str | None, bundle: Path, results: Path) -> tuple[RunInfo, Sequence[str]]:
+def _refuse_others(name: str, given: Sequence[str], own: Sequence[str]) -> None:
+    """Refuse regions that a run does not use: it cannot be moved."""
+    others = [region for region in given if region not in own]
+    if others:
+        raise ConfigError(
+            f"fleet {name} runs in {', '.join(own)}, not in {', '.join(others)}", fix="leave --region out"
+        )
+
+
+async def bring_in(name: str, regions: Sequence[str], bundle: Path, results: Path) -> tuple[RunInfo, Sequence[str]]:
     """Make a run from another computer known here, and return it, and what its user should know.
 
     Args:
         name: The fleet's name.
-        region: As the user gave it; None: the run's own.
+        regions: As the user gave them; none: the run's own.
         bundle: What `export` wrote there.
         results: The folder of all fleets' results here.
 
@@ -96,9 +110,7 @@ async def bring_in(name: str, region: str | None, bundle: Path, results: Path) -
     """
     incoming = await anyio.to_thread.run_sync(unpack, bundle, name, results)
     try:
-        spec = incoming.run.spec
-        if region is not None and region != spec.region:
-            raise ConfigError(f"fleet {name} runs in {spec.region}, not in {region}", fix="leave --region out")
+        _refuse_others(name, regions, incoming.run.spec.everywhere)
         await _refuse_stale(incoming.run, bundle)
         return await anyio.to_thread.run_sync(incoming.accept), list(filter(None, [incoming.note]))
     finally:
@@ -107,9 +119,8 @@ async def bring_in(name: str, region: str | None, bundle: Path, results: Path) -
 
 async def _refuse_stale(run: Run, bundle: Path) -> None:
     """Refuse a bundle whose run has launched something since: jobs may run that the bundle takes for waiting."""
-    async with await Account.open(run.spec.region) as account:
-        there = await account.instances()
-    newer = {item.request for item in there if item.run == run.spec.id} - set(run.requests)
+    there = await _machines(run.spec.everywhere)
+    newer = {item.request for items in there.values() for item in items if item.run == run.spec.id} - set(run.requests)
     if newer:
         raise ConfigError(
             f"fleet {run.spec.name} went on after {bundle} was written: it has launched machines since",
@@ -117,30 +128,44 @@ async def _refuse_stale(run: Run, bundle: Path) -> None:
         )
 
 
+async def _machines(regions: Sequence[str | None]) -> dict[str, list[Found]]:
+    """Return every machine with aspot's tags, by region."""
+
+    async def those_in(region: str | None) -> tuple[str, list[Found]]:
+        async with await Account.open(region) as account:
+            return account.region, await account.instances()
+
+    return dict(await together(*(partial(those_in, region) for region in regions)))
+
+
 async def from_cloud(
-    name: str, region: str | None, bundle: Path | None, results: Path
+    name: str, regions: Sequence[str], bundle: Path | None, results: Path
 ) -> tuple[RunInfo, Sequence[str]]:
     """Rebuild a run whose journal is lost, and return it, and what its user should know.
 
     Args:
         name: The fleet's name.
-        region: AWS region; None for the one of AWS's own configuration.
+        regions: Where it ran; none for the region of AWS's own configuration, and those that its machines there name.
         bundle: Whence its keys come; None: they are here.
         results: The folder of all fleets' results.
 
     Raises:
         AspotError: If no machine of it runs, nobody can log in to those that do, or one does not say what it has.
     """
-    async with await Account.open(region) as account:
-        machines = await account.instances()
+    there = await _machines(regions or [None])
+    if not regions:
+        named = {region for items in there.values() for item in items if item.name == name for region in item.regions}
+        there |= await _machines(sorted(named - there.keys()))
     incoming = None if bundle is None else await anyio.to_thread.run_sync(keys_of, bundle, name)
-    cloud = await Ec2Cloud.open(account.region)
     notes: list[str] = []
     try:
         brought = None if incoming is None else (incoming.home.run, incoming.folder.keys)
-        left = remnant(name, account.region, machines, brought)
-        return await rebuild(left, cloud, results, notes=notes), notes
+        left = remnant(name, there, brought)
+        cloud = await open_cloud(left.regions)
+        try:
+            return await rebuild(left, cloud, results, notes=notes), notes
+        finally:
+            await cloud.aclose()
     finally:
-        await cloud.aclose()
         if incoming is not None:
             incoming.discard()

@@ -80,7 +80,7 @@ def _run(commands: Commands[Parser]) -> None:
     )
     parser.set_defaults(handler=command("aspot.cli.run"))
     parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help="paths of scripts")
-    common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout", regions=True)
     parser.add_argument("-n", "--name", help="name of the fleet (default: made from the first script)")
     _run_machine(parser.add_argument_group("machines"))
     _run_files(parser.add_argument_group("files"))
@@ -151,6 +151,7 @@ def _run_files(group: argparse._ArgumentGroup) -> None:
 def _run_limits(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--budget", metavar="USD", help="most US dollars to spend")
     group.add_argument("--timeout", metavar="TIME", help="the script's own time per attempt")
+    group.add_argument("--max-output", metavar="SIZE", help="most of stdout, and of stderr, to keep (default: 1 GB)")
     group.add_argument("--attempts", type=int, metavar="N", help="tries for the script's own failures (default 1)")
     group.add_argument("--interruptions", type=int, metavar="N", help="interruptions a job may see (default 10)")
     group.add_argument("--deadline", metavar="TIME", help="most time from start to end")
@@ -181,7 +182,7 @@ def _attach(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--results", metavar="FOLDER", help="with --key or --from-cloud, where results go (default: aspot-results)"
     )
-    common(parser, as_json="print one JSON object a line on stdout")
+    common(parser, as_json="print one JSON object a line on stdout", regions=True)
 
 
 def _export(commands: Commands[Parser]) -> None:
@@ -253,7 +254,7 @@ def _down(commands: Commands[Parser]) -> None:
     parser = commands.add_parser("down", help="end runs and everything they launched")
     parser.set_defaults(handler=command("aspot.cli.down"))
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--all", action="store_true", help="every run of yours in this region")
+    parser.add_argument("--all", action="store_true", help="every run of yours, those in --region if that is given")
     common(parser)
 
 

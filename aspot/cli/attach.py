@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from aspot.cli.region import region_of
+from aspot.cli.region import usual_regions
 from aspot.cli.run import drive
 from aspot.errors import ConfigError
 from aspot.fleet import Fleet
@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> int:
     is_here = args.key is None and not args.from_cloud
     attachment = Fleet.attach(
         args.name,
-        region=region_of(args.region) if args.from_cloud else args.region,
+        region=_regions(args),
         take_over=args.take_over or (is_here and _may_take_over(args.name)),
         key=args.key,
         from_cloud=args.from_cloud,
@@ -34,6 +34,12 @@ def main(args: argparse.Namespace) -> int:
 
     code = drive(attachment.fleet, see_through(), args)
     return code if attachment.fleet.jobs else code or 1
+
+
+def _regions(args: argparse.Namespace) -> list[str] | None:
+    """Return where to look for the run; None: its journal says, or else AWS's own configuration."""
+    usual = usual_regions() if args.from_cloud and not args.region else args.region
+    return [region for region in usual if region] or None
 
 
 def _may_take_over(name: str) -> bool:

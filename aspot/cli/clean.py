@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from aspot.cli.down import data_of, mark_ended
-from aspot.cli.region import region_of
+from aspot.cli.region import regions_of
 from aspot.errors import AspotError
 from aspot.intake.names import owner
 from aspot.journal import runs as journals
@@ -58,7 +58,7 @@ def main(args: argparse.Namespace) -> int:
 
 async def _clean(args: argparse.Namespace, older_than: timedelta) -> list[_Outcome]:
     outcomes: list[_Outcome] = []
-    for region in _regions(args.region):
+    for region in regions_of(args.region, journals.runs()):
         if region in {outcome.region for outcome in outcomes}:
             continue
         try:
@@ -68,11 +68,6 @@ async def _clean(args: argparse.Namespace, older_than: timedelta) -> list[_Outco
                 raise
             outcomes.append(_Outcome(region=region or "", left=[f"{region} could not be checked: {error.message}"]))
     return outcomes
-
-
-def _regions(given: str | None) -> list[str | None]:
-    """Return the regions to look in: the one given, else the usual one and those of the runs known here."""
-    return [given] if given else [region_of(None), *sorted({item.region for item in journals.runs() if item.region})]
 
 
 async def _clean_region(region: str | None, args: argparse.Namespace, older_than: timedelta) -> _Outcome:

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -237,21 +237,26 @@ def _place(fresh: Path, folder: Path, name: str | None) -> list[str]:
 
     refused = []
     with Landing(folder) as landing:
-        for above, folders, files in os.walk(fresh):
-            inside = Path(above).relative_to(fresh).parts
-            for item in (*files, *folders):
-                parts = (*inside, item)
-                there = (name, *parts[1:]) if name else parts
-                try:
-                    if item in files:
-                        landing.place(str(Path(fresh.name, *parts)), there)
-                    elif landing.folder(there) < 0:
-                        raise NotADirectoryError(20, "not a folder", item)
-                except OSError as error:
-                    if not is_about_name(error):
-                        raise AspotError(f"cannot write {folder / Path(*there)}: {error.strerror}") from error
-                    refused.append("/".join(there))
+        for parts, is_file in _found(fresh):
+            there = (name, *parts[1:]) if name else parts
+            try:
+                if is_file:
+                    landing.place(str(Path(fresh.name, *parts)), there)
+                elif landing.folder(there) < 0:
+                    raise NotADirectoryError(20, "not a folder", parts[-1])
+            except OSError as error:
+                if not is_about_name(error):
+                    raise AspotError(f"cannot write {folder / Path(*there)}: {error.strerror}") from error
+                refused.append("/".join(there))
     return refused
+
+
+def _found(fresh: Path) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield what is in a folder, from the top down: the parts of its name below it, and whether it is a file."""
+    for above, folders, files in os.walk(fresh):
+        inside = Path(above).relative_to(fresh).parts
+        yield from (((*inside, item), True) for item in files)
+        yield from (((*inside, item), False) for item in folders)
 
 
 class _explained:  # noqa: N801 - reads as a promise

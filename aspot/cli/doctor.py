@@ -9,7 +9,7 @@ import json
 import attrs
 
 from aspot.aws.doctor import checks
-from aspot.cli.region import region_of
+from aspot.cli.region import usual_regions
 from aspot.ui.tables import Check, doctor_text
 
 
@@ -23,9 +23,10 @@ def main(args: argparse.Namespace) -> int:
 
 async def _checks(args: argparse.Namespace) -> list[Check]:
     found = []
-    async for item in checks(region_of(args.region)):
-        check = Check(**attrs.asdict(item))
-        found.append(check)
-        if not args.json:
-            print(doctor_text([check]), flush=True)
+    for region in [args.region] if args.region else usual_regions():
+        async for item in checks(region):
+            check = Check(**attrs.asdict(item))
+            found.append(check)
+            if not args.json:
+                print(doctor_text([check]), flush=True)
     return found

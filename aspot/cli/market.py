@@ -101,7 +101,7 @@ def _wanted(words: Iterable[str], regions: Sequence[str | None]) -> dict[str | N
     for word in words:
         is_plain = INSTANCE_TYPE.fullmatch(word) or "*" in word
         types = (word,) if is_plain else resolve(word).types
-        for region in regions or [region_of(None) if is_plain else resolve(word).region]:
+        for region in regions or ([region_of(None)] if is_plain else resolve(word).everywhere or [None]):
             listed = found.setdefault(region, [])
             listed += (one for one in types if one not in listed)
     return found

@@ -31,10 +31,32 @@ def command(module: str, function: str = "main") -> Handler:
     return call
 
 
-def common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON") -> None:
-    """Add the options that every command has."""
+class _Regions(argparse.Action):
+    """Collects regions: the option may be repeated, and takes several after commas."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, option: str | None = None
+    ) -> None:
+        found = [word.strip() for word in str(values).split(",") if word.strip()]
+        if not found:
+            parser.error(f"{option} names a region, such as us-east-1")
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest), *found])
+
+
+def common(parser: argparse.ArgumentParser, *, as_json: str = "print JSON", regions: bool = False) -> None:
+    """Add the options that every command has.
+
+    Args:
+        parser: The command's.
+        as_json: What `--json` does there.
+        regions: Whether it may be about several regions: `args.region` is a list then.
+    """
     parser.add_argument("--json", action="store_true", help=as_json)
-    parser.add_argument("--region", metavar="REGION", help=REGION)
+    if regions:
+        many = f"{REGION}; may be repeated"
+        parser.add_argument("--region", metavar="REGION", action=_Regions, default=[], help=many)
+    else:
+        parser.add_argument("--region", metavar="REGION", help=REGION)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
 

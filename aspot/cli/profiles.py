@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aspot.errors import ConfigError
+from aspot.machine.pool import region_of
 from aspot.profiles import edit as files
 from aspot.profiles.builtin import COMMON
 from aspot.profiles.places import PROJECT_FILE, project_file, user_file
@@ -140,7 +141,7 @@ def reset(args: argparse.Namespace) -> int:
     region = _choose_region(args, now)
     image = _choose_image(args, now, region)
     path, source = _file(is_project=False)
-    values = {"region": region, "image": image, **_zones(before, region)}
+    values = {"region": region, "image": image, **_moot(before, region)}
     files.change(path, source, DEFAULT, values, check=lambda new: before.with_file(source, new).resolve(DEFAULT))
     if not args.quiet:
         print(f"{path}: [{DEFAULT}]", *(f"  {key} = {value}" for key, value in values.items() if value), sep="\n")
@@ -148,17 +149,18 @@ def reset(args: argparse.Namespace) -> int:
     return 0
 
 
-def _zones(before: Shelf, region: str) -> dict[str, None]:
-    """Return that `default` loses its zones, if they are another region's."""
-    own = (entry for entry in before.entries if (entry.name, entry.source) == (DEFAULT, "user"))
-    zones = [zone for entry in own for zone in entry.options.get("zones", ())]
-    return {"zones": None} if any(not zone.startswith(region) for zone in zones) else {}
+def _moot(before: Shelf, region: str) -> dict[str, None]:
+    """Return that `default` loses its several regions, and its zones if they are another region's."""
+    own = [entry.options for entry in before.entries if (entry.name, entry.source) == (DEFAULT, "user")]
+    zones = [zone for options in own for zone in options.get("zones", ())]
+    several: dict[str, None] = {"regions": None} if any("regions" in options for options in own) else {}
+    return several | ({"zones": None} if any(region_of(zone) != region for zone in zones) else {})
 
 
 def _tell_others(shelf: Shelf, *, quiet: bool) -> None:
     """Say which profiles have a region or image of their own, and which no longer work."""
     for entry in shelf.entries:
-        own = [key for key in ("region", "image", "zones") if key in entry.options]
+        own = [key for key in ("region", "regions", "image", "zones") if key in entry.options]
         if own and not quiet and (entry.name, entry.source) != (DEFAULT, "user"):
             said = ", ".join(f"{key} {option_text(key, entry.options[key])}" for key in own)
             print(f"{entry.place(own[0])}: [{entry.name}] keeps its own: {one_line(said)}", file=sys.stderr)
@@ -189,7 +191,7 @@ async def _images(args: argparse.Namespace, region: str) -> list[ImageFacts]:
 
 def _choose_region(args: argparse.Namespace, before: Mapping[str, Any]) -> str:
     known, configured = asyncio.run(_regions(args))
-    usual = str(before.get("region", configured))
+    usual = str(before.get("region") or next(iter(before.get("regions", ())), configured))
     region = str(args.region or (usual if args.yes else _ask("Region", known, usual=usual)))
     if region not in known:
         raise ConfigError(

@@ -155,7 +155,9 @@ def profile_of(args: argparse.Namespace) -> Profile:
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     setup = _text_of(args.setup) if args.setup else None
-    return Profile(args.profile, types=args.type, zones=args.zone, region=args.region, setup=setup, **given)
+    regions = list(dict.fromkeys(args.region))
+    given |= {"region": regions[0]} if len(regions) == 1 else {"regions": regions}
+    return Profile(args.profile, types=args.type, zones=args.zone, setup=setup, **given)
 
 
 def _text_of(path: str) -> str:
@@ -239,7 +241,7 @@ def _values(part: str) -> list[Any]:
 
 def job_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options of `Job` that were given."""
-    names = ("download", "checkpoint_every", "on_notice", "timeout", "attempts", "interruptions")
+    names = ("download", "checkpoint_every", "on_notice", "timeout", "max_output", "attempts", "interruptions")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     return {
         **given,

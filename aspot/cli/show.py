@@ -9,12 +9,13 @@ import shutil
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aspot.boxes.glance import look_at_all
 from aspot.boxes.known import Known
-from aspot.cli.region import region_of
+from aspot.cli.region import regions_of
 from aspot.errors import AspotError, ConfigError
 from aspot.intake.names import owner
 from aspot.journal import runs as journals
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def ls(args: argparse.Namespace) -> int:
     """Print what runs: from the journals here, and what else in the account bears this user's tags."""
     known = journals.runs()
-    seen = _account(args.region, {item.id for item in known}, quiet=args.quiet)
+    seen = _account(args.region, known, quiet=args.quiet)
     found = [item for item in seen or () if item.state != "terminated"]
     gone = {item.instance for item in seen or () if item.state in ("shutting-down", "terminated")}
     shown = [item for item in known if args.all or item.ended is None or item.left or _still_kept(item, gone)]
@@ -77,27 +78,43 @@ def _row(info: RunInfo, run: Run, kept: Sequence[Kept]) -> LsRow:
     return ls_row(run, now, ends=ends)
 
 
-def _account(region: str | None, known: Collection[str], *, quiet: bool) -> list[Found] | None:
+def _account(region: str | None, known: Sequence[RunInfo], *, quiet: bool) -> list[Found] | None:
     """Return this user's instances in the account; None without credentials: what is known here has to do.
 
     Args:
-        region: AWS region; None for AWS's own choice.
+        region: AWS region; None for the usual ones, and those of runs that have not ended.
         known: Runs with a journal here: theirs are this user's, whichever computer launched them.
         quiet: Whether nothing is said on stderr.
     """
-    try:
-        return [item for item in asyncio.run(_listed(region)) if item.owner == owner() or item.run in known]
-    except AspotError as error:
+    regions = regions_of(region, [item for item in known if item.ended is None or item.left or item.kept])
+    found, failed = asyncio.run(_listed(regions))
+    for name, error in failed.items():
         if not quiet:
-            print(f"EC2 was not asked: {error.message}", file=sys.stderr)
+            where = f" in {name}" if name and len(regions) > 1 else ""
+            print(f"EC2 was not asked{where}: {error.message}", file=sys.stderr)
+    if len(failed) == len(regions):
         return None
+    ids = {item.id for item in known}
+    return [item for items in found.values() for item in items if item.owner == owner() or item.run in ids]
 
 
-async def _listed(region: str | None) -> list[Found]:
+async def _listed(regions: Sequence[str | None]) -> tuple[dict[str, list[Found]], dict[str | None, AspotError]]:
+    """Return every machine with aspot's tags, by region, and why some regions could not be asked."""
     from aspot.aws.account import Account
+    from aspot.aws.together import together
 
-    async with await Account.open(region_of(region)) as account:
-        return await account.instances()
+    found: dict[str, list[Found]] = {}
+    failed: dict[str | None, AspotError] = {}
+
+    async def look(region: str | None) -> None:
+        try:
+            async with await Account.open(region) as account:
+                found[account.region] = await account.instances()
+        except AspotError as error:
+            failed[region] = error
+
+    await together(*(partial(look, region) for region in regions))
+    return found, failed
 
 
 def _strangers(found: Sequence[Found], known: set[str]) -> Iterator[LsRow]:

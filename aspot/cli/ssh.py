@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import attrs
 
 from aspot.cli.signals import run_interruptible
 from aspot.errors import LinkError
+from aspot.ssh.lines import line_of
 from aspot.ui import raw
 from aspot.ui.safe import one_line
 from aspot.way import SESSION, Way
@@ -84,7 +84,7 @@ class _Session:
 
         try:
             command = self.command or (await self._shell(connection) if self.keeps else None)
-            command = _counted(command) if self.counts else command
+            command = counted(command) if self.counts else command
             with _terminal() as pty:
                 end = await play(connection, command, pty=pty)
                 self.has_begun = True
@@ -134,8 +134,9 @@ class _Session:
             print(one_line(f"aspot: {text}"), file=sys.stderr)
 
 
-def _counted(command: str | None) -> str:
-    return SESSION if command is None else f'{SESSION} "${{SHELL:-/bin/sh}}" -c {shlex.quote(command)}'
+def counted(command: str | None) -> str:
+    """Return the command line of a session that counts as use of a box: the login shell, or a command that it runs."""
+    return SESSION if command is None else line_of('exec "${SHELL:-/bin/sh}" -c "$1"', command, by=SESSION)
 
 
 @contextlib.contextmanager

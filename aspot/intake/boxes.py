@@ -88,12 +88,11 @@ class BoxOptions:
             raise ConfigError("price is another word for max_price: both were given", fix="leave one out")
         if not isinstance(profile, str | Profile):
             raise ConfigError(f"profile must be a name or a Profile, not {profile!r}", fix='profile="c7i.large"')
-        found = resolve(profile)
+        found = resolve(profile).in_one_region(region)
         most = max_price if max_price is not None else price
-        more = {"max_price": most, "region": region}
         return cls(
             name=None if name is None else check_name(name, "box name"),
-            profile=attrs.evolve(found, **{key: value for key, value in more.items() if value is not None}),
+            profile=found if most is None else attrs.evolve(found, max_price=most),
             is_kept=name is not None if keep is None else bool(keep),
             idle_s=None if idle is None else _idle(idle),
             region=region,

@@ -166,6 +166,7 @@ def _spec(job: Job, name: str, script: Script | None, base: Path, params: Mappin
         evacuate=inside(job.evacuate, "evacuate"),
         on_notice=job.on_notice or "",
         timeout_s=job.timeout,
+        max_output=job.max_output or 0,
         attempts=job.attempts,
         interruptions=job.interruptions,
     )

@@ -169,12 +169,13 @@ class FleetOptions:
         Args:
             run: The run's id.
             name: The fleet's final name.
-            region: AWS region.
+            region: AWS region; of several, the first.
         """
         return RunSpec(
             id=run,
             name=name,
             region=region,
+            regions=self.profile.regions if len(self.profile.regions) > 1 else (),
             limit=self.instances or USUAL_INSTANCES,
             budget_usd=self.budget_usd,
             deadline_s=self.deadline_s,
@@ -208,7 +209,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
         "checkpoint_every",
         "on_notice",
     }
-    job_names |= {"timeout", "attempts", "interruptions"}
+    job_names |= {"timeout", "max_output", "attempts", "interruptions"}
     jobs = {key: value for key, value in options.items() if key in job_names}
     return {key: value for key, value in options.items() if key not in job_names}, jobs
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -161,6 +162,8 @@ class RunFolder:
             for folder in (self.path.parent, self.path, self.keys, self.scripts):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
+            for folder in (self.path.parent.parent, self.path.parent, self.path):
+                _sync_names(folder)
         except OSError as error:
             raise AspotError(
                 f"cannot make {self.path}: {error.strerror}", fix=f"set {STATE_VARIABLE} to a folder with room"
@@ -248,6 +251,18 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _sync_names(folder: Path) -> None:
+    """Have the disk keep which names are in a folder: SQLite sees to the journal's own, and to no folder above it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _lock_soon(descriptor: int) -> bool:

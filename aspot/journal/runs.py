@@ -29,7 +29,7 @@ class RunInfo:
         folder: The run's folder.
         name: The fleet's name.
         id: The run's id.
-        region: AWS region; "" if the journal cannot be read.
+        region: AWS region, of several the first; "" if the journal cannot be read.
         created: When it began; None if the journal cannot be read.
         ended: When it ended; None while it has not.
         left: What was still there when it ended.
@@ -58,6 +58,12 @@ class RunInfo:
     def kept_at(self, now: datetime) -> tuple[Kept, ...]:
         """Return the machines that stay for a look then."""
         return tuple(item for item in self.kept if item.until > now)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Return every AWS region that the run may use; none if the journal cannot be read."""
+        several = tuple(map(str, self.options.get("regions", ())))
+        return several or ((self.region,) if self.region else ())
 
     @property
     def kind(self) -> str:

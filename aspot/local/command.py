@@ -60,12 +60,16 @@ def _register_faults(subparsers: argparse._SubParsersAction[Any]) -> None:
     refuse.add_argument("--code", default="InsufficientInstanceCapacity", help="AWS's error code")
     _fault(faults, "capacity", "let a pool hold so many machines at most", "type", "zone", number=int)
     throttle = _fault(faults, "throttle", "answer an action with RequestLimitExceeded", "action")
+    _add_region(throttle)
     _add_duration(throttle)
     _add_count(throttle)
     _add_count(_fault(faults, "never-boot", "let the next machine run without ever answering"))
     _add_count(_fault(faults, "late-sshd", "let the next machine's SSH port open late", delay_s=float))
+    _add_count(_fault(faults, "user-data-fails", "let the next machine's cloud-init fail to read its user data"))
+    _add_count(_fault(faults, "login-shell", "let the next machine's user log in to this shell (its path)", "shell"))
     _add_count(_fault(faults, "lag", "hide new machines from reads for a while", delay_s=float))
     deny = _fault(faults, "deny", "refuse an action as not allowed", "action")
+    _add_region(deny)
     _add_duration(deny)
     _add_count(deny)
     late = _fault(faults, "late-notice", "show notices late on the machine and in its spot request", delay_s=float)
@@ -74,7 +78,10 @@ def _register_faults(subparsers: argparse._SubParsersAction[Any]) -> None:
     _add_duration(_fault(faults, "expire-credentials", "refuse every request as expired"))
     _add_duration(_fault(faults, "walls", "let SSH ports obey the rules of security groups"))
     _fault(faults, "quota", "set a vCPU quota, such as L-34B43A08", "code", number=float)
-    _add_count(_fault(faults, "lose-answer", "carry an action out, but lose its answer", "action"))
+    lose = _fault(faults, "lose-answer", "carry an action out, but lose its answer", "action")
+    _add_region(lose)
+    _add_count(lose)
+    _add_duration(_fault(faults, "close-region", "refuse everything in a region, as one that is not enabled", "region"))
 
 
 def _fault(
@@ -82,11 +89,15 @@ def _fault(
 ) -> argparse.ArgumentParser:
     parser = _add(faults, kind, _add_fault, text)
     for name in names:
-        parser.add_argument(name, metavar="ZONE|*" if name == "zone" else name.upper())
+        parser.add_argument(name, metavar="ZONE|REGION|*" if name == "zone" else name.upper())
     for name, number in numbers.items():
         parser.add_argument(name, type=number, metavar="SECONDS" if name == "delay_s" else "N")
-    parser.set_defaults(kind=kind, details=(*names, *numbers, "code", "seconds", "count"))
+    parser.set_defaults(kind=kind, details=(*names, *numbers, "code", "region", "seconds", "count"))
     return parser
+
+
+def _add_region(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--region", metavar="REGION", help="in this region only (default: in all)")
 
 
 def _add_duration(parser: argparse.ArgumentParser) -> None:

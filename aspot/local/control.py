@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +112,8 @@ class ControlSide:
     def _add_fault(self, asked: dict[str, Any]) -> dict[str, Any]:
         now = self._cloud.now
         kind = asked.pop("kind")
+        if kind == "login-shell" and not os.access(asked["shell"], os.X_OK):
+            raise ValueError(f"there is no shell {asked['shell']} here, so machines have none either")
         return self._cloud.faults.add(kind, now=now, **asked).as_dict(now)
 
     def _clear_calls(self, _: dict[str, Any]) -> dict[str, Any]:

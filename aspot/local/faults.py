@@ -21,6 +21,8 @@ KINDS = (
     "throttle",
     "never-boot",
     "late-sshd",
+    "user-data-fails",
+    "login-shell",
     "expire-credentials",
     "quota",
     "lose-answer",
@@ -28,8 +30,9 @@ KINDS = (
     "deny",
     "late-notice",
     "walls",
+    "close-region",
 )
-_ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "lose-answer"})
+_ONCE_BY_DEFAULT = frozenset({"never-boot", "late-sshd", "user-data-fails", "login-shell", "lose-answer"})
 _FOREVER = 2**31
 
 
@@ -76,8 +79,10 @@ class Faults:
             now: Monotonic time, seconds.
             seconds: How long it lasts; None: until it is cleared.
             count: How often it strikes; None: once for faults of one machine or answer, always for the others.
-            **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity; `action` for
-                throttle, deny and lose-answer; `delay_s` for late-sshd, lag, late-notice; `code`, `number` for quota.
+            **detail: `type`, `zone`, `code` for refuse-pool; `type`, `zone`, `number` for capacity (a zone's name, a
+                region's for all its zones, or `*`); `action`, and `region` if it is to be in one only, for throttle,
+                deny and lose-answer; `region` for close-region; `delay_s` for late-sshd, lag, late-notice; `shell` (a
+                path) for login-shell; `code`, `number` for quota.
 
         Raises:
             ValueError: there is no such fault.
@@ -102,15 +107,19 @@ class Faults:
         self._faults = [fault for fault in self._faults if not fault.is_over(now)]
         return list(self._faults)
 
-    def guard(self, action: str, *, service: str, now: float) -> None:
-        """Refuse a request whose credentials have expired, that is not allowed, or that is throttled.
+    def guard(self, action: str, *, service: str, region: str, now: float) -> None:
+        """Refuse a request whose credentials have expired, that is not allowed there, or that is throttled.
 
         Raises:
             Refusal: it is.
         """
         for fault in self.active(now):
+            if fault.detail.get("region") not in (None, region):
+                continue
             if fault.kind == "expire-credentials":
                 raise _expired(service)
+            if fault.kind == "close-region":
+                raise _closed(service)
             if fault.kind == "deny" and fault.detail.get("action") in (action, "*"):
                 fault.strike()
                 raise _denied(service, action)
@@ -118,9 +127,9 @@ class Faults:
                 fault.strike()
                 raise _throttled(service)
 
-    def loses_answer(self, action: str, *, now: float) -> bool:
+    def loses_answer(self, action: str, *, region: str, now: float) -> bool:
         """Tell whether the answer to this request gets lost, and count it."""
-        return self._strikes("lose-answer", now, action=action) is not None
+        return self._strikes("lose-answer", now, region=region, action=action) is not None
 
     def boots(self, *, now: float) -> bool:
         """Tell whether the next machine boots, and count it if not."""
@@ -130,6 +139,15 @@ class Faults:
         """Return how late the next machine's SSH server is, in seconds, and count it if it is."""
         fault = self._strikes("late-sshd", now)
         return 0.0 if fault is None else float(fault.detail["delay_s"])
+
+    def runs_user_data(self, *, now: float) -> bool:
+        """Tell whether the next machine can read its user data, and count it if not."""
+        return self._strikes("user-data-fails", now) is None
+
+    def login_shell(self, *, now: float) -> str:
+        """Return the path of the next machine's login shell, "" for the usual one, and count it if it is another."""
+        fault = self._strikes("login-shell", now)
+        return "" if fault is None else str(fault.detail["shell"])
 
     def lag_s(self, *, now: float) -> float:
         """Return for how long a new machine is not seen by reads, in seconds."""
@@ -164,16 +182,32 @@ class Faults:
         """Return the quotas that were set: code to vCPUs."""
         return {fault.detail["code"]: fault.detail["number"] for fault in self.active(now) if fault.kind == "quota"}
 
-    def _strikes(self, kind: str, now: float, **wanted: Any) -> Fault | None:
+    def _strikes(self, kind: str, now: float, *, region: str | None = None, **wanted: Any) -> Fault | None:
         for fault in self.active(now):
-            if fault.kind == kind and all(fault.detail.get(name) in (value, "*") for name, value in wanted.items()):
+            is_here = fault.detail.get("region") in (None, region)
+            if (
+                fault.kind == kind
+                and is_here
+                and all(fault.detail.get(name) in (value, "*") for name, value in wanted.items())
+            ):
                 fault.strike()
                 return fault
         return None
 
 
 def _matches(fault: Fault, pool: Pool) -> bool:
-    return fault.detail.get("type") in (pool.type, "*") and fault.detail.get("zone") in (pool.zone, "*")
+    zones = (pool.zone, pool.zone[:-1], "*")
+    return fault.detail.get("type") in (pool.type, "*") and fault.detail.get("zone") in zones
+
+
+def _closed(service: str) -> Refusal:
+    """Return how AWS refuses in a region that the account has not enabled: as if the credentials were wrong."""
+    if service == "ec2":
+        said = "AWS was not able to validate the provided access credentials"
+        return Refusal("AuthFailure", said, status=401)
+    is_query = service in ("sqs", "sts", "iam", "s3")
+    code = "InvalidClientTokenId" if is_query else "UnrecognizedClientException"
+    return Refusal(code, "The security token included in the request is invalid.", status=403 if is_query else 400)
 
 
 def _denied(service: str, action: str) -> Refusal:

@@ -83,7 +83,7 @@ class Front:
             return _response(_error_answer(refused, request=None), method=raw.method)
         self._cloud.calls[request.action] += 1
         answer = await self._answer(request)
-        if self._cloud.faults.loses_answer(request.action, now=self._cloud.now):
+        if self._cloud.faults.loses_answer(request.action, region=request.region, now=self._cloud.now):
             return _lost(raw)
         return _response(answer, method=raw.method)
 
@@ -98,7 +98,9 @@ class Front:
 
     async def _answer(self, request: _Request) -> Answer:
         try:
-            self._cloud.faults.guard(request.action, service=request.service, now=self._cloud.now)
+            self._cloud.faults.guard(
+                request.action, service=request.service, region=request.region, now=self._cloud.now
+            )
             if request.service == "ec2":
                 return await self._ec2(request)
             return await self._other(request)

@@ -252,6 +252,8 @@ def _machine(
         metadata=metadata,
         boots=cloud.faults.boots(now=cloud.now),
         ssh_delay_s=cloud.faults.ssh_delay_s(now=cloud.now),
+        runs_user_data=cloud.faults.runs_user_data(now=cloud.now),
+        login_shell=cloud.faults.login_shell(now=cloud.now),
     )
 
 

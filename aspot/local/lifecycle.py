@@ -45,6 +45,7 @@ _WARNING, _ADVICE, _CHANGE = (
 _WARNED = timedelta(seconds=120)
 # Shutting down takes tens of seconds on EC2; the local cloud hurries, but never skips the state.
 _SHUTDOWN_S = (0.3, 0.8)
+_POSTED_S = 2.0  # from a boot to the posting of its console: minutes on EC2 ("shortly after", EC2 user guide)
 
 
 class Lifecycle:
@@ -104,6 +105,13 @@ class Lifecycle:
             await self._cloud.machines.boot(self._spec(machine), machine.endpoint)
             machine.booted = machine.boots
             self._cloud.changed.set()
+            await asyncio.sleep(_POSTED_S)
+            self._post_console(machine)
+
+    def _post_console(self, machine: Machine) -> None:
+        """Let GetConsoleOutput show what the machine has written until now: EC2 does so after its transitions."""
+        if text := self._cloud.machines.console(machine.id):
+            machine.console, machine.console_at = text, self._cloud.clock
 
     def _run(self, machine: Machine) -> None:
         moto = self._cloud.regions[machine.region].moto
@@ -124,6 +132,8 @@ class Lifecycle:
             key_pair=moto.public_key(launch.key_name) if launch.key_name else None,
             ssh_delay_s=machine.ssh_delay_s,
             boots=machine.boots,
+            runs_user_data=machine.runs_user_data,
+            shell=machine.login_shell,
             admits=partial(self._admits, machine),
         )
 
@@ -160,6 +170,7 @@ class Lifecycle:
         waiting = self._waits.pop(machine.id, None)
         if waiting is not None:
             waiting.cancel()
+        self._post_console(machine)
         await self._cloud.machines.terminate(machine.id)
         if not machine.released:
             machine.released = True
@@ -249,6 +260,8 @@ class Lifecycle:
         """Reboot a machine."""
         if machine.booted:
             await self._cloud.machines.reboot(machine.id)
+            await asyncio.sleep(_POSTED_S)
+            self._post_console(machine)
 
     def _publish(self, machine: Machine, kind: str, *, at: datetime | None = None, **detail: str) -> None:
         """Put an event on the Region's bus, in order with the others.

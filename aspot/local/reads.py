@@ -174,12 +174,24 @@ def _request(call: Call, request_id: str) -> SpotRequest:
 
 
 async def get_console_output(call: Call) -> dict[str, Any]:
-    """Answer GetConsoleOutput with what the machine has really written."""
+    """Answer GetConsoleOutput: what was posted of the console, or what is on it now if `Latest` is asked for.
+
+    Facts (EC2 user guide, "Instance console output"): it is posted shortly after boots and ends, the last 64 KiB of
+    it, and stays for an hour after the end; only instances on Nitro can be asked for the latest.
+    """
     machine = call.region.machine(call.parameters.get("InstanceId") or "", now=call.cloud.now)
     call.permit()
-    text = call.cloud.machines.console(machine.id)[-65_536:] if machine.booted else ""
-    encoded = base64.b64encode(text.encode()).decode()
-    return {"InstanceId": machine.id, "Timestamp": call.cloud.clock, "Output": encoded}
+    text, at = machine.console, machine.console_at
+    if call.parameters.get("Latest"):
+        if call.region.moto.types().get(machine.launch.type, {}).get("Hypervisor") != "nitro":
+            raise Refusal(
+                "UnsupportedOperation", "This instance type does not support retrieving the latest console logs."
+            )
+        if machine.state.is_live and (now := call.cloud.machines.console(machine.id)):
+            text, at = now, call.cloud.clock
+    if at is None:
+        return {"InstanceId": machine.id, "Timestamp": machine.launched}
+    return {"InstanceId": machine.id, "Timestamp": at, "Output": base64.b64encode(text.encode()[-65_536:]).decode()}
 
 
 async def describe_fleets(call: Call) -> dict[str, Any]:

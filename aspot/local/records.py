@@ -110,7 +110,8 @@ class Launch:
 class Machine:
     """An instance: its launch, its state and where it can be reached.
 
-    `body` is moto's object, which owns disks, interfaces and groups; only moto_seams looks inside.
+    `body` is moto's object, which owns disks, interfaces and groups; only moto_seams looks inside. `console` is what
+    EC2 has posted of the machine's console, and when.
     """
 
     id: str
@@ -134,6 +135,10 @@ class Machine:
     request: SpotRequest | None = None
     boots: bool = True
     ssh_delay_s: float = 0.0
+    runs_user_data: bool = True
+    login_shell: str = ""
+    console: str = ""
+    console_at: datetime | None = None
     version: int = 0
     rendered: tuple[Any, Rendered] | None = None
 

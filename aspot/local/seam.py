@@ -49,7 +49,9 @@ class MachineSpec:
 
     `user_data` is raw (already decoded from base64), may be empty. `key_pair` is the OpenSSH public key line of the
     instance's KeyName. `ssh_delay_s` (seconds) holds the port closed for that long after boot; with `boots=False`
-    nothing ever listens. `admits` tells, connection by connection, whether the network lets an IP address in to SSH.
+    nothing ever listens, with `runs_user_data=False` cloud-init fails before it reads its user data. `shell` is the
+    path of the login shell, "" for the images' usual one. `admits` tells, connection by connection, whether the network
+    lets an IP address in to SSH.
     """
 
     metadata: Metadata
@@ -59,4 +61,6 @@ class MachineSpec:
     key_pair: str | None
     ssh_delay_s: float = 0.0
     boots: bool = True
+    runs_user_data: bool = True
+    shell: str = ""
     admits: Callable[[str], bool] = attrs.field(default=lambda _: True, eq=False, repr=False)

@@ -79,6 +79,14 @@ def _unusable(change: Change, event: ev.InstanceUnusable, old: InstanceRecord) -
     remember_unusable(change, old.pool, old.market)
     if old.ready is None:
         change.set(unusable=change.run.unusable + 1, unusable_why=event.reason)
+        change.announce(
+            nw.Warned(
+                time=change.now,
+                fleet=change.run.spec.name,
+                instance=old.label,
+                message=f"{old.label} ({old.id}) is of no use and is ended: {event.reason}",
+            )
+        )
     if old.state is not InstanceState.INTERRUPTED:
         end_instance(change, event.instance, event.reason)
     change.plan()

@@ -91,6 +91,14 @@ def _limit(run: Run) -> Iterator[str]:
         yield f"{run.counted} machines, limit {run.spec.limit}, and {run.idle} are idle"
 
 
+def _one_region_a_request(run: Run) -> Iterator[str]:
+    """A launch request names pools of one region: it is one call, to one endpoint."""
+    for request in run.requests.values() if run.spec.regions else ():
+        regions = {pool.region for pool in request.spec.pools}
+        if len(regions) != 1:
+            yield f"{request.spec.id} asks {len(regions)} regions"
+
+
 def _stopped_means_stopped(run: Run) -> Iterator[str]:
     """Once stopping, nothing waits, starts or idles."""
     if run.stop is None:
@@ -190,6 +198,7 @@ _CHECKS: tuple[Callable[[Run], Iterator[str]], ...] = (
     _statuses,
     _budgets,
     _limit,
+    _one_region_a_request,
     _stopped_means_stopped,
     _indexes,
     _money,

@@ -20,7 +20,7 @@ from aspot.machine.model import (
 )
 from aspot.machine.money import budget_left, launch_reserve, price_of
 from aspot.machine.moves import end_instance
-from aspot.machine.placement import choose, is_hopeless, lacks_on_demand, remember_success, tried
+from aspot.machine.placement import choose, has_elsewhere, is_hopeless, lacks_on_demand, remember_success, tried
 from aspot.machine.pool import Market, Pool, RefusalKind
 from aspot.machine.quantities import price
 from aspot.machine.refusals import announce, learn, lose_queued
@@ -37,7 +37,7 @@ AUTH_WAIT_S = 15.0
 UNUSABLE_MOST = 3
 """So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
 
-_SAYS_NOTHING = {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL}
+_SAYS_NOTHING = {RefusalKind.THROTTLED, RefusalKind.UNREACHABLE, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL}
 """Refusals of the call itself: they tell nothing of what an earlier try of the same request brought."""
 
 _OF_USE = (InstanceState.SSH_READY, InstanceState.JOB)
@@ -72,7 +72,7 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
         return
     kinds = {refusal.kind for refusal in event.refusals}
     announce(change, request, request.spec.market, event.refusals)
-    if not event.launched and kinds & {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED} and _is_wanted(change.run):
+    if not event.launched and kinds & _later(change.run, request.spec) and _is_wanted(change.run):
         _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
         return
     if request.state is LaunchState.IN_DOUBT and not event.launched and kinds & _SAYS_NOTHING:
@@ -81,6 +81,12 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
         change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
     learn(change, request.spec, event)
     change.plan()
+
+
+def _later(run: Run, spec: LaunchSpec) -> set[RefusalKind]:
+    """Return the refusals after which the same request is sent again: not to a silent region if others may be asked."""
+    later = {RefusalKind.THROTTLED, RefusalKind.AUTH_EXPIRED}
+    return later if has_elsewhere(run, spec.region) else later | {RefusalKind.UNREACHABLE}
 
 
 def in_doubt(change: Change, event: ev.LaunchInDoubt) -> None:

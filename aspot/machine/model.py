@@ -208,7 +208,7 @@ class Run:
     pools: tuple[Pool, ...] = ()  # every pool the run may use
     memory: Mapping[Pool, PoolMemory] = attrs.field(factory=dict)
     spot_usd_per_hour: Mapping[Pool, float] = attrs.field(factory=dict)
-    on_demand_usd_per_hour: Mapping[str, float] = attrs.field(factory=dict)  # by type
+    on_demand_usd_per_hour: Mapping[str, float] = attrs.field(factory=dict)  # see `money.on_demand_price`
     user: str = ""  # who logs in to its machines
     launch_after: datetime | None = None  # back-off of the whole run (quota, throttling, all pools refused)
     quota: Refusal | None = None  # newest quota refusal, shown while it holds

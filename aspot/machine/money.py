@@ -35,8 +35,19 @@ DRAIN_S = 90.0
 
 def price_of(run: Run, pool: Pool, market: Market) -> float:
     """Return the newest known price in US dollars an hour; 0 where none is known."""
-    on_demand = run.on_demand_usd_per_hour.get(pool.type, 0.0)
+    on_demand = on_demand_price(run, pool) or 0.0
     return run.spot_usd_per_hour.get(pool, on_demand) if market is Market.SPOT else on_demand
+
+
+def on_demand_price(run: Run, pool: Pool) -> float | None:
+    """Return what a pool's type costs on demand there, in US dollars an hour; None where that is not known."""
+    key = on_demand_key(pool.type, pool.region) if run.spec.regions else pool.type
+    return run.on_demand_usd_per_hour.get(key)
+
+
+def on_demand_key(kind: str, region: str) -> str:
+    """Return under which word the on-demand price of an instance type stands in a run of several regions."""
+    return f"{kind} {region}"
 
 
 def extras_per_hour(run: Run) -> float:
@@ -69,7 +80,7 @@ def on_demand_cost(run: Run) -> float | None:
     """Return what the same machine time would have cost on demand; None where a price is not known."""
     total = 0.0
     for instance in run.instances.values():
-        price = run.on_demand_usd_per_hour.get(instance.pool.type)
+        price = on_demand_price(run, instance.pool)
         if price is None:
             return None
         hours = _billed_hours(run, instance)

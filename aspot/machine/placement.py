@@ -17,6 +17,9 @@ REFUSED_S = 60.0
 
 REFUSED_MOST_S = 600.0
 PRICE_S = 300.0
+QUOTA_S = 30.0
+"""How long a region whose quota is used up is left alone, where another may be asked."""
+
 UNUSABLE_S = 300.0
 INTERRUPTED_S = 900.0
 """How long a pool that took a machine back is avoided: interruptions come in groups (DESIGN 8)."""
@@ -25,7 +28,15 @@ _NOTHING = PoolMemory()
 
 
 def choose(run: Run) -> tuple[Market, tuple[Pool, ...]]:
-    """Return how to buy now and where, best pools first; no pools when all have to be waited for."""
+    """Return how to buy now and where, best pools first; no pools when all have to be waited for.
+
+    A launch call asks one region: of several, that of the best pool.
+    """
+    market, pools = _choose(run)
+    return market, tuple(pool for pool in pools if pool.region == pools[0].region) if run.spec.regions else pools
+
+
+def _choose(run: Run) -> tuple[Market, tuple[Pool, ...]]:
     if run.spec.market == "on-demand" or (lacks_on_demand(run) and _usable(run, Market.ON_DEMAND)):
         return Market.ON_DEMAND, _usable(run, Market.ON_DEMAND)
     pools = _usable(run, Market.SPOT)
@@ -78,19 +89,47 @@ def remember_refusal(change: Change, pool: Pool, market: Market, refusal: Refusa
     old = memory_of(change.run, market).get(pool, _NOTHING)
     refused = old.refused + 1
     match refusal.kind:
-        case RefusalKind.NO_CAPACITY:
+        case RefusalKind.NO_CAPACITY | RefusalKind.UNREACHABLE:
             until = change.now + timedelta(seconds=min(REFUSED_MOST_S, REFUSED_S * 2.0 ** min(refused - 1, 10)))
         case RefusalKind.PRICE:
             until = change.now + timedelta(seconds=PRICE_S)
+        case RefusalKind.QUOTA:
+            until = change.now + timedelta(seconds=QUOTA_S)
         case _:
             until = change.now
-    barred = old.barred or refusal.kind is RefusalKind.UNSUPPORTED
+    barred = old.barred or refusal.kind in (RefusalKind.UNSUPPORTED, RefusalKind.FATAL)
     _put(
         change,
         pool,
         market,
         attrs.evolve(old, refused=refused, avoid_until=until, barred=barred, last_code=refusal.code),
     )
+
+
+def remember_region(change: Change, region: str, market: Market, refusal: Refusal) -> None:
+    """Avoid all of a region for a while, or for good, because it refused a request as a whole.
+
+    What is fatal there is so for whatever is bought.
+    """
+    markets = change.run.spec.markets if refusal.kind is RefusalKind.FATAL else (market,)
+    for pool in change.run.pools:
+        for each in markets if pool.region == region else ():
+            remember_refusal(change, pool, each, refusal)
+
+
+def has_elsewhere(run: Run, region: str) -> bool:
+    """Tell whether anything may be asked for now in another region than this one."""
+    return bool(run.spec.regions) and any(
+        pool.region != region for market in run.spec.markets for pool in _usable(run, market)
+    )
+
+
+def may_go_elsewhere(run: Run, region: str) -> bool:
+    """Tell whether another region than this one may be asked in this run, now or later."""
+    if not run.spec.regions:
+        return False
+    others = [pool for pool in run.pools if pool.region != region]
+    return any(not memory_of(run, market).get(pool, _NOTHING).barred for market in run.spec.markets for pool in others)
 
 
 def remember_success(change: Change, pool: Pool, market: Market) -> None:

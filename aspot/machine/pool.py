@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import enum
+import functools
+import re
 
 import attrs
+
+_REGION = re.compile(r"[a-z]+(?:-[a-z]+)+-\d+")
+
+
+@functools.cache
+def region_of(zone: str) -> str:
+    """Return the region that a zone is in, as its name tells (`us-east-1a`, `us-east-1-bos-1a`); "" if it does not."""
+    found = _REGION.match(zone)
+    return found[0] if found else ""
 
 
 @attrs.frozen(order=True)
@@ -21,6 +32,11 @@ class Pool:
 
     def __str__(self) -> str:
         return f"{self.type} {self.zone}"
+
+    @property
+    def region(self) -> str:
+        """Return the region that it is in."""
+        return region_of(self.zone)
 
 
 class Market(enum.Enum):
@@ -39,6 +55,7 @@ class RefusalKind(enum.Enum):
     UNSUPPORTED = "not offered"  # never this pool again in this run
     QUOTA = "quota"  # other pools of this family are useless: keep what runs, queue the rest
     THROTTLED = "throttled"  # same request again, later
+    UNREACHABLE = "cannot be reached"  # it was not sent: another region now, or the same request later
     AUTH_EXPIRED = "credentials expired"  # same request again, when there are new ones
     FATAL = "refused"  # stop: the request or the account is at fault
 

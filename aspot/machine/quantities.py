@@ -14,6 +14,7 @@ Duration = float | int | str | timedelta
 _UNITS_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0, "ms": 0.001}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|d|h|m|s)")
 _SIZES_GB = {"MB": 0.001, "GB": 1.0, "TB": 1000.0}
+_BYTES = {None: 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def seconds(value: Duration, what: str = "duration") -> float:
@@ -70,6 +71,19 @@ def gigabytes(value: float | str, what: str = "disk") -> int:
     if size <= 0:
         raise ConfigError(f"{what} must be above 0, not {value!r}", fix='write "20 GB"')
     return math.ceil(size)
+
+
+def byte_count(value: float | str, what: str, *, least: int) -> int:
+    """Return a size in bytes; units are powers of 1000, as everywhere in aspot but for disks.
+
+    Raises:
+        ConfigError: If it is not a size of at least `least` bytes.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB|TB)?", str(value).strip().upper())
+    size = round(float(found[1]) * _BYTES[found[2]]) if found else 0
+    if size < least:
+        raise ConfigError(f"{what} must be a size of at least {least:,} bytes, not {value!r}", fix='write "500 MB"')
+    return size
 
 
 def short_duration(value_s: float) -> str:

@@ -9,7 +9,14 @@ from aspot.machine import news as nw
 from aspot.machine.change import Change
 from aspot.machine.endings import finish
 from aspot.machine.model import EndReason, InstanceRecord, JobStatus, LaunchRecord, LaunchSpec, Run
-from aspot.machine.placement import memory_of, remember_refusal, tried
+from aspot.machine.placement import (
+    has_elsewhere,
+    may_go_elsewhere,
+    memory_of,
+    remember_refusal,
+    remember_region,
+    tried,
+)
 from aspot.machine.pool import Market, Refusal, RefusalKind
 from aspot.machine.quantities import short_duration
 from aspot.machine.stopping import stop
@@ -62,6 +69,8 @@ def learn(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered) -> None:
     has_learnt = bool(event.launched)
     for refusal in event.refusals:
         match refusal.kind:
+            case RefusalKind.FATAL | RefusalKind.QUOTA | RefusalKind.UNREACHABLE if change.run.spec.regions:
+                _leave(change, spec, refusal)
             case RefusalKind.FATAL:
                 stop(change, describe(refusal), verdict=JobStatus.LOST)
             case RefusalKind.QUOTA:
@@ -80,6 +89,15 @@ def _remember(change: Change, spec: LaunchSpec, event: ev.LaunchAnswered, refusa
     pools = (refusal.pool,) if refusal.pool else tuple(pool for pool in spec.pools if pool not in gave)
     for pool in pools:
         remember_refusal(change, pool, spec.market, refusal)
+
+
+def _leave(change: Change, spec: LaunchSpec, refusal: Refusal) -> None:
+    """Do without a region, for a while or for good; if nothing else may be asked, do as if it were the only one."""
+    remember_region(change, spec.region, spec.market, refusal)
+    if refusal.kind is RefusalKind.FATAL and not may_go_elsewhere(change.run, spec.region):
+        stop(change, describe(refusal), verdict=JobStatus.LOST)
+    elif refusal.kind is RefusalKind.QUOTA and not has_elsewhere(change.run, spec.region):
+        _quota(change, refusal)
 
 
 def _quota(change: Change, refusal: Refusal) -> None:
@@ -105,6 +123,7 @@ _NEXT = {
     RefusalKind.UNSUPPORTED: "this pool is left out",
     RefusalKind.QUOTA: "jobs wait for machines that run, or for the quota",
     RefusalKind.THROTTLED: "trying again",
+    RefusalKind.UNREACHABLE: "trying again",
     RefusalKind.AUTH_EXPIRED: "jobs go on; trying again when there are new ones",
     RefusalKind.FATAL: "stopping",
 }
@@ -123,11 +142,21 @@ def announce(change: Change, request: LaunchRecord | None, market: Market, refus
             nw.LaunchRefused(
                 time=change.now,
                 fleet=change.run.spec.name,
-                message=f"{describe(alike[0])}{more}; {_NEXT[alike[0].kind]}",
+                message=f"{describe(alike[0])}{more}; {_next(change.run, request, alike[0])}",
                 code=code,
                 pool=pools,
             )
         )
+
+
+def _next(run: Run, request: LaunchRecord | None, refusal: Refusal) -> str:
+    """Return what is done about a refusal, as text for people."""
+    region = request.spec.region if request is not None else ""
+    if refusal.kind is RefusalKind.FATAL and may_go_elsewhere(run, region):
+        return f"{region} is left out"
+    if refusal.kind in (RefusalKind.QUOTA, RefusalKind.UNREACHABLE) and has_elsewhere(run, region):
+        return f"trying other regions than {region}"
+    return _NEXT[refusal.kind]
 
 
 def _is_told(run: Run, request: LaunchRecord | None, market: Market, refusal: Refusal) -> bool:

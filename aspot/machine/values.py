@@ -142,6 +142,7 @@ class JobSpec:
         evacuate: Paths relative to `work/`, brought home on a notice in this order.
         on_notice: Shell command to run on a notice; "" for none.
         timeout_s: The script's own seconds per attempt; None for none.
+        max_output: Bytes that are kept of the beginning of each of its two outputs; 0 for all.
         attempts: How many own failures end the job (1: the first one does).
         interruptions: How many interruptions end the job.
         inputs: SHA-256 of its inputs: equal digests, equal script, arguments, environment and files.
@@ -165,6 +166,7 @@ class JobSpec:
     evacuate: tuple[str, ...] = ()
     on_notice: str = ""
     timeout_s: float | None = None
+    max_output: int = 0
     attempts: int = 1
     interruptions: int = 10
     inputs: str = ""
@@ -186,6 +188,11 @@ class LaunchSpec:
     pools: tuple[Pool, ...]
     market: Market = Market.SPOT
 
+    @property
+    def region(self) -> str:
+        """Return the region that is asked."""
+        return self.pools[0].region
+
 
 @attrs.frozen(kw_only=True)
 class RunSpec:
@@ -194,7 +201,8 @@ class RunSpec:
     Args:
         id: Unique; in tags and tokens.
         name: The fleet's name.
-        region: AWS region.
+        region: AWS region; of several, the first one named.
+        regions: All that it may use, where they are several; else empty.
         limit: Most instances alive at once.
         budget_usd: Most US dollars to spend; None for no limit.
         deadline_s: Most seconds from start to the end of the run; None for none.
@@ -215,6 +223,7 @@ class RunSpec:
     id: str
     name: str
     region: str
+    regions: tuple[str, ...] = ()
     limit: int = 50
     budget_usd: float | None = None
     deadline_s: float | None = None
@@ -230,6 +239,11 @@ class RunSpec:
     keep_failed_s: float | None = None
     is_rebuilt: bool = False
     is_box: bool = False
+
+    @property
+    def everywhere(self) -> tuple[str, ...]:
+        """Return every region that the run may use."""
+        return self.regions or (self.region,)
 
     @property
     def markets(self) -> tuple[Market, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.machine.pool import region_of
 from aspot.machine.quantities import dollars, gigabytes
 from aspot.profiles.firewall import Rule, rules
 
@@ -131,6 +132,7 @@ class Profile:
         base: Name of the profile it extends: of a file, built in, or an instance type's.
         types: Instance types, all acceptable; AWS picks by price and capacity.
         region: AWS region; None for the one AWS's own configuration names.
+        regions: Several regions in its place: a fleet's machines may be in any of them.
         zones: Availability zones; empty for all.
         image: `al2023`, `ubuntu-24.04`, `debian-12`, an SSM parameter's path, or `ami-…`; None for the newest AL2023.
         user: Login user; None for the image's usual one.
@@ -156,6 +158,9 @@ class Profile:
         default=(), converter=_words, kw_only=True, validator=_each_like(INSTANCE_TYPE, "an instance type", "c7i.large")
     )
     region: str | None = attrs.field(default=None, kw_only=True, validator=_like(_REGION, "us-east-1"))
+    regions: tuple[str, ...] = attrs.field(
+        default=(), converter=_words, kw_only=True, validator=_each_like(_REGION, "a region", "us-east-1")
+    )
     zones: tuple[str, ...] = attrs.field(
         default=(), converter=_words, kw_only=True, validator=_each_like(_ZONE, "a zone", "us-east-1a")
     )
@@ -173,11 +178,50 @@ class Profile:
     firewall: tuple[Rule, ...] | None = attrs.field(default=None, converter=rules, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        strange = [zone for zone in self.zones if self.region and not zone.startswith(self.region)]
+        if self.region and self.regions:
+            raise ConfigError("region and regions are both given", fix="give one of them")
+        self._check_zones()
+        if len(self.regions) > 1:
+            self._check_several()
+
+    def _check_zones(self) -> None:
+        places = self.everywhere
+        strange = [zone for zone in self.zones if places and region_of(zone) not in places]
         if strange:
+            where = f"in {places[0]}" if len(places) == 1 else f"in any of {', '.join(places)}"
             raise ConfigError(
-                f"zone {', '.join(strange)} is not in {self.region}", fix="give zones of that region, or none"
+                f"zone {', '.join(strange)} is not {where}",
+                fix=f"give zones of {'that region' if len(places) == 1 else 'these regions'}, or none",
             )
+        bare = [region for region in places if self.zones and region not in map(region_of, self.zones)]
+        if bare:
+            raise ConfigError(
+                f"zones leave nothing of {', '.join(bare)}", fix="give zones of each region, or none, or fewer regions"
+            )
+
+    def _check_several(self) -> None:
+        """Refuse what exists in one region only."""
+        if self.image is not None and self.image.startswith("ami-"):
+            raise ConfigError(
+                f"image {self.image} is in one region, and regions are several",
+                fix=f"use one region, or an image that each has: {', '.join(IMAGES)}, or an SSM parameter's path",
+            )
+        if self.security_group is not None:
+            raise ConfigError(
+                f"security group {self.security_group} is in one region, and regions are several",
+                fix="use one region, or leave security_group out: each region gets a group made for the run",
+            )
+
+    @property
+    def everywhere(self) -> tuple[str, ...]:
+        """Return the regions it names; empty for the one that AWS's own configuration names."""
+        return self.regions or ((self.region,) if self.region else ())
+
+    def in_one_region(self, region: str | None = None) -> Profile:
+        """Return it for something that lives in one region: the one given, else the first that it names."""
+        chosen = region or next(iter(self.everywhere), None)
+        zones = [zone for zone in self.zones if region_of(zone) == chosen] if len(self.regions) > 1 else self.zones
+        return attrs.evolve(self, region=chosen, regions=(), zones=zones)
 
     @property
     def name(self) -> str:

@@ -13,8 +13,15 @@ from aspot.errors import ConfigError
 from aspot.profiles.profile import OPTIONS, Profile, guess
 
 KEYS = ("extends", *OPTIONS)
-LISTS = frozenset({"types", "zones", "firewall"})
+LISTS = frozenset({"types", "regions", "zones", "firewall"})
 SWITCHES = frozenset({"monitoring"})
+TOGETHER: Mapping[str, tuple[str, ...]] = {
+    "regions": ("region",),
+    "zones": ("region", "regions"),
+    "image": ("regions",),
+    "security_group": ("regions",),
+}
+"""Keys that have to fit others beside them."""
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)$")
 
@@ -135,10 +142,7 @@ class _Reader:
         from aspot.profiles.toml_lines import line_of
 
         options = {key: self._option(key, value, (*path, key)) for key, value in table.items()}
-        try:
-            Profile(region=options.get("region"), zones=options.get("zones") or ())
-        except ConfigError as error:
-            self._problem((*path, "zones"), f"[{'.'.join(path)}] {error.message}", error.fix)
+        self._check_together(options, path)
         return Entry(
             name=name,
             source=self.source,
@@ -147,6 +151,16 @@ class _Reader:
             path=self.path,
             lines={"": line_of(self.lines, path), **{key: line_of(self.lines, (*path, key)) for key in table}},
         )
+
+    def _check_together(self, options: Mapping[str, Any], path: tuple[str, ...]) -> None:
+        """Note the first of what contradicts each other in one profile, at the line of the key that does."""
+        for key, others in TOGETHER.items():
+            given = {name: options[name] for name in (key, *others) if options.get(name)}
+            try:
+                Profile(**given)
+            except ConfigError as error:
+                self._problem((*path, key), f"[{'.'.join(path)}] {error.message}", error.fix)
+                return
 
     def _option(self, key: str, value: Any, path: tuple[str, ...]) -> Any:
         try:
@@ -206,6 +220,7 @@ EXAMPLES: Mapping[str, str] = {
     "extends": 'extends = "gpu"',
     "types": 'types = ["c7i.large", "m7i.large"]',
     "region": 'region = "us-east-1"',
+    "regions": 'regions = ["us-east-1", "eu-west-1"]',
     "zones": 'zones = ["us-east-1a"]',
     "image": 'image = "al2023"',
     "user": 'user = "ec2-user"',

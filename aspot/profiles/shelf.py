@@ -13,6 +13,7 @@ from typing import Any, Self
 import attrs
 
 from aspot.errors import ConfigError
+from aspot.machine.pool import region_of
 from aspot.profiles.builtin import BUILT_IN, COMMON, built_in
 from aspot.profiles.places import project_file, user_file
 from aspot.profiles.profile import OPTIONS, Profile, guess
@@ -165,12 +166,16 @@ class Shelf:
 def _is_moot(key: str, value: Any, nearer: Mapping[str, Any]) -> bool:
     """Tell whether an option means nothing beside those that count before it.
 
-    A login user belongs to the image it was named with, and zones to their region.
+    A login user belongs to the image it was named with, and zones to their regions; one region stands for several, and
+    several for one.
     """
     if key == "user":
         return "image" in nearer
-    if key == "zones" and "region" in nearer:
-        return any(not zone.startswith(nearer["region"]) for zone in value)
+    if key in ("region", "regions"):
+        return bool(nearer.keys() & {"region", "regions"})
+    if key == "zones":
+        places = nearer.get("regions") or [nearer[name] for name in ("region",) if name in nearer]
+        return bool(places) and {region_of(zone) for zone in value} != set(places)
     return False
 
 

@@ -14,7 +14,18 @@ import attrs
 
 from aspot.machine.model import Checkpoint, LaunchSpec
 from aspot.machine.pool import Pool
-from aspot.ports import Archive, Cloud, CloudFact, CloudPlan, LaunchAnswer, LogSink, Mounting, Prepared, Sighting
+from aspot.ports import (
+    Archive,
+    Cloud,
+    CloudFact,
+    CloudPlan,
+    LaunchAnswer,
+    LogSink,
+    Mounted,
+    Mounting,
+    Prepared,
+    Sighting,
+)
 
 Check = Callable[[], None]
 """Raises `TakenOver` if this client was."""
@@ -46,9 +57,9 @@ class FencedCloud(Cloud):
         self.check()
         return await self.inner.furnish(instance, zone)
 
-    async def hear(self) -> Sequence[CloudFact] | None:
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:
         """Wait for what EC2 says by itself; what it needs for that is made by calls that look themselves."""
-        return await self.inner.hear()
+        return await self.inner.hear(region)
 
     async def let_caller_in(self) -> str:
         """Have SSH let in from where the caller is now."""
@@ -60,6 +71,10 @@ class FencedCloud(Cloud):
         self.check()
         return await self.inner.terminate(instances)
 
+    async def console(self, instance: str) -> str:
+        """Return the end of what an instance wrote to its console."""
+        return await self.inner.console(instance)
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         """Return the current spot price of each of the run's pools."""
         return await self.inner.spot_prices()
@@ -68,6 +83,10 @@ class FencedCloud(Cloud):
         """Write onto an instance until when it is kept for a look."""
         self.check()
         await self.inner.mark_kept(instance, until)
+
+    def mounted(self) -> Sequence[Mounted]:
+        """Return what the machines mount."""
+        return self.inner.mounted()
 
     async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         """Delete what the run made beside instances."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from aspot.runtime.pauses import Pauses
 from aspot.runtime.wiring import Wiring
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 READY_S = 300.0
 """From EC2's "running" to a verified connection; a machine that takes longer is replaced (FAULTS I4)."""
@@ -44,8 +46,16 @@ CLOSE_S = 2.0
 """To close a connection, alive or dead."""
 
 
+CONSOLE_S = 10.0
+"""To ask EC2 what a machine that could not be reached wrote to its console; it is paid for meanwhile."""
+
+
 class _Unusable(Exception):
     """The machine will never do."""
+
+
+class _Unreachable(_Unusable):
+    """It never let us in, so only its console can say why."""
 
 
 @attrs.define
@@ -84,8 +94,21 @@ class LinkKeeper:
                 self._tell(LinkLost, reason=self._why)
                 link, armed = await self._equipped(*await self._connect())
                 self._tell(LinkRestored, boot_id=armed.boot_id)
+        except _Unreachable as error:
+            self._tell(InstanceUnusable, reason=f"{error}{await self._witness()}")
         except _Unusable as error:
             self._tell(InstanceUnusable, reason=str(error))
+
+    async def _witness(self) -> str:
+        """Return what the machine's console says, as the rest of a sentence; "" if EC2 does not tell."""
+        said = ""
+        with anyio.move_on_after(CONSOLE_S):
+            try:
+                said = await self.wiring.cloud.console(self.target.instance)
+            except (CloudUnavailable, CredentialsExpired, AspotError) as error:
+                log.info("console output not had", extra={"instance": self.target.instance, "why": str(error)})
+                return ""
+        return f"; its console ends: {said}" if said else ""
 
     def _tell(self, kind: Callable[..., InstanceEvent], **fields: str) -> None:
         self.wiring.post(kind(at=self.wiring.now(), instance=self.target.instance, **fields))
@@ -125,7 +148,7 @@ class LinkKeeper:
         with anyio.move_on_after(READY_S) as limit:
             link, armed = await self._connect()
         if limit.cancelled_caught:
-            raise _Unusable(f"no connection within {READY_S:.0f} s of running: {self._why or 'nothing answered'}")
+            raise _Unreachable(f"no connection within {READY_S:.0f} s of running: {self._why or 'nothing answered'}")
         return await self._equipped(link, armed)
 
     async def _equipped(self, link: Link, armed: Armed) -> tuple[Link, Armed]:
@@ -198,7 +221,7 @@ class LinkKeeper:
         now = anyio.current_time()
         self._mismatch_at = now if self._mismatch_at is None else self._mismatch_at
         if now - self._mismatch_at >= MISMATCH_S:
-            raise _Unusable(f"it could not prove who it is: {error}") from error
+            raise _Unreachable(f"it could not prove who it is: {error}") from error
 
     async def _hold(self, link: Link) -> None:
         """Serve a link until it drops."""

@@ -10,6 +10,7 @@ import attrs
 
 from aspot.errors import AspotError
 from aspot.machine.events import NoticeReceived, RebalanceAdvised
+from aspot.machine.model import Run
 from aspot.ports import CloudChange, CloudFact, CloudNotice, CloudRebalance, CloudUnavailable, CredentialsExpired
 from aspot.runtime.pauses import Pauses
 from aspot.runtime.poller import has_machines
@@ -31,10 +32,12 @@ class Listening:
 
     Args:
         wiring: The run's ports.
+        region: Where.
         hurry: Called when a machine's state has changed: EC2 is asked what it is.
     """
 
     wiring: Wiring
+    region: str
     hurry: Callable[[], None]
     _told: set[tuple[type[CloudFact], str]] = attrs.field(init=False, factory=set)
 
@@ -44,11 +47,11 @@ class Listening:
         await anyio.sleep(max(0.0, AFTER_S - age_s))
         pauses = Pauses(first_s=PACE_S, most_s=MOST_S, chance=self.wiring.chance)
         while True:
-            while not has_machines(self.wiring.run):  # noqa: ASYNC110 - the main loop tells nobody of its records
+            while not self._has_machines(self.wiring.run):  # noqa: ASYNC110 - the main loop tells nobody of its records
                 await anyio.sleep(LOOK_S)
             began = anyio.current_time()
             try:
-                facts = await self.wiring.cloud.hear()
+                facts = await self.wiring.cloud.hear(self.region)
             except (CloudUnavailable, CredentialsExpired):
                 await anyio.sleep(pauses.next_s())
                 continue
@@ -62,6 +65,11 @@ class Listening:
                 self._take_in(fact)
             if not facts and anyio.current_time() - began < PACE_S:
                 await anyio.sleep(PACE_S)
+
+    def _has_machines(self, run: Run) -> bool:
+        return has_machines(run) and (
+            not run.spec.regions or any(run.instances[name].pool.region == self.region for name in run.live)
+        )
 
     def _give_up(self, error: AspotError) -> None:
         fix = f" ({error.fix})" if error.fix else ""

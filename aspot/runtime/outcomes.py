@@ -124,6 +124,7 @@ def job_of(spec: JobSpec) -> Job:
         evacuate=spec.evacuate,
         on_notice=spec.on_notice or None,
         timeout=spec.timeout_s,
+        max_output=spec.max_output or None,
         attempts=spec.attempts,
         interruptions=spec.interruptions,
     )

@@ -161,7 +161,8 @@ class Supervisor:
                 return
             group.start_soon(self._service, poller.run)
             group.start_soon(self._service, reaper.run)
-            group.start_soon(dispatch.guarded, Listening(self.wiring, poller.hurry).run)
+            for region in self.wiring.spec.everywhere:
+                group.start_soon(dispatch.guarded, Listening(self.wiring, region, poller.hurry).run)
             group.start_soon(self._service, Doorkeeper(self.wiring).run)
             await self._loop.until_over(dispatch, poller)
             group.cancel_scope.cancel()
@@ -300,6 +301,7 @@ class Supervisor:
         summary: dict[str, Any] = {"run": self.run.spec.id, "fleet": self.run.spec.name, "results": results}
         kept = [item.to_json() for item in self.kept]
         summary |= {"cost_usd": cost_now(self.run), "left": list(self.left), "kept": kept}
+        summary["storage"] = [attrs.asdict(item) for item in self.wiring.cloud.mounted()]
         await self.wiring.journal.finish(self.left, kept)
         if not self._is_unprepared:
             await self.wiring.archive.finish(summary)

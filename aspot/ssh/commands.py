@@ -19,7 +19,7 @@ def runner_text() -> bytes:
 
 
 def command(*words: str | float) -> str:
-    """Return the line that runs a runner's command, the same to every login shell; words are safe names and numbers."""
+    """Return the line, the same to every login shell, that runs a runner's command of safe names and numbers."""
     return 'exec /bin/sh "$HOME/.aspot/run" ' + " ".join(str(word) for word in words)
 
 

@@ -5,9 +5,10 @@ May import: asyncssh, anyio, `aspot.ssh`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,9 @@ from aspot.ssh.upload import Uploads
 
 LOGIN_S = 10.0
 """For key exchange and login (asyncssh's own limit of 120 s is no help against a dead peer)."""
+
+LOGIN_MOST_S = 60.0
+"""Up to this it doubles for a machine that ran into it: 5 kB and six round trips take long on a link of 1 kB/s."""
 
 HANDSHAKES = 8
 """At once: 8 stall the loop for 13 ms, 64 for 285 ms (DESIGN 6, measured)."""
@@ -81,6 +85,7 @@ class SshRemote(Remote):
         self._uploads = Uploads(skip=skip, carried=carried)
         self._handshakes = anyio.Semaphore(HANDSHAKES)
         self._links: set[SshLink] = set()
+        self._limits_s: dict[str, float] = {}  # for key exchange and login, of instances that took longer
 
     async def connect(self, target: Target) -> SshLink:
         """Connect, verified from the first byte; one try.
@@ -168,8 +173,10 @@ class SshRemote(Remote):
         """Take turns for this only: a machine that does not answer at all keeps no other waiting."""
         try:
             async with self._handshakes:
-                with anyio.fail_after(LOGIN_S + 2):
-                    return await asyncssh.connect(target.address, target.port, tunnel=cork, **options)
+                with self._timed(target) as limit_s, anyio.fail_after(limit_s + 2):
+                    return await asyncssh.connect(
+                        target.address, target.port, tunnel=cork, login_timeout=limit_s, **options
+                    )
         except asyncssh.HostKeyNotVerifiable as error:
             raise HostKeyMismatch(
                 f"{target.label} ({target.instance}) showed a host key that is not its own"
@@ -180,6 +187,18 @@ class SshRemote(Remote):
             raise NotReady(f"{target.label} does not let {target.user!r} in yet: {error.reason}") from error
         except (asyncssh.Error, OSError) as error:
             raise NotReady(f"{target.label} at {target.address}:{target.port}: {_why(error)}") from error
+
+    @contextlib.contextmanager
+    def _timed(self, target: Target) -> Iterator[float]:
+        """Give how long key exchange and login may take, in seconds; more the next time if they took that long."""
+        limit_s = self._limits_s.get(target.instance, LOGIN_S)
+        began = anyio.current_time()
+        try:
+            yield limit_s
+        except (asyncssh.Error, OSError):
+            if anyio.current_time() - began >= limit_s:
+                self._limits_s[target.instance] = min(2 * limit_s, LOGIN_MOST_S)
+            raise
 
     def _options(self, target: Target, trusted: tuple[asyncssh.SSHKey, ...]) -> dict[str, Any]:
         return {
@@ -198,7 +217,6 @@ class SshRemote(Remote):
             "gss_auth": False,
             "gss_kex": False,
             "host_based_auth": False,
-            "login_timeout": LOGIN_S,
             "keepalive_interval": KEEPALIVE_S,
             "keepalive_count_max": KEEPALIVES,
             **_ALGORITHMS,
@@ -207,7 +225,7 @@ class SshRemote(Remote):
     async def _probe(self, target: Target) -> asyncssh.SSHKey | None:
         """Return the host key that is served now; None when none is. No login is tried."""
         try:
-            with anyio.fail_after(LOGIN_S):
+            with anyio.fail_after(self._limits_s.get(target.instance, LOGIN_S)):
                 with Cork(await dial(target.address, target.port)) as cork:
                     async with self._handshakes:
                         return await asyncssh.get_server_host_key(

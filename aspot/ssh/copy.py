@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shlex
 from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
@@ -24,6 +23,7 @@ from aspot.files.scan import scan_everything
 from aspot.machine.model import Collected
 from aspot.ssh.collect import bring_files
 from aspot.ssh.exchange import PATIENCE_S, Exchange, exchange, plain
+from aspot.ssh.lines import line_of
 from aspot.ssh.upload import PLACE_S, How, Load
 
 Progress = Callable[[int, int], None]
@@ -156,7 +156,7 @@ def _roots(wanted: tuple[Pattern, ...], source: Source) -> str:
 
 
 def _line(*words: str) -> str:
-    return f"exec /bin/sh -c {shlex.quote(_script())} sh {' '.join(map(shlex.quote, words))}"
+    return line_of(_script(), *words)
 
 
 @functools.cache

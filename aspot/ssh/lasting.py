@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shlex
 from importlib import resources
 
 import asyncssh
@@ -16,11 +15,12 @@ import attrs
 
 from aspot.ssh.commands import answers
 from aspot.ssh.exchange import GREETING, exchange, plain
+from aspot.ssh.lines import line_of
 
 _LINE = re.compile(r"shell-(\d+) (\d+)")
 
 _LOOK = (
-    f"printf {shlex.quote(GREETING.decode().strip())}'\\n'; command -v tmux >/dev/null || exit 0; echo tmux; "
+    f"echo {GREETING.decode().strip()}; command -v tmux >/dev/null || exit 0; echo tmux; "
     "tmux -L aspot list-sessions -F '#{session_name} #{session_attached}' 2>/dev/null; "
     'cd "$HOME/.aspot/shells" 2>/dev/null && ls; exit 0'
 )
@@ -55,7 +55,7 @@ async def look(connection: asyncssh.SSHClientConnection) -> Shells:
         LinkDropped: If the connection broke.
     """
     with answers():
-        async with exchange(connection, f"exec /bin/sh -c {shlex.quote(_LOOK)}", refusal=plain) as there:
+        async with exchange(connection, line_of(_LOOK), refusal=plain) as there:
             there.end_input()
             await there.greeted()
             lines = (await there.rest()).splitlines()
@@ -89,7 +89,7 @@ def shown_again(name: str, note: str) -> str:
 
 
 def _line(how: str, name: str, note: str) -> str:
-    return f"exec /bin/sh -c {shlex.quote(_script())} sh {name} {how} {shlex.quote(note)}"
+    return line_of(_script(), name, how, note)
 
 
 @functools.cache

@@ -6,7 +6,6 @@ May import: asyncssh, anyio, `aspot.files`, `aspot.ssh`.
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,8 +37,9 @@ from aspot.ssh.collect import ask, bring_files, bring_logs
 from aspot.ssh.commands import answers, command, honest, install_command, runner_text
 from aspot.ssh.evacuate import Carrier, TooSlow, clean
 from aspot.ssh.exchange import CommandRefused, Exchange, begin, exchange
-from aspot.ssh.follow import Following
+from aspot.ssh.follow import Following, Full
 from aspot.ssh.keys import RunKeys
+from aspot.ssh.lines import line_of
 from aspot.ssh.order import fact_of, hundredths, order_text, setup_text, status_in, status_of
 from aspot.ssh.rotation import Probe, is_seen, noted
 from aspot.ssh.upload import Delivery, Uploads
@@ -150,7 +150,7 @@ class SshLink(Link):
 
     async def lease(self) -> Lease | None:
         """Return the lease that the machine was armed with; None if it was not. Asks nothing of the runner."""
-        line = "exec /bin/sh -c " + shlex.quote('echo @aspot; cat "$HOME/.aspot/.machine/lease" 2>/dev/null; echo')
+        line = line_of('echo @aspot; cat "$HOME/.aspot/.machine/lease" 2>/dev/null; echo')
         with answers():
             async with self._command(line) as there:
                 there.end_input()
@@ -286,20 +286,17 @@ class SshLink(Link):
     async def follow(self, job: str, attempt: int, sink: LogSink) -> None:
         """Copy the attempt's output into the sink as it appears, until the attempt has ended."""
         there = self._running.pop((job, attempt), None)
+        if there is not None and sink.offsets() != (0, 0):
+            there.close()
+            there = None
         with answers():
-            if there is not None and sink.offsets() != (0, 0):
-                there.close()
-                there = None
-            if there is None:
-                there = await self._begin(self._line("follow", self._run, job, attempt, *sink.offsets()))
-            there.patience_s = None
-            there.divert(Following(sink))
-            try:
-                await there.diverted()
-            except ValueError as error:
-                raise LinkDropped(str(error)) from error
-            finally:
-                there.close()
+            for _ in range(3):
+                there = there or await self._begin(self._line("follow", self._run, job, attempt, *sink.offsets()))
+                try:
+                    return await _followed(there, sink)
+                except Full:  # of one output; go on with the other
+                    there = None
+        raise LinkDropped("the machine's answer makes no sense")
 
     async def fetch_result(self, spec: JobSpec, attempt: int, sink: LogSink, into: Path) -> Collected:
         """Bring the rest of the logs and the downloads into a local folder, verified.
@@ -381,6 +378,19 @@ class SshLink(Link):
             older.close()
         if there is not None:
             where[_key(order)] = there
+
+
+async def _followed(there: Exchange, sink: LogSink) -> None:
+    there.patience_s = None
+    there.divert(Following(sink))
+    try:
+        await there.diverted()
+    except Full:
+        raise
+    except ValueError as error:
+        raise LinkDropped(str(error)) from error
+    finally:
+        there.close()
 
 
 def _key(order: AttemptOrder) -> tuple[str, int]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-import shlex
 from collections.abc import Callable
 from importlib import resources
 
@@ -15,6 +14,7 @@ import asyncssh
 import attrs
 
 from aspot.ssh.exchange import exchange, plain
+from aspot.ssh.lines import line_of
 
 _RUNNING = re.compile(r"running (\d{1,5}) ([A-Za-z0-9_-]{1,128})")
 
@@ -104,7 +104,7 @@ async def stop(connection: asyncssh.SSHClientConnection) -> bool:
 
 
 def _line(*words: str) -> str:
-    return f"exec /bin/sh -c {shlex.quote(_script())} sh {' '.join(map(shlex.quote, words))}"
+    return line_of(_script(), *words)
 
 
 @functools.cache

@@ -29,6 +29,7 @@ def note_of(spec: JobSpec) -> str:
         "checkpoint_every_s": spec.checkpoint_every_s,
         "evacuate": spec.evacuate,
         "timeout_s": spec.timeout_s,
+        "max_output": spec.max_output,
         "inputs": spec.inputs,
     }
     line = json.dumps(told, separators=(",", ":"))
@@ -55,6 +56,7 @@ def _spec(job: str, told: dict[str, Any]) -> JobSpec:
         checkpoint_every_s=_seconds(told["checkpoint_every_s"]),
         evacuate=_texts(told["evacuate"]),
         timeout_s=_seconds(told["timeout_s"]),
+        max_output=max(0, int(told.get("max_output", 0))),
         inputs=digest if _DIGEST.fullmatch(digest) else "",
     )
 

@@ -77,6 +77,7 @@ def order_text(order: AttemptOrder, run: str) -> bytes:
     lines = [
         f"timeout={hundredths(spec.timeout_s) if spec.timeout_s is not None else 0}",
         f"grace={hundredths(GRACE_S)}",
+        f"most={spec.max_output}",
         f"hook={_quote(spec.on_notice)}",
         f"spec={_quote(note_of(spec))}",
         *_checkpoint(spec),

@@ -299,13 +299,14 @@ cmd_release() { # RUN JOB N: its results are home
 cmd__super() { # FOLDER COOKIE JOB N
   D=$1 COOKIE=$2 JOB=$3 N=$4
   cd "$D" && [ -f env ] || exit 124
-  hook='' timeout=0 grace=1000 checkpoint='' spec='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
+  hook='' timeout=0 grace=1000 most=0 checkpoint='' spec='' whole='' TIMER='' HOOK='' HOOKED='' NAP=''
   trap : HUP
   trap 'because term; signal_all TERM' TERM
   trap on_notice USR1
   . ./env # sets what is above, job_env, and the job's words as "$@"
   rm -f env
   [ -z "$spec" ] || printf '%s\n' "$spec" 2>/dev/null >spec # what it is, for a client that has lost its journal
+  [ "$most" = 0 ] || note most "$most"
   [ "$whole" = yes ] && me pid || exit 124
   [ -z "$checkpoint" ] || mkdir -p "$checkpoint"
   run_job "$@"
@@ -373,6 +374,7 @@ finish() { # nothing of the job may write any more; then the status
   i=0
   while [ -n "$HOOK" ] && kill -0 "$HOOK" 2>/dev/null && [ $i -lt 20 ]; do nap 25; i=$((i + 1)); done
   end_all 500
+  close_cut
   why=exit
   printf '%8192s' '' 2>/dev/null >.probe || why=disk_full
   rm -f .probe .reserve # space kept since the start, so that a full disk cannot eat the exit code
@@ -387,6 +389,39 @@ finish() { # nothing of the job may write any more; then the status
   [ -z "$TIMER" ] || kill "$TIMER" 2>/dev/null # a shell that was only just forked may have lost the first
   IFS= read -r STATUS <status
   say "exited $JOB $N $STATUS"; }
+
+# A flood of output: its beginning and its end are kept. While the job runs, the disk's blocks between them are given back
+# (a hole in the file), so every offset stays what it was; where fallocate cannot do that, only once it has ended.
+
+END=1048576 # so many bytes of the end
+
+trim() { # FOLDER of an attempt that runs: see to its limit; BIG: it may soon be reached
+  IFS= read -r most 2>/dev/null <"$1/most" || return 0
+  for s in "$1/stdout" "$1/stderr"; do
+    size=$(stat -c %s "$s" 2>/dev/null) || continue
+    [ "$size" -le $((most / 2)) ] || BIG=yes
+    [ "$size" -gt $((most + END)) ] && mkdir "$1/.cutting" 2>/dev/null || continue # else its supervisor is at it
+    fallocate -p -o "$most" -l $((size - END - most)) "$s" 2>/dev/null
+    rmdir "$1/.cutting"
+  done; }
+
+close_cut() { # in the folder of an attempt of which nothing writes any more: a line in place of what is left out
+  IFS= read -r most 2>/dev/null <most || return 0
+  set -- $(stat -c %s stdout stderr)
+  [ "$1" -gt $((most + END)) ] || [ "$2" -gt $((most + END)) ] || return 0
+  i=0 # for ever from here on; whoever holds it now may have been killed
+  until mkdir .cutting 2>/dev/null || [ $i -ge 100 ]; do nap 5; i=$((i + 1)); done
+  for s in stdout stderr; do
+    size=$(stat -c %s $s)
+    [ "$size" -gt $((most + END)) ] || continue
+    fallocate -p -o "$most" -l $((size - END - most)) $s 2>/dev/null # the end needs room elsewhere for a moment
+    tail -c $END $s 2>/dev/null >$s.end
+    end=$(stat -c %s $s.end 2>/dev/null) || end=0
+    dd if=/dev/null of=$s bs=1 seek="$most" count=0 2>/dev/null
+    printf '\n[aspot: %s bytes of output are left out here: max_output]\n' $((size - most - end)) >>$s
+    [ $end = 0 ] || cat $s.end >>$s
+    rm -f $s.end
+  done; }
 
 epoch() { # EPOCH of YYYY-MM-DDThh:mm:ssZ (busybox date can't)
   y=${1%%-*} r=${1#*-}
@@ -414,17 +449,22 @@ follow() { # OUT ERR FIRST: what is said before anything else
     [ "$out" -le "$1" ] || out=0 # the job truncated it
     [ "$err" -le "$2" ] || err=0
   fi
-  reply "$err" >&2
-  printf '%s\n@aspot\n%s\n' "$first" "$out"
+  most=0
+  [ ! -f most ] || read -r most <most
+  reply "$err $most" >&2
+  printf '%s\n@aspot\n%s %s\n' "$first" "$out" "$most"
+  stdout=stdout stderr=stderr # of one that is full, the rest comes with the result
+  [ "$most" = 0 ] || [ "$out" -lt "$most" ] || stdout=/dev/null
+  [ "$most" = 0 ] || [ "$err" -lt "$most" ] || stderr=/dev/null
   if ! alive pid; then
-    tail -c +$((out + 1)) stdout 2>/dev/null
-    tail -c +$((err + 1)) stderr 2>/dev/null >&2
+    tail -c +$((out + 1)) $stdout 2>/dev/null
+    tail -c +$((err + 1)) $stderr 2>/dev/null >&2
   elif [ -f "$M/tail_pid" ]; then
-    tail -c +$((err + 1)) -f --pid="$P" stderr >&2 2>/dev/null &
-    exec tail -c +$((out + 1)) -f --pid="$P" stdout 2>/dev/null
+    tail -c +$((err + 1)) -f --pid="$P" $stderr >&2 2>/dev/null &
+    exec tail -c +$((out + 1)) -f --pid="$P" $stdout 2>/dev/null
   else
-    tail -c +$((out + 1)) -f stdout 2>/dev/null & one=$!
-    tail -c +$((err + 1)) -f stderr >&2 2>/dev/null & two=$!
+    tail -c +$((out + 1)) -f $stdout 2>/dev/null & one=$!
+    tail -c +$((err + 1)) -f $stderr >&2 2>/dev/null & two=$!
     while alive pid; do nap 500; done
     nap 200
     kill $one $two
@@ -649,8 +689,14 @@ cmd__lease() { # end the machine when its time is over, or when nobody cares for
       [ "$until" -ge $end ] || end=$until
     fi
     if [ $now -ge $end ]; then end_machine; elif [ $is_kept = no ]; then judge; fi
+    BIG=no
+    folders
+    for d in $FOLDERS; do
+      ! alive "$d/pid" || valid "$d" || trim "$d"
+    done
     gap=$((term / 4)) left=$((end - now))
     [ $gap -le 3000 ] || gap=3000
+    [ $BIG = no ] || [ $gap -le 100 ] || gap=100
     [ $left -ge $gap ] || gap=$left
     [ $gap -ge 20 ] || gap=20
     nap $gap

@@ -88,12 +88,8 @@ class How:
 @asynccontextmanager
 async def opened(region: str | None) -> AsyncIterator[Store]:
     """Open S3 for the time of a block."""
-    store = await Store.open(region)
-    try:
+    async with await Store.open(region) as store:
         yield store
-    finally:
-        with anyio.CancelScope(shield=True):
-            await store.aclose()
 
 
 async def copy_folder(store: Store, source: Path | Address, dest: Path | Address, *, how: How, watch: Watch) -> Outcome:

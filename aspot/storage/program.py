@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import shlex
 import zipfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aspot.errors import AspotError, ConfigError, LinkError
 from aspot.ssh.exchange import CommandRefused, Exchange, exchange, plain
+from aspot.ssh.lines import line_of
 
 if TYPE_CHECKING:
     import asyncssh
@@ -55,7 +55,7 @@ os.replace(path + "-%d" % os.getpid(), path)
 sys.dont_write_bytecode = True
 runpy.run_path(path, run_name="__main__")
 """
-_LOOK = 'command -v python3 >/dev/null || { echo "there is no python3" >&2; exit 127; }; exec python3 -c "$0" "$@"'
+_LOOK = 'command -v python3 >/dev/null || { echo "there is no python3" >&2; exit 127; }; exec python3 -c "$@"'
 _PROGRAM = "carrier.pyz"
 
 
@@ -76,8 +76,7 @@ async def started(
         LinkError: If it cannot run there.
     """
     sent = package()
-    words = [_BOOT, str(len(sent)), _PROGRAM]
-    command = f"{prefix} /bin/sh -c {shlex.quote(_LOOK)} {' '.join(map(shlex.quote, words))}"
+    command = line_of(_LOOK, _BOOT, str(len(sent)), _PROGRAM, by=prefix)
     try:
         async with exchange(connection, command, refusal=plain) as there:
             await there.send(sent)

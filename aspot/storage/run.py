@@ -10,7 +10,7 @@ import attrs
 from aspot.aws import tags
 from aspot.aws.clients import Aws
 from aspot.errors import CloudError, ConfigError
-from aspot.ports import CloudPlan, CloudUnavailable, Mounting, Storage, VolumeWish
+from aspot.ports import CloudPlan, CloudUnavailable, Mounted, Mounting, Storage, VolumeWish
 from aspot.storage import ebs, efs, targets
 from aspot.storage.ebs import Volume
 from aspot.storage.efs import FileSystem
@@ -50,6 +50,16 @@ class RunStorage(Storage):
         self._waiting_since: dict[str, float] = {}
 
     # --- before the run ---
+
+    async def there(self) -> tuple[str, ...]:
+        """Return what of it is in the region already, as text for people; makes nothing.
+
+        Raises:
+            ConfigError: If several there have a name.
+        """
+        found = [f"file system {self._name}"] if self._name and await efs.find(self._aws, self._name) else []
+        names = [disk.wish.name for disk in self._disks]
+        return (*found, *[f"volume {name}" for name in names if await ebs.find(self._aws, name)])
 
     async def zones(self, usable: Sequence[str]) -> tuple[str, ...]:
         """Return the zones that machines may be in, of those that are usable; looks at what there is, makes nothing.
@@ -184,6 +194,21 @@ class RunStorage(Storage):
             if disk.is_new and disk.volume is not None
         ]
         return tuple(found)
+
+    def mounted(self) -> list[Mounted]:
+        """Return what the machines mount, as far as it is known."""
+        found, wish = [], self._plan.filesystem
+        if wish is not None and self._file_system is not None:
+            there = self._file_system
+            found.append(Mounted(kind="file_system", id=there.id, name=there.name, path=wish.path, made=self._is_new))
+        for disk in self._disks:
+            if (volume := disk.volume) is not None:
+                is_deleted = disk.is_new and self._plan.deletes_volumes
+                path, made = disk.wish.path, disk.is_new
+                found.append(
+                    Mounted(kind="volume", id=volume.id, name=volume.name, path=path, made=made, deleted=is_deleted)
+                )
+        return found
 
     @property
     def volumes(self) -> tuple[Volume | None, ...]:

@@ -74,7 +74,10 @@ def _money(run: Run, results: Results) -> str:
 
 def _left(run: Run, left: Sequence[str], kept: Sequence[Kept]) -> Iterator[str]:
     if not left:
-        yield "Nothing left (checked), but for what is kept on purpose." if kept else "Nothing left (checked)."
+        asked = {record.spec.region for record in run.requests.values()} if run.spec.regions else set()
+        regions = [region for region in run.spec.regions if region in asked]
+        checked = f"checked in {' and '.join(regions)}" if len(regions) > 1 else "checked"
+        yield f"Nothing left ({checked}){', but for what is kept on purpose' if kept else ''}."
         return
     hourly = cost_per_hour(run) - sum(item.price_per_hour for item in kept)
     yield f"Left behind{f', {price(hourly)}/h' if hourly > _LEAST_USD else ''}:"

@@ -37,7 +37,7 @@ def profiles_text(shelf: Shelf, names: Iterable[str]) -> str:
         more = f" +{len(types) - MOST_TYPES}" if len(types) > MOST_TYPES else ""
         row = (
             name, " + ".join(sources), ", ".join(types[:MOST_TYPES]) + more, _short_image(cells.get("image", "al2023")),
-            cells.get("region", ""), cells["market"], cells.get("max_price", ""), cells["disk"],
+            cells.get("region", cells.get("regions", "")), cells["market"], cells.get("max_price", ""), cells["disk"],
         )  # fmt: skip
         lines.append(tuple(one_line(cell) for cell in row))  # type: ignore[arg-type]
     return "\n".join(table(lines, right=frozenset((6, 7))))

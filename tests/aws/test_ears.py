@@ -11,7 +11,8 @@ from aspot.aws import channel
 from aspot.aws.account import Account
 from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.ears import Ears, fact_of
-from aspot.errors import AspotError, AuthError, CloudError
+from aspot.aws.events import Events
+from aspot.errors import AspotError, AuthError, CloudError, QuotaError
 from aspot.ports import CloudChange, CloudNotice, CloudRebalance, CloudUnavailable, CredentialsExpired
 
 RUN = "r-7f3a"
@@ -57,8 +58,8 @@ def mail(*events):
 
 
 async def test_the_queue_comes_first_and_goes_last(ready, stub):
-    assert await ready.hear() == []
-    assert await ready.hear() == []
+    assert await ready.hear("us-east-1") == []
+    assert await ready.hear("us-east-1") == []
     assert [name for name, _ in stub.calls] == ["GetQueueUrl", *MADE, "ReceiveMessage", "ReceiveMessage"]
     (queue,), (rule,), (target,) = (stub.asked(action) for action in MADE)
     assert (queue["QueueName"], rule["Name"], target["Rule"]) == (NAME, NAME, NAME)
@@ -80,19 +81,19 @@ async def test_the_queue_comes_first_and_goes_last(ready, stub):
 
 async def test_without_the_shared_queue_there_is_one_call_and_nothing_to_clean_up(ready, stub):
     stub.says("GetQueueUrl", stub.refused(GONE))
-    assert await ready.hear() is None
+    assert await ready.hear("us-east-1") is None
     assert await ready.clean_up() == []
     asked = {name: n for name, n in stub.counts().items() if "Queue" in name or "Rule" in name}
     assert asked == {"GetQueueUrl": 1}
 
 
 async def test_before_anything_is_prepared_nothing_is_heard(cloud):
-    assert await cloud.hear() is None
+    assert await cloud.hear("us-east-1") is None
 
 
 async def test_who_may_not_ask_hears_nothing_and_keeps_the_credentials(ready, stub):
     stub.says("GetQueueUrl", stub.refused("AccessDenied", http=403))
-    assert await ready.hear() is None
+    assert await ready.hear("us-east-1") is None
     assert not ready._aws._is_refused
 
 
@@ -100,17 +101,17 @@ async def test_who_may_not_ask_hears_nothing_and_keeps_the_credentials(ready, st
 async def test_a_making_that_may_succeed_later_is_tried_again(ready, stub, code):
     stub.says("CreateQueue", stub.refused(code))
     with pytest.raises(CloudUnavailable):
-        await ready.hear()
+        await ready.hear("us-east-1")
     stub.says("CreateQueue", {"QueueUrl": URL})
-    assert await ready.hear() == []
+    assert await ready.hear("us-east-1") == []
     assert stub.counts()["GetQueueUrl"] == 1
 
 
 async def test_expired_credentials_are_a_pause(ready, stub):
     stub.says("ReceiveMessage", stub.refused("ExpiredToken", http=403), {})
     with pytest.raises(CredentialsExpired):
-        await ready.hear()
-    assert await ready.hear() == []
+        await ready.hear("us-east-1")
+    assert await ready.hear("us-east-1") == []
 
 
 @pytest.mark.parametrize(
@@ -123,34 +124,59 @@ async def test_expired_credentials_are_a_pause(ready, stub):
 async def test_a_target_that_is_refused_within_an_answer_is_an_error(ready, stub, answer, words):
     stub.says("PutTargets", answer)
     with pytest.raises(CloudError, match=words):
-        await ready.hear()
+        await ready.hear("us-east-1")
 
 
 async def test_a_permission_that_is_missing_is_named(ready, stub):
     stub.says("PutRule", stub.refused("AccessDeniedException"))
     with pytest.raises(AuthError, match="events:PutRule") as caught:
-        await ready.hear()
+        await ready.hear("us-east-1")
     assert "ask for the permission events:PutRule" in caught.value.fix
     assert await ready.clean_up() == []
     assert stub.asked("DeleteQueue") == [{"QueueUrl": URL}]
 
 
+FULL = "The requested resource exceeds the maximum number allowed."
+
+
+async def test_where_there_is_no_room_for_another_rule_that_is_said_at_once(ready, stub):
+    stub.says("PutRule", stub.refused("LimitExceededException", FULL))
+    with pytest.raises(QuotaError, match="no room for another rule") as caught:
+        await ready.hear("us-east-1")
+    assert "aws events list-rules" in caught.value.fix
+    assert len(stub.asked("PutRule")) == 1, "it is no throttling: to ask again is no use"
+    assert await ready.clean_up() == []
+
+
+async def test_the_set_up_of_events_says_so_in_one_line(stub):
+    told = "<Arn>arn:aws:iam::123456789012:user/me</Arn><Account>123456789012</Account><UserId>me</UserId>"
+    result = f"<GetCallerIdentityResult>{told}</GetCallerIdentityResult>"
+    stub.says("GetCallerIdentity", stub.raw(f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>"))
+    stub.says("CreateQueue", {"QueueUrl": URL})
+    stub.says("PutRule", stub.refused("LimitExceededException", FULL))
+    async with await Events.open("us-east-1") as events:
+        with pytest.raises(QuotaError) as caught:
+            await events.setup("me")
+    expected = f"EventBridge has no room for another rule of this account in this region: {FULL}"
+    assert (caught.value.message, "\n" in caught.value.fix) == (expected, False)
+
+
 async def test_a_queue_made_just_now_may_be_found_late_and_one_that_was_read_is_gone(ready, stub):
     stub.says("ReceiveMessage", stub.refused(GONE), {}, stub.refused(GONE))
     with pytest.raises(CloudUnavailable):
-        await ready.hear()
-    assert await ready.hear() == []
+        await ready.hear("us-east-1")
+    assert await ready.hear("us-east-1") == []
     with pytest.raises(AspotError, match="sqs:ReceiveMessage"):
-        await ready.hear()
+        await ready.hear("us-east-1")
     assert stub.counts()["CreateQueue"] == 1
 
 
 async def test_what_cannot_be_deleted_is_left_and_tried_again(ready, stub):
-    await ready.hear()
+    await ready.hear("us-east-1")
     stub.says("DeleteRule", stub.refused("ConcurrentModificationException"), {})
     assert await ready.clean_up() == [f"rule {NAME} (ConcurrentModificationException)"]
     assert await ready.clean_up() == []
-    await ready.hear()
+    await ready.hear("us-east-1")
     stub.says("DeleteQueue", stub.refused("AccessDenied", http=403))
     assert await ready.clean_up() == [f"queue {NAME} (AccessDenied)"]
 
@@ -190,7 +216,7 @@ async def test_another_process_ends_the_queue_with_the_run(stub):
 
 
 async def test_a_queue_that_may_not_be_found_is_said_to_stay(ready, stub):
-    await ready.hear()
+    await ready.hear("us-east-1")
     stub.says("GetQueueUrl", stub.refused("AccessDenied", http=403))
     assert await ready.clean_up() == [f"queue {NAME} (AccessDenied)"]
     stub.says("GetQueueUrl", stub.refused("InternalError"))
@@ -211,7 +237,7 @@ async def test_messages_become_facts_and_nonsense_nothing(ready, stub):
             {"odd": 1},
         ),
     )
-    assert await ready.hear() == [
+    assert await ready.hear("us-east-1") == [
         CloudNotice(instance="i-1", deadline=datetime(2026, 11, 23, 15, 20, 16, tzinfo=UTC)),
         CloudRebalance(instance="i-2"),
         CloudChange(instance="i-2", state="running"),

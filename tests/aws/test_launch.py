@@ -190,7 +190,7 @@ async def test_endpoint_that_is_gone_means_nothing_was_sent(ready, stub, monkeyp
     monkeypatch.setenv("AWS_ENDPOINT_URL", unused_url)
     ready._aws._is_refused = True  # a new client, for the new endpoint
     answer = await ready.launch(spec())
-    assert [one.kind for one in answer.refusals] == [RefusalKind.THROTTLED]
+    assert [one.kind for one in answer.refusals] == [RefusalKind.UNREACHABLE]
 
 
 async def test_denied_launch_says_what_aws_encoded(ready, stub):

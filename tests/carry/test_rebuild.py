@@ -55,7 +55,7 @@ def with_keys(run=RUN):
 
 
 def left_of(*machines, brought=None):
-    return remnant("study", "us-east-1", machines, brought)
+    return remnant("study", {"us-east-1": machines}, brought)
 
 
 def test_only_machines_that_a_launch_of_the_run_may_have_made_count():

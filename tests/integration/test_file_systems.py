@@ -1,5 +1,8 @@
 """EFS file systems in runs: made once, mounted before the first job, shared, and still there afterwards."""
 
+import json
+from pathlib import Path
+
 import anyio
 import pytest
 from local_world import until, write
@@ -51,8 +54,11 @@ async def test_a_run_makes_it_shares_it_and_leaves_it(cloud, storage):
     assert [item.status for item in results] == ["succeeded"] * 2, results[0].stderr
     assert results[0].stdout == "one\ntwo\n"
     assert results.left == ()
+    (named,) = json.loads(Path("aspot-results/sharing/results.json").read_text())["storage"]
     (made,) = cloud.file_systems()
     assert (made["Name"], made["Encrypted"], made["ThroughputMode"]) == ("data", True, "bursting")
+    wanted = {"kind": "file_system", "id": made["FileSystemId"], "name": "data", "path": "~/efs"}
+    assert named == {**wanted, "made": True, "deleted": False}
     told = results.summary.splitlines()[-1]
     assert told.startswith(
         f"File system data ({made['FileSystemId']}) stays, made by this run: 0 bytes metered, about $0.30"

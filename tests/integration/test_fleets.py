@@ -310,6 +310,22 @@ async def test_a_machine_that_never_answers_is_replaced(cloud, monkeypatch):
     assert len(machines(cloud, "mute")) == 2
 
 
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_machines_whose_user_data_fails_are_given_up_with_what_their_console_says(cloud, monkeypatch, is_told):
+    monkeypatch.setattr("aspot.runtime.link_keeper.MISMATCH_S", 0.5)
+    cloud.fault("user-data-fails", count=9)
+    if not is_told:
+        cloud.fault("deny", action="GetConsoleOutput")
+    name, told = f"unread-{is_told}", []
+    results = await Fleet.run_many(Job(command="echo ok"), name, show=False, on_event=told.append)
+    assert (results[0].status, len(machines(cloud, name))) == ("lost", 3)
+    assert "3 machines in a row never became ready; the last one: it could not prove who it is" in results[0].reason
+    assert ("No instance datasource found! Likely bad things to come!" in results[0].reason) is is_told
+    warned = [event.message for event in told if event.name == "warned" and "is of no use" in event.message]
+    assert [line.split()[0] for line in warned] == [f"{name}_{number}" for number in (1, 2, 3)]
+    assert all(("; its console ends: " in line) is is_told for line in warned)
+
+
 async def test_a_cloud_that_is_gone_for_a_while(cloud):
     """Reads and ends are refused for some seconds in the middle of everything."""
     write("slow.sh", "echo begun; sleep 1; echo done\n")

@@ -1,5 +1,8 @@
 """EBS volumes in runs: made once, in one zone, attached to the one machine, kept or deleted."""
 
+import json
+from pathlib import Path
+
 import pytest
 from local_world import until, write
 
@@ -44,12 +47,23 @@ async def test_made_once_formatted_once_and_kept(cloud, volumes):
     assert first.summary.splitlines()[-1].startswith(f"Volume {label} stays in {zone}, made by this run: 5 GB")
     assert [text for text in ear.warnings() if f"only machines in {zone} can have volume {label}" in text]
     assert first[0].attempts[0].zone == zone
+    wanted = {
+        "kind": "volume",
+        "id": made["VolumeId"],
+        "name": "data",
+        "path": "/mnt/data",
+        "made": True,
+        "deleted": False,
+    }
+    assert json.loads(Path("aspot-results/w/results.json").read_text())["storage"] == [wanted]
 
     second = await Fleet.run_many("read.sh", "r", volumes="data:9GB", on_event=ear.append, show=False)
     assert second[0].stdout == first[0].stdout, second[0].stderr or second[0].reason
     assert second[0].attempts[0].zone == zone
     assert [text for text in ear.warnings() if f"volume {label} has 5 GB, not 9" in text]
     assert len(volumes()) == 1
+    (named,) = json.loads(Path("aspot-results/r/results.json").read_text())["storage"]
+    assert (named["id"], named["path"], named["made"]) == (made["VolumeId"], "~/data", False)
 
 
 async def test_the_successor_of_an_interrupted_machine_gets_it(cloud, volumes):

@@ -1,6 +1,7 @@
 """Throttling and the faults that one asks for: AWS.md 1.6, 2; FAULTS.md A."""
 
 import socket
+from functools import partial
 
 import botocore.exceptions
 import pytest
@@ -113,6 +114,26 @@ def test_a_machine_that_never_boots_runs_for_ec2_all_the_same(aws, until):
     assert not machines[dead]["booted"]
     aws.ec2.terminate_instances(InstanceIds=[dead])
     aws.reach(dead, "terminated")
+
+
+def test_a_machine_whose_user_data_fails_runs_none_and_lets_nobody_in(aws, key_pair, until):
+    name, _ = key_pair
+    aws.fault("user-data-fails")
+    bad, good = (aws.launch(KeyName=name, UserData="#!/bin/sh\necho hello from user data\n")[0] for _ in range(2))
+    machine = aws.booted(bad)
+    with socket.create_connection((machine["address"], machine["port"]), timeout=5) as made:
+        assert made.recv(4) == b"SSH-"
+    aws.booted(good)
+    read = partial(aws.ec2.get_console_output, Latest=True)
+    until(lambda: "hello from user data" in read(InstanceId=good)["Output"])
+    text = read(InstanceId=bad)["Output"]
+    assert "No instance datasource found" in text
+    assert "hello from user data" not in text
+
+
+def test_a_login_shell_that_is_not_there_is_refused(aws):
+    with pytest.raises(ConfigError, match="no shell /bin/none here"):
+        aws.fault("login-shell", shell="/bin/none")
 
 
 def test_walls_let_in_whom_a_rule_names(aws, key_pair):

@@ -114,9 +114,29 @@ def test_an_unknown_request_is_not_found(aws, refused):
 def test_the_console_carries_the_host_key(aws):
     instance = aws.launch()[0]
     aws.booted(instance)
-    text = aws.ec2.get_console_output(InstanceId=instance)["Output"]
+    text = aws.ec2.get_console_output(InstanceId=instance, Latest=True)["Output"]
     assert "-----BEGIN SSH HOST KEY KEYS-----" in text
     assert "ssh-ed25519 " in text
+
+
+def test_the_console_is_posted_late_and_stays_after_the_end(aws, until):
+    instance = aws.launch()[0]
+    aws.booted(instance)
+    assert "Output" not in aws.ec2.get_console_output(InstanceId=instance)
+    posted = until(lambda: aws.ec2.get_console_output(InstanceId=instance).get("Output"))
+    assert "Booting" in posted
+    aws.ec2.terminate_instances(InstanceIds=[instance])
+    aws.reach(instance, "terminated")
+    for latest in (False, True):
+        assert posted in aws.ec2.get_console_output(InstanceId=instance, Latest=latest)["Output"]
+
+
+def test_only_on_nitro_the_latest_console_output_can_be_had(aws, refused):
+    older = ((name, zone) for name in ("m4.large", "c4.large", "r4.large", "t2.micro") for zone in aws.offered(name))
+    name, zone = next(older)
+    instance = aws.launch(InstanceType=name, Placement={"AvailabilityZone": zone})[0]
+    assert refused(aws.ec2.get_console_output, InstanceId=instance, Latest=True)[0] == "UnsupportedOperation"
+    assert "Output" not in aws.ec2.get_console_output(InstanceId=instance)
 
 
 def test_waiters_of_the_sdk_work(aws):

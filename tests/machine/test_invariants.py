@@ -10,6 +10,7 @@ import pytest
 from aspot.machine import events as ev
 from aspot.machine.invariants import violations
 from aspot.machine.model import AttemptState, InstanceState, JobStatus, Outcome, Run, RunPhase, Stop, StopWhy
+from aspot.machine.pool import Pool
 from tests.machine.world import START, working
 
 
@@ -121,3 +122,12 @@ def test_an_end_with_a_kept_machine_is_an_end() -> None:
     world.send(ev.TerminateFailed, instance=name, reason="termination protection")
     assert world.run.phase is RunPhase.ENDED
     assert violations(world.run) == []
+
+
+def test_a_request_that_asks_two_regions(world) -> None:
+    name, record = next(iter(world.run.requests.items()))
+    spec = attrs.evolve(record.spec, pools=(*record.spec.pools, Pool("c7i.large", "eu-west-1a")))
+    run = attrs.evolve(world.run, requests={**world.run.requests, name: attrs.evolve(record, spec=spec)})
+    assert violations(run) == [], "a run of one region is not looked at"
+    run = attrs.evolve(run, spec=attrs.evolve(run.spec, regions=("us-east-1", "eu-west-1")))
+    broken(run, "one_region_a_request", "asks 2 regions")

@@ -570,3 +570,18 @@ def test_a_second_preparation_brings_new_pools_and_prices(number) -> None:
         world.prepare(spot_usd_per_hour={**PRICES, A: 0.06})
     assert world.run.phase is RunPhase.OPEN
     assert world.run.instances["i-0001"].price_usd_per_hour == 0.06
+
+
+def test_why_a_machine_is_replaced_is_told() -> None:
+    world = asking("a")
+    (name,) = world.answer()
+    world.ran(name)
+    world.send(ev.InstanceUnusable, instance=name, reason="no sshd; its console ends: Kernel panic")
+    (told,) = news(nw.Warned, world.log)
+    assert told.message == f"f_1 ({name}) is of no use and is ended: no sshd; its console ends: Kernel panic"
+
+
+def test_a_machine_that_proves_to_be_somebody_else_later_on_is_no_failed_boot() -> None:
+    world, (name,) = working("a")
+    world.send(ev.InstanceUnusable, instance=name, reason="wrong host key")
+    assert (news(nw.Warned, world.log), world.run.unusable) == ([], 0)

@@ -7,7 +7,16 @@ from datetime import timedelta
 import pytest
 
 from aspot.errors import ConfigError
-from aspot.machine.quantities import clock, dollars, gigabytes, price, round_duration, seconds, short_duration
+from aspot.machine.quantities import (
+    byte_count,
+    clock,
+    dollars,
+    gigabytes,
+    price,
+    round_duration,
+    seconds,
+    short_duration,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +60,20 @@ def test_dollars_that_are_none(value) -> None:
 )
 def test_sizes(value, expected) -> None:
     assert gigabytes(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(2_000_000, 2_000_000), ("500 MB", 500_000_000), ("1.5gb", 1_500_000_000), ("4000 kB", 4_000_000)],
+)
+def test_bytes(value, expected) -> None:
+    assert byte_count(value, "max_output", least=1) == expected
+
+
+@pytest.mark.parametrize("value", ["much", "999999", 0, "-1 GB", "1 PB"])
+def test_bytes_that_are_none_or_too_few(value) -> None:
+    with pytest.raises(ConfigError, match="max_output must be a size of at least 1,000,000 bytes"):
+        byte_count(value, "max_output", least=1_000_000)
 
 
 @pytest.mark.parametrize("value", ["big", "0 GB", "-1"])

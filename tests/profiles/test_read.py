@@ -14,7 +14,15 @@ from aspot.profiles.shelf import Shelf
 WRONG = [
     ("max_prise = 1", "max_prise", "'max_price'"),
     ("prices = 1", "prices", "max_price"),
-    ("regions = ['us-east-1']", "regions", "'region'"),
+    ("regoins = ['us-east-1']", "regoins", "'regions'"),
+    ("regions = ['here']", "here", "us-east-1"),
+    ("regions = []", "regions", "us-east-1"),
+    ("regions = 3", "3", "us-east-1"),
+    ("regions = ['us-east-1']\nregion = 'us-east-1'", "both given", "one of them"),
+    ("zones = ['eu-west-1a']\nregions = ['us-east-1', 'us-west-2']", "in any of us-east-1, us-west-2", "these regions"),
+    ("zones = ['us-west-2a']\nregions = ['us-east-1', 'us-west-2']", "nothing of us-east-1", "each region"),
+    ("image = 'ami-0abc'\nregions = ['us-east-1', 'us-west-2']", "ami-0abc is in one region", "al2023"),
+    ("security_group = 'sg-1'\nregions = ['us-east-1', 'us-west-2']", "sg-1 is in one region", "leave security_group"),
     ("quite_else = 1", "quite_else", "one of: extends, types"),
     ("max_price = -1", "max_price", "leave max_price out"),
     ("max_price = 0.001", "above $0.001", "leave max_price out"),
@@ -112,8 +120,11 @@ def test_a_byte_order_mark_and_windows_lines_are_fine(user):
 
 def test_every_key_is_explained_by_an_example_that_works(tmp_path):
     assert tuple(EXAMPLES) == KEYS
-    (entry,) = parse("[a]\n" + "\n".join(EXAMPLES.values()), path=tmp_path / "p.toml", source="user")
-    assert {*entry.options, "extends"} == set(KEYS)
+    alike = {key: text for key, text in EXAMPLES.items() if key != "regions"}  # instead of region
+    text = "[a]\n" + "\n".join(alike.values()) + "\n[b]\n" + EXAMPLES["regions"]
+    entry, other = parse(text, path=tmp_path / "p.toml", source="user")
+    assert {*entry.options, *other.options, "extends"} == set(KEYS)
+    assert other.options == {"regions": ("us-east-1", "eu-west-1")}
     assert entry.options["setup"] == tmp_path / "setup.sh"
     assert entry.options["firewall"] == (("tcp", 22, "203.0.113.7/32"),)
 

@@ -158,3 +158,36 @@ def test_an_option_that_cannot_work_is_refused(options):
     with pytest.raises(ConfigError) as caught:
         Profile(**options)
     assert caught.value.fix
+
+
+def test_one_region_stands_for_several_and_several_for_one(user):
+    user(
+        "[default]\nregion = 'us-west-2'\n[far]\nregions = ['us-east-1', 'eu-west-1']\n"
+        "[near]\nextends = 'far'\nregion = 'eu-west-1'\n"
+    )
+    assert resolve("far").everywhere == ("us-east-1", "eu-west-1")
+    assert (resolve("near").everywhere, resolve("default").everywhere) == (("eu-west-1",), ("us-west-2",))
+    assert resolve(Profile("far", region="us-west-2")).everywhere == ("us-west-2",)
+    assert resolve(Profile(regions=["us-east-1", "us-east-2"])).everywhere == ("us-east-1", "us-east-2")
+    assert Profile().everywhere == ()
+
+
+def test_zones_hold_in_the_regions_they_cover(user):
+    user("[default]\nregions = ['us-east-1', 'eu-west-1']\nzones = ['us-east-1a', 'eu-west-1b']\n")
+    assert resolve("default").zones == ("us-east-1a", "eu-west-1b")
+    assert resolve(Profile(regions=["eu-west-1", "us-east-1"])).zones == ("us-east-1a", "eu-west-1b")
+    assert resolve(Profile(region="us-east-1")).zones == ()
+    assert resolve(Profile(regions=["us-east-1", "us-west-2"])).zones == ()
+
+
+def test_what_is_in_one_region_only_cannot_go_with_several_that_another_profile_names(user):
+    user("[default]\nimage = 'ami-0abc'\n[far]\nregions = ['us-east-1', 'eu-west-1']\n")
+    with pytest.raises(ConfigError, match="ami-0abc is in one region"):
+        resolve("far")
+
+
+def test_something_that_lives_in_one_region_takes_the_first():
+    many = Profile(regions=["us-east-1", "eu-west-1"], zones=["us-east-1a", "eu-west-1b"])
+    assert many.in_one_region() == Profile(region="us-east-1", zones=["us-east-1a"])
+    assert many.in_one_region("eu-west-1") == Profile(region="eu-west-1", zones=["eu-west-1b"])
+    assert Profile().in_one_region() == Profile()

@@ -37,8 +37,8 @@ def test_of_eight_starts_at_once_one_runs(machine):
 def test_start_says_what_it_is_doing_and_then_carries_the_output(machine):
     number = machine.begin_start("echo hi; echo oh >&2; exit 3")
     answer = machine.wait(number)
-    assert answer.said.startswith("started\n@aspot\n0\nhi\n"), answer
-    assert answer.err == "@aspot\n0\noh\n"
+    assert answer.said.startswith("started\n@aspot\n0 0\nhi\n"), answer
+    assert answer.err == "@aspot\n0 0\noh\n"
 
 
 def test_the_job_sees_its_environment_and_nothing_of_ours_by_accident(machine):

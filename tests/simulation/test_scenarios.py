@@ -677,6 +677,20 @@ def test_a_machine_that_never_answers_is_replaced():
     assert 300 < world.loop.time() < 450
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_console_that_tells_late_never_or_not_to_us_delays_a_replacement_by_seconds(seed):
+    async def story(world: World) -> None:
+        first_is(world, is_mute=True)
+        if seed % 2:
+            world.cloud.denied.add("console")
+        await world.run(world.add("a"))
+
+    world = simulate(story, seed=seed)
+    assert statuses(world) == {"a": "succeeded"}
+    assert world.cloud.calls["console"] == 1
+    assert 300 < world.loop.time() < 460
+
+
 def test_a_machine_that_stays_pending_is_replaced():
     async def story(world: World) -> None:
         first_is(world, is_stuck=True)

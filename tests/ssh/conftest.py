@@ -13,6 +13,11 @@ KINDS = {
     "bash": {"shell": "bash --posix"},
     "busybox": {"shell": "busybox ash", "only_busybox": True},
 }
+ODD = {
+    "csh": {"login": shutil.which("csh")},
+    "tcsh": {"login": shutil.which("tcsh")},
+    "fish": {"login": shutil.which("fish")},
+}
 
 
 @pytest.fixture
@@ -26,6 +31,24 @@ async def any_guest(request, tmp_path):
     if shutil.which(request.param) is None:
         pytest.skip(f"{request.param} is not installed")
     async with guest_at(tmp_path, **KINDS[request.param]) as guest:
+        yield guest
+
+
+@pytest.fixture(params=[*KINDS, *ODD])
+async def every_guest(request, tmp_path):
+    """A guest, once for each shell that it may have, and for each that its user may log in to."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    async with guest_at(tmp_path, **{**KINDS, **ODD}[request.param]) as guest:
+        yield guest
+
+
+@pytest.fixture(params=ODD)
+async def odd_guest(request, tmp_path):
+    """A guest whose login shell is none of sh's kind."""
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    async with guest_at(tmp_path, **ODD[request.param]) as guest:
         yield guest
 
 

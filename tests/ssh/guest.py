@@ -27,14 +27,19 @@ CLIENT = Client(epoch=1_764_000_000_000, pid=4711, host="first.example")
 
 @attrs.define
 class Guest:
-    """One machine: `home` is its user's, `etc` stands for /etc/ssh, `off` appears when it powers off."""
+    """One machine: `home` is its user's, `login` that user's shell, `shell` what its /bin/sh is.
+
+    `etc` stands for /etc/ssh, `off` appears when it powers off.
+    """
 
     folder: Path
     keys: RunKeys
     shell: str = "/bin/sh"
+    login: str = "/bin/sh"
     only_busybox: bool = False
     noise: str = ""
     endpoint: str = ""
+    address: str = "127.0.0.1"
     port: int = 0
     commands: list[str] = attrs.field(factory=list)
     auth_calls: int = 0
@@ -58,6 +63,7 @@ class Guest:
             "HOME": str(self.home),
             "PATH": f"{self.folder}/bin:{f'{self.folder}/busybox' if self.only_busybox else '/usr/bin:/bin'}",
             "USER": "tester",
+            "SHELL": self.login,
             "LANG": "C.UTF-8",
             "ASPOT_LOCAL_GUEST": "1",
             "ASPOT_ETC_SSH": str(self.folder / "etc"),
@@ -74,8 +80,16 @@ class Guest:
         self.shim("poweroff", f"echo off >{self.off}")
         self.shim("systemctl", "exit 1")  # a server that does not reload keeps its key
         self.host_key = self.keys.injected
+        self._chat_at_start()
         if self.only_busybox:
             self._only_busybox()
+
+    def _chat_at_start(self) -> None:
+        """Give the login shell a start-up file that says something whenever it starts."""
+        for name in (".cshrc", ".config/fish/config.fish"):
+            path = self.home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("echo Welcome\n")
 
     def _only_busybox(self) -> None:
         tools = self.folder / "busybox"
@@ -91,7 +105,7 @@ class Guest:
         path.chmod(0o755)
 
     def target(self, instance: str = "i-0001") -> Target:
-        return Target(instance=instance, label="t_1", address="127.0.0.1", port=self.port, user="tester")
+        return Target(instance=instance, label="t_1", address=self.address, port=self.port, user="tester")
 
     async def listen(self) -> None:
         guest = self
@@ -111,7 +125,7 @@ class Guest:
                 return key == guest.keys.client.convert_to_public()
 
         self.server = await asyncssh.listen(
-            "127.0.0.1",
+            self.address,
             self.port,
             server_factory=Server,
             server_host_keys=[self.host_key],
@@ -138,7 +152,7 @@ class Guest:
         self.tasks.add(task)  # before the child: what is cancelled while it starts is waited for too
         task.add_done_callback(self.tasks.discard)
         child = await asyncio.create_subprocess_exec(
-            "/bin/sh",
+            self.login,
             "-c",
             self.noise + (process.command or "").replace("/bin/sh", self.shell),
             cwd=self.home,

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -233,7 +234,7 @@ async def test_an_endless_line_of_events_is_not_kept(link, guest):
 
 
 async def test_output_that_does_not_fit_what_is_here_is_refused(link, guest):
-    (guest.home / ".aspot/run").write_text("printf '@aspot\\n7\\nstdout'; printf '@aspot\\n0\\n' >&2\n")
+    (guest.home / ".aspot/run").write_text("printf '@aspot\\n7 0\\nstdout'; printf '@aspot\\n0 0\\n' >&2\n")
     sink = Sink()
     with pytest.raises(LinkDropped):
         await link.follow("job", 1, sink)
@@ -245,9 +246,19 @@ async def test_a_full_disk_here_is_the_users_affair(link, guest):
         def write(self, stream, chunk):
             raise OSError(28, os.strerror(28))
 
-    (guest.home / ".aspot/run").write_text("printf '@aspot\\n0\\nstdout'; printf '@aspot\\n0\\n' >&2; sleep 5\n")
+    (guest.home / ".aspot/run").write_text("printf '@aspot\\n0 0\\nstdout'; printf '@aspot\\n0 0\\n' >&2; sleep 5\n")
     with pytest.raises(OSError, match="No space"):
         await link.follow("job", 1, Full())
+
+
+@pytest.mark.parametrize("words", ["3 9", "0 3", "0 -7", "0", "0 x", "0 0 0", "x 0"])
+async def test_what_it_says_of_its_outputs_limit_brings_nobody_to_a_loop(link, guest, words):
+    sink = Sink()
+    text = f"printf '@aspot\\n{words}\\nstdout'; printf '@aspot\\n0 0\\n' >&2; exec sleep 5\n"
+    (guest.home / ".aspot/run").write_text(text)
+    with anyio.fail_after(10), pytest.raises(LinkDropped):
+        await link.follow("job", 1, sink)
+    assert sink.offsets() in ((0, 0), (3, 0))
 
 
 async def test_what_it_lists_of_a_run_is_bounded_and_names_are_judged(guest, remote):

@@ -36,7 +36,7 @@ def tree(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-async def test_a_job_from_connecting_to_its_files_at_home(any_guest, base, into):
+async def test_a_job_from_connecting_to_its_files_at_home(every_guest, base, into):
     (base / "src/deep").mkdir(parents=True)
     (base / "src/deep/a b ü.txt").write_text("content")
     (base / "src/tool").write_text("#!/bin/sh\necho tool\n")
@@ -47,8 +47,8 @@ async def test_a_job_from_connecting_to_its_files_at_home(any_guest, base, into)
     ln -s /etc/passwd out/link; mkfifo out/fifo; exit 3
     """
     order = order_for(base, text, upload=(("src", ""),), download=("out", "nope", "src/*.txt", "../x"))
-    async with remote_of(any_guest) as remote:
-        link = await remote.connect(any_guest.target())
+    async with remote_of(every_guest) as remote:
+        link = await remote.connect(every_guest.target())
         armed = await link.arm(LEASE)
         assert (armed.boot_id[:8], armed.powers_off, armed.watches) == ("11111111", True, False)
         delivered = await link.deliver(order)
@@ -354,3 +354,63 @@ async def test_hashes_agree(base, into, link):
     digest = hashlib.sha256((base / "big").read_bytes()).hexdigest()
     assert sink.kept["stdout"].decode().strip() == digest
     assert (into / "out/big").read_bytes() == (base / "big").read_bytes()
+
+
+FLOOD = "awk 'BEGIN { for (i = 1; i <= 400000; i++) printf \"%07d\\n\", i }'"
+
+
+async def test_a_flood_of_output_comes_home_with_its_beginning_and_its_end(any_guest, base, into):
+    """Followed live, over a cut, and collected: both ends, in their places, and all of the other output."""
+    text = f"{FLOOD}; echo begun >&2; while [ ! -e go ]; do sleep 0.05; done; {FLOOD}; echo done >&2"
+    order = order_for(base, text, max_output=1_000_000)
+    sink = Sink()
+    async with remote_of(any_guest) as remote:
+        link = await remote.connect(any_guest.target())
+        await link.arm(attrs.evolve(LEASE, term_s=0.8, idle_s=600))
+        await link.deliver(order)
+        await link.start(order)
+        async with anyio.create_task_group() as group:
+            group.start_soon(link.follow, "job", 1, sink)
+            folder = any_guest.home / ".aspot" / RUN / "job/a1"
+            with anyio.fail_after(20):
+                while sink.offsets() != (1_000_000, 6) or (folder / "stdout").stat().st_size != 3_200_000:
+                    await anyio.sleep(0.02)
+            (folder / "work/go").touch()
+        assert bytes(sink.kept["stderr"]) == b"begun\ndone\n"
+        status = await finished(link)
+        await link.fetch_result(order.spec, 1, sink, into)
+    everything = b"".join(b"%07d\n" % number for number in range(1, 400_001)) * 2
+    kept = bytes(sink.kept["stdout"])
+    assert sink.restarts == []
+    assert (status.out, kept[:1_000_000], kept[-(1 << 20) :]) == (
+        len(kept),
+        everything[:1_000_000],
+        everything[-(1 << 20) :],
+    )
+    gone = len(everything) - 1_000_000 - (1 << 20)
+    said = f"\n[aspot: {gone} bytes of output are left out here: max_output]\n"
+    assert kept[1_000_000 : -(1 << 20)].decode() == said
+
+
+async def test_a_client_that_comes_back_in_a_flood_goes_on_where_it_was(guest, base, into):
+    order = order_for(base, f"{FLOOD}; while [ ! -e go ]; do sleep 0.05; done", max_output=1_000_000)
+    sink = Sink()
+    sink.kept["stdout"] += b"".join(b"%07d\n" % number for number in range(1, 62_501))
+    async with remote_of(guest) as remote:
+        link = await remote.connect(guest.target())
+        await link.arm(LEASE)
+        await link.deliver(order)
+        await link.start(order)
+        output = guest.home / ".aspot" / RUN / "job/a1/stdout"
+        with anyio.fail_after(20):
+            while output.stat().st_size != 3_200_000:
+                await anyio.sleep(0.02)
+        with anyio.move_on_after(2):
+            await link.follow("job", 1, sink)
+        assert len(sink.kept["stdout"]) == 1_000_000
+        await finished_by(link, base, order)
+        await link.follow("job", 1, sink)
+        await link.fetch_result(order.spec, 1, sink, into)
+    assert sink.restarts == []
+    assert bytes(sink.kept["stdout"]).startswith(b"".join(b"%07d\n" % number for number in range(1, 125_001)))
+    assert bytes(sink.kept["stdout"]).endswith(b"0400000\n")

@@ -2,7 +2,12 @@
 
 import contextlib
 import hashlib
+import json
 import os
+import re
+import shutil
+import subprocess
+import sys
 import tracemalloc
 
 import anyio
@@ -12,7 +17,7 @@ from aspot.archive.local import LocalArchive
 from aspot.errors import LinkError
 from aspot.machine.model import ExitStatus
 from aspot.ports import Gone, LinkDropped, NotReady
-from aspot.ssh import connect
+from aspot.ssh import collect, connect, exchange
 from aspot.ssh import link as link_module
 from tests.ssh.guest import LEASE, RUN, Sink, order_for
 
@@ -205,6 +210,52 @@ async def test_a_slow_narrow_network_loses_nothing(proxy, remote, target, base, 
     assert sink.kept["stdout"].decode() == "".join(f"{n}\n" for n in range(1, 2001))
     assert (into / "out/data").read_bytes() == (base / "data").read_bytes()
     assert proxy.made == 1
+
+
+@pytest.fixture
+def tenfold(monkeypatch):
+    """Ten seconds in one: every limit on the way to a machine, as it is in earnest, divided by ten."""
+    limits = [(connect, "LOGIN_S"), (connect, "LOGIN_MOST_S"), (connect, "KEEPALIVE_S"), (link_module, "ANSWER_S")]
+    limits += [(exchange, "PATIENCE_S"), (exchange, "OPEN_S"), (collect, "PATIENCE_S")]
+    for module, name in limits:
+        monkeypatch.setattr(module, name, getattr(module, name) / 10)
+
+
+async def test_one_kilobyte_a_second_and_a_second_each_way_lose_nothing(tenfold, proxy, remote, target, base, tmp_path):
+    """In a tenth of the time: 10 kB/s, and 0.1 s each way."""
+    proxy.up.latency_s = proxy.down.latency_s = 0.1
+    proxy.up.bytes_per_s = proxy.down.bytes_per_s = 10_000
+    order = order_for(base, "seq 1 100; echo x >out/x; exit 3")
+    with pytest.raises(NotReady, match="Login timeout"):
+        await armed(remote, target)
+    link = await armed(remote, target)
+    assert proxy.made == 2, "it was given more time"
+    await link.deliver(order)
+    await link.start(order)
+    sink, into = Sink(), tmp_path / "into"
+    into.mkdir()
+    await link.follow("job", 1, sink)
+    assert (await ended(link)).code == 3
+    await link.fetch_result(order.spec, 1, sink, into)
+    assert sink.kept["stdout"].decode() == "".join(f"{n}\n" for n in range(1, 101))
+    assert (into / "out/x").read_text() == "x\n"
+    assert proxy.made == 2, "the connection was kept"
+
+
+def test_a_network_that_loses_one_packet_in_five_each_way_loses_nothing(tmp_path):
+    """Real packets, between network namespaces: TCP sends them again, and nobody gives up meanwhile."""
+    if shutil.which("unshare") is None or shutil.which("ip") is None:
+        pytest.skip("unshare or ip is not installed")
+    words = ["unshare", "-rn", sys.executable, "-m", "tests.toxics.lossy", str(tmp_path), "0.2"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=110, check=False)
+    if not done.stdout and re.search("unshare|Operation not permitted|/dev/net/tun|rto_min", done.stderr):
+        pytest.skip(f"no network namespaces with a link of their own here: {done.stderr.strip()[-200:]}")
+    found = json.loads(done.stdout or "null")
+    assert found is not None, done.stderr
+    assert found.pop("lost") > 20
+    output = "".join(f"{number}\n" for number in range(1, 2001))
+    expected = {"code": 3, "stdout": output, "stderr": "oh\n", "restarts": 0, "same": True, "drops": 0}
+    assert found == expected
 
 
 async def test_a_flood_of_output_over_a_narrow_network_is_not_held_here(proxy, remote, target, base):

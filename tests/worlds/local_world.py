@@ -40,6 +40,8 @@ class Cloud:
         self.control = control
         self.staff = _descendants(control.pid)
         """The daemon's own helpers: every other descendant of it belongs to a guest."""
+        self.regions = [self.env["AWS_REGION"]]
+        """Where things may be left: a test that uses other regions adds them."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -92,19 +94,23 @@ class Cloud:
 
     def leftovers(self) -> list[str]:
         """What is in the cloud that a test must not leave."""
-        ec2 = self._ec2
         found = [f"instance {item['id']} {item['name']} {item['state']}" for item in self.alive()]
         found += [f"guest process {_words(pid)}" for pid in self.guests()]
-        groups = ec2.describe_security_groups()["SecurityGroups"]
-        found += [f"security group {item['GroupName']}" for item in groups if item["GroupName"] != "default"]
-        templates = ec2.describe_launch_templates()["LaunchTemplates"]
-        found += [f"launch template {item['LaunchTemplateName']}" for item in templates]
-        found += [f"key pair {item['KeyName']}" for item in ec2.describe_key_pairs()["KeyPairs"]]
+        found += [item for region in self.regions for item in self._leftovers_in(self._ec2[region])]
         if self.calls().get("CreateQueue"):
             found += [f"event rule {item['Name']}" for item in self.client("events").list_rules()["Rules"]]
             found += [f"queue {url}" for url in self.client("sqs").list_queues().get("QueueUrls", ())]
         if self.calls().get("CreateFileSystem"):
             found += [f"file system {item['FileSystemId']}" for item in self.file_systems()]
+        return found
+
+    @staticmethod
+    def _leftovers_in(ec2: Any) -> list[str]:
+        groups = ec2.describe_security_groups()["SecurityGroups"]
+        found = [f"security group {item['GroupName']}" for item in groups if item["GroupName"] != "default"]
+        templates = ec2.describe_launch_templates()["LaunchTemplates"]
+        found += [f"launch template {item['LaunchTemplateName']}" for item in templates]
+        found += [f"key pair {item['KeyName']}" for item in ec2.describe_key_pairs()["KeyPairs"]]
         volumes = ec2.describe_volumes()["Volumes"]
         return found + [f"volume {item['VolumeId']}" for item in volumes]
 
@@ -128,11 +134,16 @@ class Cloud:
         return left
 
     def _remove_all(self) -> None:
-        ec2 = self._ec2
-        if doomed := [item["id"] for item in self.alive()]:
-            ec2.terminate_instances(InstanceIds=doomed)
+        for region, ec2 in self._ec2.items():
+            if doomed := [item["id"] for item in self.alive() if item["region"] == region]:
+                ec2.terminate_instances(InstanceIds=doomed)
         until(lambda: not self.alive())
         self._remove_file_systems()
+        for region in self.regions:
+            self._remove_in(self._ec2[region])
+
+    @staticmethod
+    def _remove_in(ec2: Any) -> None:
         for item in ec2.describe_launch_templates()["LaunchTemplates"]:
             ec2.delete_launch_template(LaunchTemplateId=item["LaunchTemplateId"])
         for item in ec2.describe_security_groups()["SecurityGroups"]:
@@ -140,8 +151,20 @@ class Cloud:
                 ec2.delete_security_group(GroupId=item["GroupId"])
 
     @functools.cached_property
-    def _ec2(self) -> Any:
-        return self.client("ec2", tries=10)  # quick tests look more often than EC2 lets anyone
+    def _ec2(self) -> dict[str, Any]:
+        return _Clients(self)
+
+
+class _Clients(dict[str, Any]):
+    """A client of EC2 for each region, made at its first use; quick tests look more often than EC2 lets anyone."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__()
+        self._cloud = cloud
+
+    def __missing__(self, region: str) -> Any:
+        self[region] = self._cloud.client("ec2", tries=10, region=region)
+        return self[region]
 
 
 @functools.cache
@@ -203,6 +226,7 @@ def cloud(shared_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     yield shared_cloud
     shared_cloud.clear_faults()
     left = shared_cloud.left_for_good()
+    del shared_cloud.regions[1:]
     assert not left, f"left in the cloud: {left}"
     left = left_here(tmp_path / "state")
     assert not left, f"left in the state folder: {left}"

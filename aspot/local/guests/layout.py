@@ -60,6 +60,11 @@ class Layout:
         return self.spec.user
 
     @property
+    def shell(self) -> str:
+        """The path of the login shell."""
+        return self.spec.shell or shell()
+
+    @property
     def home(self) -> str:
         """The login user's home, seen from inside."""
         return self.seen(f"home/{self.user}")
@@ -149,7 +154,7 @@ class Layout:
             "HOME": self.home,
             "USER": self.user,
             "LOGNAME": self.user,
-            "SHELL": shell(),
+            "SHELL": self.shell,
             "LANG": "C.UTF-8",
             "ASPOT_LOCAL_GUEST": "1",
             "ASPOT_BOOTED": f"{time.time():.0f}",
@@ -175,7 +180,7 @@ class Layout:
         binds = [("../shared/bin", "run/aspot/bin"), ("../shared/disks", "run/aspot/disks"), ("hosts", "/etc/hosts")]
         if lacks_python():
             binds.append((sys.base_prefix, "run/aspot/python"))
-        accounts = self.shared.accounts(self.user, home=self.home, owner=self.owner)
+        accounts = self.shared.accounts(self.user, home=self.home, shell=self.shell, owner=self.owner)
         binds += [(f"../shared/{source}", target) for source, target in accounts + covers()]
         return binds + list(targets().items())
 

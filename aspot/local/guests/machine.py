@@ -40,6 +40,7 @@ OnStorage = Callable[[str, Sequence[str]], Awaitable[str]]
 _logger = logging.getLogger(__name__)
 _GRACE_S = 0.5  # between SIGTERM and SIGKILL when a machine shuts itself down; systemd's is 90 s
 _CONSOLE_BYTES = 64 << 10  # EC2 keeps the last 64 KiB
+_UNREAD = Plan(warnings=("util.py[WARNING]: No instance datasource found! Likely bad things to come!",))  # its words
 _KEY_FILE = "etc-ssh/ssh_host_ed25519_key"
 
 
@@ -72,7 +73,7 @@ class Machine:
         self._turn = asyncio.Lock()
         self._power = Power.OFF
         self._boots = 0
-        self._plan: Plan = parse(spec.user_data)
+        self._plan: Plan = parse(spec.user_data) if spec.runs_user_data else _UNREAD
         self._door = SSHDoor(user=spec.user, disable_root=self._plan.disable_root, admits=spec.admits)
         self._metadata = MetadataServer(spec.metadata, user_data=spec.user_data, public_key=spec.key_pair)
         self._link: Link | None = None
@@ -100,6 +101,11 @@ class Machine:
     def metadata_endpoint(self) -> str:
         """The URL of its metadata service, empty before the boot."""
         return self._metadata.endpoint
+
+    @property
+    def shell(self) -> str:
+        """The path of its user's login shell."""
+        return self._layout.shell
 
     def environment(self) -> dict[str, str]:
         """Return a guest process's environment."""
@@ -154,7 +160,8 @@ class Machine:
         self._host_key = key or HostKey.generate(f"root@{self._spec.name}")
         self._layout.put(_KEY_FILE, self._host_key.private, mode=0o600)
         self._layout.put(f"{_KEY_FILE}.pub", self._host_key.public, mode=0o644)
-        keys = [key for key in (self._spec.key_pair, *self._plan.authorized_keys) if key]
+        pair = self._spec.key_pair if self._spec.runs_user_data else None  # cloud-init places that, too
+        keys = [key for key in (pair, *self._plan.authorized_keys) if key]
         if keys:
             self._layout.put(
                 f"home/{self._spec.user}/.ssh/authorized_keys", "".join(f"{key.strip()}\n" for key in keys), mode=0o600

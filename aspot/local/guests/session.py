@@ -19,7 +19,7 @@ from asyncssh.stream import SSHServerStreamSession
 from aspot.local.guests.link import Command, Link, MachineGone
 from aspot.local.guests.pumps import Drain, Feed
 from aspot.local.guests.sftp import GuestFiles
-from aspot.local.guests.shared import Owner, find_tool, shell
+from aspot.local.guests.shared import Owner, find_tool
 from aspot.local.guests.terminal import Terminal
 
 __all__ = ["GuestSession", "Host"]
@@ -38,6 +38,10 @@ class Host(Protocol):
     @property
     def owner(self) -> Owner | None:
         """Who its processes run as, if not as the daemon."""
+
+    @property
+    def shell(self) -> str:
+        """The path of the login shell."""
 
     def environment(self) -> dict[str, str]:
         """Return a guest process's environment."""
@@ -77,12 +81,12 @@ class GuestSession(asyncssh.SSHServerSession[bytes]):
         """Take a command line, which the login shell runs as sshd has it do."""
         if command.startswith("scp ") and not find_tool("scp"):
             self._serve_files(scp=True)
-        self._argv = [os.path.basename(shell()), "-c", command]
+        self._argv = [os.path.basename(self._host.shell), "-c", command]
         return True
 
     def shell_requested(self) -> bool:
         """Take a request for an interactive shell; profiles of the host are not read."""
-        name = os.path.basename(shell())
+        name = os.path.basename(self._host.shell)
         self._argv = [name, "--noprofile"] if name == "bash" else [name]
         return True
 
@@ -180,7 +184,7 @@ class GuestSession(asyncssh.SSHServerSession[bytes]):
 
     def _start(self, fds: list[int], *, tty: str | None) -> None:
         self._command = self._host.link.spawn(
-            self._argv, path=shell(), env=self._environment(tty), fds=fds, tty=tty, on_exit=self._exited
+            self._argv, path=self._host.shell, env=self._environment(tty), fds=fds, tty=tty, on_exit=self._exited
         )
 
     def _feed_to(self, fd: int) -> Feed:

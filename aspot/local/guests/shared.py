@@ -95,13 +95,14 @@ class Shared:
             return None
         return aside
 
-    def accounts(self, user: str, *, home: str, owner: Owner | None) -> list[tuple[str, str]]:
+    def accounts(self, user: str, *, home: str, shell: str, owner: Owner | None) -> list[tuple[str, str]]:
         """Return the files that make `user` the name of whom guests run as, and where they belong."""
         uid, gid = (owner.uid, owner.gid) if owner else (os.getuid(), os.getgid())
-        passwd, group = self.folder / f"passwd-{user}", self.folder / f"group-{user}"
+        who = f"{user}-{os.path.basename(shell)}"
+        passwd, group = self.folder / f"passwd-{who}", self.folder / f"group-{who}"
         if not group.exists():
             passwd.write_text(
-                f"{user}:x:{uid}:{gid}:{user}:{home}:{shell()}\n"
+                f"{user}:x:{uid}:{gid}:{user}:{home}:{shell}\n"
                 "root:x:0:0:root:/root:/bin/sh\n"
                 "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
             )

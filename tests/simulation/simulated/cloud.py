@@ -22,6 +22,7 @@ from aspot.ports import (
     CredentialsExpired,
     LaunchAnswer,
     LaunchUnanswered,
+    Mounted,
     Mounting,
     Prepared,
     Sighting,
@@ -33,16 +34,27 @@ if TYPE_CHECKING:
     from simulated.world import World
 
 POOLS = tuple(Pool(kind, zone) for kind in ("c7i.large", "m7i.large") for zone in ("us-east-1a", "us-east-1b"))
+REGIONS = ("us-east-1", "eu-west-1")
+WIDE_POOLS = tuple(Pool(kind, f"{region}a") for kind in ("c7i.large", "m7i.large") for region in REGIONS)
 FORGOTTEN_S = 3600.0
+
+
+def pools_of(world: World) -> tuple[Pool, ...]:
+    return WIDE_POOLS if world.spec.regions else POOLS
 
 
 @attrs.define
 class SimCloud:
-    """Implements `aspot.ports.Cloud`."""
+    """Implements `aspot.ports.Cloud`; a run of several regions has pools in two."""
 
     world: World
-    capacity: MutableMapping[Pool, int] = attrs.Factory(lambda: dict.fromkeys(POOLS, 1000))
-    prices: dict[Pool, float] = attrs.Factory(lambda: {pool: 0.03 + 0.01 * n for n, pool in enumerate(POOLS)})
+    capacity: MutableMapping[Pool, int] = attrs.Factory(
+        lambda cloud: dict.fromkeys(pools_of(cloud.world), 1000), takes_self=True
+    )
+    prices: dict[Pool, float] = attrs.Factory(
+        lambda cloud: {pool: 0.03 + 0.01 * n for n, pool in enumerate(pools_of(cloud.world))}, takes_self=True
+    )
+    shut: dict[str, RefusalKind] = attrs.Factory(dict)  # how a region refuses every launch
     machines: dict[str, Machine] = attrs.Factory(dict)
     tokens: dict[str, tuple[LaunchSpec, tuple[str, ...]]] = attrs.Factory(dict)
     calls: Counter[str] = attrs.Factory(Counter)
@@ -66,6 +78,7 @@ class SimCloud:
     posted: anyio.Event = attrs.Factory(anyio.Event)
     hear_error: Exception | None = None
     hear_s: float = 20.0
+    heard: list[str] = attrs.Factory(list)  # where it was listened for
     mountings: Sequence[Mounting] = ()  # what every machine mounts
     scripted: list[str] = attrs.Factory(list)  # what the next launches do: "lost", "lost-undone", "throttle", ""
 
@@ -87,7 +100,8 @@ class SimCloud:
             raise self.prepare_error
         self.has_group = True
         await anyio.sleep(self.prepare_s)
-        on_demand = {pool.type: 0.1 for pool in self.prices}
+        several = bool(plan.run.regions)
+        on_demand = {f"{pool.type} {pool.zone[:-1]}" if several else pool.type: 0.1 for pool in self.prices}
         return Prepared(
             pools=tuple(self.prices), spot_usd_per_hour=dict(self.prices), on_demand_usd_per_hour=on_demand, user="u"
         )
@@ -98,6 +112,8 @@ class SimCloud:
         self.world.oracle.launches(spec)
         if self.world.loop.time() < self.locked_until:
             raise CredentialsExpired("ExpiredToken")
+        if kind := self._shut(spec.pools[0].zone[:-1]):
+            return LaunchAnswer(refusals=(Refusal(kind=kind, code=kind.name),))
         fate = "lost-undone" if self.world.loop.time() < self.down_until else self._fate()
         if fate == "lost-undone":
             raise LaunchUnanswered("the request never arrived")
@@ -110,6 +126,14 @@ class SimCloud:
         if fate == "lost":
             raise LaunchUnanswered("the answer was lost")
         return answers[0]
+
+    def _shut(self, region: str) -> RefusalKind | None:
+        """Tell how a region refuses now, if it does: for as long as a test says, or for a moment."""
+        if self.world.spec.regions and region not in self.shut:
+            for kind in (RefusalKind.UNREACHABLE, RefusalKind.QUOTA):
+                if self.world.strikes("shut"):
+                    return kind
+        return self.shut.get(region)
 
     def _fate(self) -> str:
         if self.scripted:
@@ -181,8 +205,9 @@ class SimCloud:
             notice=None if "spot-request" in self.mute_channels else machine.notice,
         )
 
-    async def hear(self) -> Sequence[CloudFact] | None:
+    async def hear(self, region: str) -> Sequence[CloudFact] | None:
         self.calls["hear"] += 1
+        self.heard.append(region)
         await anyio.sleep(0.1)
         if self.hear_error is not None:
             raise self.hear_error
@@ -221,6 +246,17 @@ class SimCloud:
                 self.machines[name].end(EndReason.OURS)
         return {name: "OperationNotPermitted" for name in instances if name in self.protected}
 
+    async def console(self, instance: str) -> str:
+        """Answer late, or never, or not at all; by chances of its own: worlds stay what they were."""
+        self.calls["console"] += 1
+        chance = random.Random(f"{self.world.seed} console {instance}")
+        await anyio.sleep(chance.choice((0.1, 1.0, 5.0, 1e6)))
+        if "console" in self.denied:
+            raise AuthError("console is denied", code="UnauthorizedOperation")
+        if chance.random() < 0.2:
+            raise CloudUnavailable("console: 503")
+        return chance.choice(("", "Kernel panic - not syncing"))
+
     async def spot_prices(self) -> Mapping[Pool, float]:
         await self._call("spot_prices")
         for pool in self.prices:
@@ -234,6 +270,9 @@ class SimCloud:
     async def mark_kept(self, instance: str, until: datetime) -> None:
         await self._call("mark_kept")
         self.marks[instance] = until
+
+    def mounted(self) -> Sequence[Mounted]:
+        return ()
 
     async def clean_up(self, kept: Collection[str] = ()) -> Sequence[str]:
         await self._call("clean_up")

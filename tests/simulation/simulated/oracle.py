@@ -38,6 +38,8 @@ class Oracle:
         """V2: the intent is in the journal before the call."""
         known = self.world.journal.shadow.requests.get(spec.id)
         self.check(known is not None and known.spec == spec, f"V2: {spec.id} was sent before it was written down")
+        regions = {pool.zone[:-1] for pool in spec.pools}
+        self.check(len(regions) == 1, f"{spec.id} asks {len(regions)} regions in one call")
 
     def made(self, machine: Machine) -> None:
         """V7: never more machines than the limit, but for successors of what EC2 takes back or advises to leave."""

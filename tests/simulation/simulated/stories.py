@@ -9,7 +9,7 @@ import anyio
 import attrs
 
 from aspot.machine.model import JobSpec
-from simulated.cloud import POOLS
+from simulated.cloud import REGIONS, pools_of
 from simulated.machine import Machine
 from simulated.scripts import Script
 from simulated.world import Faults, World, simulate
@@ -142,7 +142,7 @@ def _stop(user: User, chance: random.Random, _: list[Machine]) -> None:
 
 def _empty(user: User, _: random.Random, __: list[Machine]) -> None:
     saved = dict(user.world.cloud.capacity)
-    user.world.cloud.capacity = dict.fromkeys(POOLS, 0)
+    user.world.cloud.capacity = dict.fromkeys(pools_of(user.world), 0)
     user.world.loop.call_later(60.0, user.world.cloud.capacity.update, saved)
 
 
@@ -196,7 +196,7 @@ async def live(world: World, *, crashes: bool = False) -> None:
         crashes: Whether the client crashes again and again, whatever else happens.
     """
     chance = random.Random(f"story {world.seed}")
-    world.cloud.capacity = dict.fromkeys(POOLS, chance.choice((2, 5, 1000)))
+    world.cloud.capacity = dict.fromkeys(pools_of(world), chance.choice((2, 5, 1000)))
     names = [f"j{n}" for n in range(chance.choice((1, 2, 5, 12)))]
     specs = [world.add(name, script(chance), **job_options(chance)) for name in names]
     user = User(world)
@@ -238,4 +238,7 @@ def play(seed: int, *, crashes: bool = False, seen: Callable[[World], None] = la
             world.cloud.mail = []
         await live(world, crashes=crashes)
 
-    return simulate(story, seed=seed, faults=Faults.drawn(seed), **run_options(random.Random(f"options {seed}")))
+    options = run_options(random.Random(f"options {seed}"))
+    if random.Random(f"regions {seed}").random() < 0.25:
+        options["regions"] = REGIONS
+    return simulate(story, seed=seed, faults=Faults.drawn(seed), **options)

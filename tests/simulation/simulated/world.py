@@ -56,6 +56,7 @@ class Faults:
     torn: float = 0.0  # a status is read without its end
     advice: float = 0.0  # EC2 recommends to leave it
     sluggish: float = 0.0  # a message to keep a machine is long on its way
+    shut: float = 0.0  # one of several regions is silent, or its quota is used up
     until_s: float = 3600.0  # faults stop then, so that the end can be judged
 
     @classmethod
@@ -88,6 +89,7 @@ class Faults:
             torn=rate(0.3),
             advice=rate(0.5),
             sluggish=rate(0.5),
+            shut=rate(0.3),
         )
 
 
