@@ -8,10 +8,9 @@ their results copied to a bucket. The same on EC2 and on the local cloud (`aspot
 
 import argparse
 import asyncio
-import subprocess
 import sys
 
-from aspot import Fleet, Instance, Job, Profile
+from aspot import Fleet, Instance, Job
 
 GIT = "command -v git >/dev/null || sudo dnf install -qy git"  # Amazon Linux comes without
 
@@ -58,10 +57,12 @@ async def train(profile):
 
 async def collect(bucket, instance_profile):
     """Copy the results to a bucket: on a machine that may write there, made for that and ended after it."""
-    courier = Profile("t2.micro", instance_profile=instance_profile)
-    async with Instance("courier", profile=courier, filesystem="data", keep=False):
-        words = ["s3", "sync", "efs/results", f"s3://{bucket}/results", "--on", "courier"]
-        await asyncio.to_thread(subprocess.run, [sys.executable, "-m", "aspot", *words], check=True)
+    done = await Fleet.sync(
+        "efs://data/results", f"s3://{bucket}/results", instance_profile=instance_profile, profile="t2.micro"
+    )
+    if not done.ok:
+        sys.exit(f"not copied: {done.failed}")
+    print(f"{len(done.copied)} files copied to s3://{bucket}/results")
 
 
 async def main():
