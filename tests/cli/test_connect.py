@@ -19,7 +19,7 @@ SPOT_CONNECT = [sys.executable, "-c", "from aspot.cli.main import spot_connect; 
 
 
 def alive(cloud, name="dev"):
-    return [item for item in cloud.alive() if item["tags"]["aspot:name"] == name]
+    return [item for item in cloud.alive() if item["tags"].get("aspot:name") == name]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def in_a_task(work):
 
 
 def alive(cloud, name="dev"):
-    return [item for item in cloud.alive() if item["tags"]["aspot:name"] == name]
+    return [item for item in cloud.alive() if item["tags"].get("aspot:name") == name]
 
 
 @pytest.fixture
