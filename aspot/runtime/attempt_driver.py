@@ -33,7 +33,7 @@ from aspot.runtime.wiring import Wiring
 COLLECT_TRIES = 8
 """After so many failures that are no dropped links, an attempt's files are given up: about two minutes."""
 
-RELEASE_AFTER_S = 2.0
+RELEASE_AFTER_S = 6.0
 """A machine that is about to end anyway need not be told that its results are home."""
 
 OUTPUT_AGAIN_S = 5.0
