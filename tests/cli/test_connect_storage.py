@@ -67,14 +67,10 @@ def there(aspot):
 
 def reboot(cloud):
     (machine,) = cloud.alive()
-    ec2 = cloud.client("ec2", tries=5)
-
-    def boots():
-        return ec2.get_console_output(InstanceId=machine["id"])["Output"].count("Booting")
-
-    before = boots()
-    ec2.reboot_instances(InstanceIds=[machine["id"]])
-    until(lambda: boots() > before, what="no boot")
+    boot_id = cloud.machine(machine["id"]) / "boot_id"
+    before = boot_id.read_text()
+    cloud.client("ec2", tries=5).reboot_instances(InstanceIds=[machine["id"]])
+    until(lambda: boot_id.read_text() != before, what="no boot")
 
 
 LINE = ("connect", "-n", "dev", "-p", "t2.micro", "-f", "data", "-em", "True", "-nm", "False")

@@ -134,7 +134,7 @@ def test_down_all(cloud, start, script, aspot):
     for run in runs:
         run.says("started")
     code, out, _ = aspot("down", "--all", "--json")
-    assert (code, out.strip()) == (0, '{"left": []}')
+    assert (code, out.strip()) == (0, '{"left": [], "stays": []}')
     assert [run.end() for run in runs] == [1, 1]
 
 

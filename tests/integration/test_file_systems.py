@@ -95,7 +95,8 @@ async def test_the_set_up_script_finds_it_mounted_and_a_reboot_mounts_it_again(c
         (machine,) = fleet.instances.values()
         cloud.client("ec2").reboot_instances(InstanceIds=[machine.id])
         until(
-            lambda: "boot 2" in cloud.client("ec2").get_console_output(InstanceId=machine.id)["Output"], what="no boot"
+            lambda: "boot 2" in cloud.client("ec2").get_console_output(InstanceId=machine.id).get("Output", ""),
+            what="no boot",
         )
         second = await fleet.submit("second.sh")
     assert (second.status, second.stdout) == ("succeeded", "kept\n"), second.stderr

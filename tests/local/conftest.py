@@ -18,7 +18,7 @@ from aspot.local.handle import Control
 from aspot.local.home import Home, Settings
 
 _REGIONS = """us-east-1 us-east-2 us-west-1 us-west-2 eu-west-1 eu-west-2 eu-west-3 eu-central-1 eu-north-1 ca-central-1
-ap-south-1 ap-southeast-1 ap-southeast-2 ap-northeast-1 ap-northeast-2 sa-east-1"""
+ap-southeast-1 ap-southeast-2 ap-northeast-1 ap-northeast-2 sa-east-1"""
 _TURN = itertools.cycle(_REGIONS.split())
 AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 ONCE = Config(retries={"total_max_attempts": 1})

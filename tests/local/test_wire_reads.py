@@ -1,5 +1,7 @@
 """Describing machines and requests: AWS.md 2, 3 and 12."""
 
+import os
+
 import pytest
 
 
@@ -10,18 +12,19 @@ def found(aws, *filters, **more):
 
 
 def test_filters_find_what_they_name(aws):
-    tags = [{"ResourceType": "instance", "Tags": [{"Key": "run", "Value": "r 1*"}]}]
-    spot = set(aws.launch(2, ClientToken="abc", TagSpecifications=tags))
+    mark = os.urandom(4).hex()  # other tests were in this region
+    tags = [{"ResourceType": "instance", "Tags": [{"Key": f"run-{mark}", "Value": "r 1*"}]}]
+    spot = set(aws.launch(2, ClientToken=mark, TagSpecifications=tags))
     plain = set(aws.launch(spot=False, InstanceType="c5.large"))
-    assert found(aws, ("tag:run", "r 1\\*")) == spot
-    assert found(aws, ("tag:run", "r?1*")) == spot
-    assert found(aws, ("tag-key", "run")) == spot
-    assert found(aws, ("client-token", "abc")) == spot
+    assert found(aws, (f"tag:run-{mark}", "r 1\\*")) == spot
+    assert found(aws, (f"tag:run-{mark}", "r?1*")) == spot
+    assert found(aws, ("tag-key", f"run-{mark}")) == spot
+    assert found(aws, ("client-token", mark)) == spot
     assert found(aws, ("instance-lifecycle", "spot")) >= spot
     assert not found(aws, ("instance-lifecycle", "spot")) & plain
     assert found(aws, ("instance-type", "c5.*"), ("instance-id", *plain, *spot)) == plain
     assert found(aws, ("instance-id", *spot, "i-0123456789abcdef0")) == spot
-    assert found(aws, ("tag:run", "nothing")) == set()
+    assert found(aws, (f"tag:run-{mark}", "nothing")) == set()
     live = ("instance-state-name", "pending", "running")
     assert found(aws, live) >= spot | plain
 

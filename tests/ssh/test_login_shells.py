@@ -15,7 +15,7 @@ from aspot.cli.ssh import counted
 from aspot.errors import ConfigError
 from aspot.ssh import copy, lasting, notebook
 from aspot.ssh.lines import line_of
-from aspot.storage import errand
+from aspot.storage import errand, program
 from aspot.storage.copying import How
 from tests.ssh.guest import LEASE, remote_of
 
@@ -122,7 +122,7 @@ async def test_a_command_is_run_by_the_login_shell_itself(odd_guest):
 
 
 async def test_an_errand_starts_its_program_whatever_the_login_shell(odd_guest, monkeypatch):
-    monkeypatch.setattr(errand, "_package", _reporting)
+    monkeypatch.setattr(program, "package", _reporting)
     asked = errand.Errand(source="s3://b/p", dest="data", how=How())
     async with remote_of(odd_guest) as remote:
         connection = (await remote.connect(odd_guest.target()))._connection

@@ -228,8 +228,8 @@ def test_the_shared_folder(tmp_path, monkeypatch):
     made.create()
     assert {path.name for path in (made.folder / "bin").iterdir()} == {*shared.SHIMS, "shim", "python3"}
     assert os.access(made.folder / "bin/systemctl", os.X_OK)
-    (passwd, _), (group, _) = made.accounts("u", home="/home/u", owner=Owner(5, 6))
-    assert (made.folder / passwd).read_text().startswith("u:x:5:6:u:/home/u:")
+    (passwd, _), (group, _) = made.accounts("u", home="/home/u", shell="/bin/dash", owner=Owner(5, 6))
+    assert (made.folder / passwd).read_text().startswith("u:x:5:6:u:/home/u:/bin/dash\n")
     assert "u:x:6:" in (made.folder / group).read_text()
 
 
