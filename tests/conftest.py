@@ -1,5 +1,6 @@
 """What holds for all tests: no profiles and no cached prices of the person who runs them, and Ctrl-C works."""
 
+import gc
 import signal
 
 import pytest
@@ -15,3 +16,9 @@ def nobody(monkeypatch, tmp_path_factory):
     """Folders of settings and caches that are not the user's."""
     monkeypatch.setenv("ASPOT_CONFIG_DIR", str(tmp_path_factory.getbasetemp() / "no-settings"))
     monkeypatch.setenv("ASPOT_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "some-cache"))
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over what is imported by now: it stays."""
+    gc.collect()
+    gc.freeze()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -105,9 +106,12 @@ async def _serve(home: Home, settings: Settings, stop: asyncio.Event) -> None:
         isolation=settings.isolation,
         on_storage=answer,
     )
+    gc.disable()  # moto is loaded to stay: looking through it for garbage took a fifth of a short-lived daemon's time
     async with asyncio.TaskGroup() as group:
         group.create_task(moto.call(moto.load))
         group.create_task(park.start())
+    gc.freeze()
+    gc.enable()
     cloud = Cloud(moto=moto, machines=park, options=Options(seed=settings.seed, boot_s=settings.boot_s))
     try:
         async with Lifecycle(cloud) as life:

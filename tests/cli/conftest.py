@@ -20,6 +20,12 @@ from wires import wire
 __all__ = ["box", "bucket", "cloud", "fleet_of", "held", "machine", "role", "shared_cloud", "wire"]
 
 
+@pytest.fixture(autouse=True)
+def _unmeasured_processes(monkeypatch):
+    """Measuring each `aspot` process would take a third of its time; what they run is measured in process, too."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.fixture
 def aspot(capfd):
     """Run one command line; return (exit code, stdout, stderr)."""
