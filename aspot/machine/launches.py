@@ -37,8 +37,15 @@ AUTH_WAIT_S = 15.0
 UNUSABLE_MOST = 3
 """So many machines in a row that never became ready, and nothing else of ours works: the set-up is at fault."""
 
-_SAYS_NOTHING = {RefusalKind.THROTTLED, RefusalKind.UNREACHABLE, RefusalKind.AUTH_EXPIRED, RefusalKind.FATAL}
-"""Refusals of the call itself: they tell nothing of what an earlier try of the same request brought."""
+_SAYS_NOTHING = {
+    RefusalKind.THROTTLED,
+    RefusalKind.UNREACHABLE,
+    RefusalKind.AUTH_EXPIRED,
+    RefusalKind.FATAL,
+    RefusalKind.QUOTA,
+}
+"""Refusals of the call itself: they tell nothing of what an earlier try of the same request brought. That shows up by
+itself; until then, or until it cannot any more, nothing is asked for in its place, in no other region either."""
 
 _OF_USE = (InstanceState.SSH_READY, InstanceState.JOB)
 
@@ -76,7 +83,8 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
         _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
         return
     if request.state is LaunchState.IN_DOUBT and not event.launched and kinds & _SAYS_NOTHING:
-        change.request(event.request, retry_at=change.now, refusals=event.refusals)
+        given_up = len(IN_DOUBT_WAITS_S) + 1
+        change.request(event.request, lost=given_up, retry_at=change.now, refusals=event.refusals)
     else:
         change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
     learn(change, request.spec, event)

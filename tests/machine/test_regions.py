@@ -102,6 +102,18 @@ def test_a_quota_is_one_region_s() -> None:
     assert "trying other regions than us-east-1" in news(nw.LaunchRefused, world.log)[0].message
 
 
+@pytest.mark.parametrize("kind", [RefusalKind.QUOTA, RefusalKind.UNREACHABLE, RefusalKind.FATAL])
+def test_while_an_answer_is_lost_no_other_region_is_asked_in_its_place(kind) -> None:
+    world = asking()
+    world.send(ev.LaunchInDoubt, request="r1", reason="timed out")
+    world.wait(2)
+    world.answer("r1", launched=(), refusals=[refusal(kind)])
+    world.wait(29)
+    assert asked(world) == [(E1, E2)] * 2, "what the first try brought may still show up"
+    world.wait(1)
+    assert asked(world) == [(E1, E2), (E1, E2), (W1, W2)]
+
+
 def test_quotas_that_are_used_up_everywhere_lose_the_jobs_at_the_third_time() -> None:
     world = asking()
     for _ in range(3):
