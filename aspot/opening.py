@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -230,13 +231,12 @@ async def take_up(
     from aspot.journal.runs import replay
     from aspot.journal.sqlite import SqliteJournal
     from aspot.journal.takeover import take_over as taken_over
-    from aspot.ssh.keys import RunKeys
 
     journal = await taken_over(known.folder) if take_over else SqliteJournal.open(known.folder)
     try:
         earlier, results = replay(known.folder), Path(known.options["results"])
         hold_open(known.name, len(earlier.live))
-        keys, plan = RunKeys.load(known.folder.keys), attrs.evolve(decode_plan(known.options["plan"]), is_again=True)
+        keys, plan = _keys_of(known, earlier), attrs.evolve(decode_plan(known.options["plan"]), is_again=True)
         archive = LocalArchive(results, known.name, run=known.id)
         setup = str(known.options["setup"])
         host = _wired(
@@ -246,3 +246,16 @@ async def take_up(
         await journal.aclose()
         raise
     return host, archive
+
+
+def _keys_of(known: RunInfo, earlier: Run) -> RunKeys:
+    """Return the run's keys; new ones for a run whose client was killed before they were written down."""
+    from aspot.ssh.keys import RunKeys
+
+    try:
+        return RunKeys.load(known.folder.keys)
+    except ConfigError:
+        if earlier.requests:  # machines may have them
+            raise
+        shutil.rmtree(known.folder.keys, ignore_errors=True)
+        return RunKeys.generate(known.folder.keys)

@@ -66,9 +66,9 @@ def instrument(moments: Moments) -> None:
             await append(self, events)
 
     @functools.wraps(finish)
-    async def counted_finish(self: Any, left: Any) -> None:
+    async def counted_finish(self: Any, *words: Any) -> None:
         with moments.around("journal: the end"):
-            await finish(self, left)
+            await finish(self, *words)
 
     def counted_create(_: Any, *args: Any, **words: Any) -> Any:
         with moments.around("journal: the beginning"):

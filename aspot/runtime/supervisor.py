@@ -234,6 +234,8 @@ class Supervisor:
             await self._end()
         except TakenOver as taken:
             self.wiring.resign(taken)
+        except Exception as error:  # noqa: BLE001 - what is still there is told, and the journal closed, all the same
+            self.wiring.bug(error)
         if self.is_detached:
             self.left = self.kept = ()  # on purpose: `_close` tells of it
         elif not self.left and self._is_abandoned:
@@ -315,3 +317,5 @@ class Supervisor:
             except (AspotError, OSError, CloudUnavailable, CredentialsExpired) as error:
                 self.wiring.error = self.wiring.error or (error if isinstance(error, AspotError) else None)
                 logger.warning("could not finish in order", exc_info=True)
+            except Exception as error:  # noqa: BLE001 - nobody but the caller is left to tell
+                self.wiring.bug(error)

@@ -101,8 +101,9 @@ def test_killed_at_a_moment_of_the_sweep(cloud, tmp_path, moment):
     assert told.wrong == [], told
 
 
-def test_killed_before_its_jobs_were_written_down(cloud, tmp_path):
+@pytest.mark.parametrize("moment", ["after journal: the beginning", "before journal: JobsSubmitted"])
+def test_killed_before_its_jobs_were_written_down(cloud, tmp_path, moment):
     """Nothing ran, nothing is left, and whoever comes back is told: exit code 1."""
-    told = killsweep.play(killsweep.world_of(cloud, tmp_path), "before journal: JobsSubmitted")
+    told = killsweep.play(killsweep.world_of(cloud, tmp_path), moment)
     assert told.outcome == "without jobs", told
     assert told.wrong == [], told
