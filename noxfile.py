@@ -13,9 +13,8 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["checks", "package"]
 
-UNMEASURED = ("tests/simulation", "tests/toxics", "tests/runner", "tests/examples", "tests/integration")
-"""Pure Python by the minute, clients that are killed, shell, whole runs: measuring coverage would slow them down, and
-what they run is measured in other tests too. Some compute and others wait: they fill each other's pauses."""
+UNMEASURED = ("tests/simulation", "tests/toxics", "tests/runner", "tests/examples")
+"""Pure Python by the minute, clients that are killed, shell: measuring coverage would slow them down and find nothing."""
 
 SPREAD = ("-q", "-n", "6", "--dist", "worksteal")
 """On two cores: half of the time a test waits for a machine to boot or a job to end."""
