@@ -14,7 +14,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["checks", "package"]
 
 UNMEASURED = ("tests/simulation", "tests/toxics", "tests/runner", "tests/examples")
-"""Pure Python by the minute, clients that are killed, shell: measuring coverage would slow them down and find nothing."""
+"""Pure Python by the minute, clients that are killed, shell: measuring coverage would slow that and find nothing."""
 
 SPREAD = ("-q", "-n", "6", "--dist", "worksteal")
 """On two cores: half of the time a test waits for a machine to boot or a job to end."""
