@@ -1,6 +1,6 @@
 """One object copied to another within S3; its bytes never come here. Taken up after a break where it has parts.
 
-May import: `store`, `disk`, `address`, `rules`, `aspot.aws`.
+May import: `store`, `disk`, `address`, `rules`, `multipart`, `aspot.aws`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aspot.aws.codes import PERMISSION, Cause
 from aspot.aws.errors import Trouble
 from aspot.aws.together import together
 from aspot.errors import AspotError
-from aspot.storage import alike, rules
+from aspot.storage import alike, multipart, rules
 from aspot.storage.address import Address
 from aspot.storage.disk import NotCopied, UploadNote
 from aspot.storage.mover import AT_ONCE, PART_S, Moved
@@ -77,7 +77,7 @@ class Across:
 
     async def _in_parts(self, item: Item, source: Address, dest: Address, each: int) -> str:
         note = UploadNote.between(self._store.endpoint, source, item.etag, each, dest)
-        upload, there = await self._begun(note, source, dest)
+        upload, there = await multipart.begun(self._store, note, dest, partial(self._fresh, source, dest))
         wanted = rules.parts(item.size, each)
         etags: dict[int, str] = {}
 
@@ -91,7 +91,9 @@ class Across:
 
         await together(*(partial(copy, part) for part in wanted))
         listed = [{"PartNumber": part.number, "ETag": etags[part.number]} for part in wanted]
-        made = await self._complete(dest, upload, listed, item.size)
+        made = await multipart.completed(
+            self._store, dest, upload, listed, size=item.size, what="copy", within_s=PART_S
+        )
         await anyio.to_thread.run_sync(note.remove)
         return made
 
@@ -110,41 +112,10 @@ class Across:
             )
         return str(answer["CopyPartResult"]["ETag"])
 
-    async def _begun(self, note: UploadNote, source: Address, dest: Address) -> tuple[str, dict[int, dict[str, Any]]]:
-        """Return the upload to go on with and the parts that S3 has of it; a new one if there is none."""
-        upload = await anyio.to_thread.run_sync(note.read)
-        if upload:
-            try:
-                return upload, await self._store.parts(dest, upload)
-            except Trouble as trouble:
-                if trouble.code != "NoSuchUpload":
-                    raise
+    async def _fresh(self, source: Address, dest: Address) -> dict[str, Any]:
         head = await self._store.ask("HeadObject", source, Key=source.key)  # if it changed, no part will be copied
         kept = {name: head[name] for name in KEPT if head.get(name)}
-        answer = await self._store.ask("CreateMultipartUpload", dest, Key=dest.key, **kept)
-        upload = str(answer["UploadId"])
-        await anyio.to_thread.run_sync(note.write, upload)
-        return upload, {}
-
-    async def _complete(self, dest: Address, upload: str, listed: list[dict[str, Any]], size: int) -> str:
-        try:
-            answer = await self._store.ask(
-                "CompleteMultipartUpload",
-                dest,
-                Key=dest.key,
-                UploadId=upload,
-                MultipartUpload={"Parts": listed},
-                MpuObjectSize=size,
-                within_s=PART_S,
-            )
-        except Trouble as trouble:
-            if trouble.code != "NoSuchUpload":
-                raise
-            found = await self._store.item(dest)  # the answer to a first try may have been lost: then it is there
-            if found is None or found.size != size:
-                raise NotCopied("somebody else ended this copy; the same command begins it anew") from trouble
-            return found.etag
-        return str(answer["ETag"]).strip('"')
+        return await self._store.ask("CreateMultipartUpload", dest, Key=dest.key, **kept)
 
     async def _examine(self, item: Item, source: Address, dest: Address, *, is_alike: bool) -> None:
         """Find out whether a copy with another ETag than expected is damaged, or cannot be told by its ETag."""

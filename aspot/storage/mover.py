@@ -1,6 +1,6 @@
 """One file to S3 or from it: in parts, side by side, each verified, and taken up where a break left it.
 
-May import: `store`, `disk`, `address`, `rules`, `partials`, `aspot.aws`.
+May import: `store`, `disk`, `address`, `rules`, `multipart`, `partials`, `aspot.aws`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aspot.aws.clients import TRIES
 from aspot.aws.codes import TRANSIENT, Cause
 from aspot.aws.errors import Trouble, examine
 from aspot.aws.together import together
-from aspot.storage import disk, partials, rules
+from aspot.storage import disk, multipart, partials, rules
 from aspot.storage.address import Address
 from aspot.storage.disk import NotCopied, UploadNote
 from aspot.storage.partials import Note
@@ -87,7 +87,7 @@ class Mover:
     async def _upload_parts(self, path: Path, where: Address, before: os.stat_result) -> None:
         wanted = rules.parts(before.st_size, rules.part_size(before.st_size))
         note = UploadNote.of(self._store.endpoint, where, path, before)
-        upload, there = await self._begun(note, where, path)
+        upload, there = await multipart.begun(self._store, note, where, partial(self._fresh, where, path))
         sent: dict[int, dict[str, Any]] = {}
 
         async def send(part: Part) -> None:
@@ -99,7 +99,13 @@ class Mover:
         await together(*(partial(send, part) for part in wanted))
         await _refuse_changed(path, before)
         listed = [sent[part.number] for part in wanted]
-        await self._complete(where, upload, listed, before.st_size)
+
+        def is_it(found: Item) -> bool:
+            etags = [item["ETag"].strip('"') for item in listed]
+            digests = [bytes.fromhex(etag) for etag in etags if len(etag) == 32]
+            return found.etag == rules.whole_etag(digests, is_one=False)
+
+        await multipart.completed(self._store, where, upload, listed, size=before.st_size, is_it=is_it, what="upload")
         await _in_thread(note.remove)
 
     async def _send(
@@ -126,40 +132,10 @@ class Mover:
         )
         return {**listed, "ETag": answer["ETag"]}
 
-    async def _begun(self, note: UploadNote, where: Address, path: Path) -> tuple[str, dict[int, dict[str, Any]]]:
-        """Return the upload to go on with and the parts that S3 has of it; a new one if there is none."""
-        upload = await _in_thread(note.read)
-        if upload:
-            try:
-                return upload, await self._store.parts(where, upload)
-            except Trouble as trouble:
-                if trouble.code != "NoSuchUpload":
-                    raise
-        answer = await self._store.ask(
+    async def _fresh(self, where: Address, path: Path) -> dict[str, Any]:
+        return await self._store.ask(
             "CreateMultipartUpload", where, Key=where.key, ChecksumAlgorithm="SHA256", **disk.kind(path)
         )
-        upload = str(answer["UploadId"])
-        await _in_thread(note.write, upload)
-        return upload, {}
-
-    async def _complete(self, where: Address, upload: str, listed: list[dict[str, Any]], size: int) -> None:
-        try:
-            await self._store.ask(
-                "CompleteMultipartUpload",
-                where,
-                Key=where.key,
-                UploadId=upload,
-                MultipartUpload={"Parts": listed},
-                MpuObjectSize=size,
-            )
-        except Trouble as trouble:
-            if trouble.code != "NoSuchUpload":
-                raise
-            # The answer to a first try may have been lost: then the object is there.
-            digests = [bytes.fromhex(item["ETag"].strip('"')) for item in listed if len(item["ETag"].strip('"')) == 32]
-            found = await self._store.item(where)
-            if found is None or found.size != size or found.etag != rules.whole_etag(digests, is_one=False):
-                raise NotCopied("somebody else ended this upload; the same command begins it anew") from trouble
 
     async def download(self, item: Item, where: Address, path: Path) -> int:
         """Copy an object to a file; return its size. The file appears whole, by rename, with the object's time.
