@@ -29,6 +29,9 @@ from aspot.machine.stopping import exhaust
 IN_DOUBT_WAITS_S = (2.0, 5.0, 10.0, 20.0)
 """How long after each lost answer the same request is sent again."""
 
+GIVEN_UP = len(IN_DOUBT_WAITS_S) + 1
+"""So many lost answers, and the same request is not sent again."""
+
 SETTLE_S = 30.0
 """How long instances of a request that nobody repeats may take to show up."""
 
@@ -83,8 +86,7 @@ def answered(change: Change, event: ev.LaunchAnswered) -> None:
         _retry_later(change, event, is_auth=RefusalKind.AUTH_EXPIRED in kinds)
         return
     if request.state is LaunchState.IN_DOUBT and not event.launched and kinds & _SAYS_NOTHING:
-        given_up = len(IN_DOUBT_WAITS_S) + 1
-        change.request(event.request, lost=given_up, retry_at=change.now, refusals=event.refusals)
+        change.request(event.request, lost=GIVEN_UP, retry_at=change.now, refusals=event.refusals)
     else:
         change.request(event.request, state=LaunchState.ANSWERED, retry_at=None, refusals=event.refusals)
     learn(change, request.spec, event)
@@ -112,7 +114,7 @@ def repeat(change: Change, name: str) -> None:
     request = change.run.requests[name]
     settled = request.sent + timedelta(seconds=SETTLE_S)
     is_in_doubt = request.state is LaunchState.IN_DOUBT
-    is_given_up = is_in_doubt and request.lost > len(IN_DOUBT_WAITS_S)
+    is_given_up = is_in_doubt and request.lost >= GIVEN_UP
     if not is_given_up and _is_wanted(change.run):
         change.request(name, tries=request.tries + 1, retry_at=None, sent=change.now)
         change.emit(ef.Launch(spec=request.spec))
