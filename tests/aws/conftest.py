@@ -11,7 +11,10 @@ import botocore.session
 import pytest
 from aiohttp import web
 
+from aspot.aws import bucket
+from aspot.aws.account import Account
 from aspot.aws.cloud import Ec2Cloud
+from aspot.local import LocalCloud
 from aspot.local.ec2_wire import Ec2Wire, error_xml
 from aspot.machine.model import RunSpec
 from aspot.ports import CloudPlan
@@ -265,3 +268,33 @@ async def cloud(stub):
 def unused_url(free_tcp_port):
     """Return the URL of a port at which nobody listens."""
     return f"http://127.0.0.1:{free_tcp_port}"
+
+
+@pytest.fixture(scope="module")
+async def local_cloud(anyio_backend):
+    async with LocalCloud(boot="0.1-0.3", seed=7) as found:
+        yield found
+
+
+@pytest.fixture
+def used_regions():
+    """The regions in which a test may leave something; None is the usual one."""
+    return (None,)
+
+
+@pytest.fixture
+async def local(local_cloud, used_regions, monkeypatch, tmp_path):
+    """The local cloud, with the environment pointing at it; what a test left there goes."""
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    for name, value in local_cloud.env.items():
+        monkeypatch.setenv(name, value)
+    bucket.bucket.cache_clear()
+    await local_cloud.reset_calls()
+    yield local_cloud
+    await local_cloud.clear_faults()
+    for region in used_regions:
+        async with await Account.open(region) as account:
+            for run in {found.run for found in await account.instances()} | set(await account.runs()):
+                assert await account.remove_run(run) == []

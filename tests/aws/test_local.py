@@ -7,42 +7,18 @@ from datetime import UTC, datetime
 import anyio
 import pytest
 
-from aspot.aws import bucket, cleanup
+from aspot.aws import cleanup
 from aspot.aws.account import Account
 from aspot.aws.clients import named
 from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.doctor import checks
 from aspot.intake.names import new_run_id
-from aspot.local import LocalCloud
 from aspot.machine.model import EndReason, LaunchSpec
 from aspot.machine.pool import RefusalKind
 from aspot.machine.remains import Kind, Terms, sort_out
 from aspot.ports import CredentialsExpired, LaunchUnanswered
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-async def local_cloud(anyio_backend):
-    async with LocalCloud(boot="0.1-0.3", seed=7) as found:
-        yield found
-
-
-@pytest.fixture
-async def local(local_cloud, monkeypatch, tmp_path):
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    for name, value in local_cloud.env.items():
-        monkeypatch.setenv(name, value)
-    bucket.bucket.cache_clear()
-    await local_cloud.reset_calls()
-    yield local_cloud
-    await local_cloud.clear_faults()
-    account = await Account.open(None)
-    for run in {found.run for found in await account.instances()} | set(await account.runs()):
-        assert await account.remove_run(run) == []
-    await account.aclose()
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import uuid
 import anyio
 import pytest
 
-from aspot.aws import bucket
 from aspot.aws import site as sites
 from aspot.aws.account import Account
 from aspot.aws.clients import named
@@ -13,7 +12,6 @@ from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.events import Events
 from aspot.aws.regions import Ec2Regions, open_cloud
 from aspot.errors import ConfigError
-from aspot.local import LocalCloud
 from aspot.machine.model import LaunchSpec
 from aspot.machine.money import on_demand_key
 from aspot.machine.pool import RefusalKind
@@ -23,27 +21,9 @@ pytestmark = pytest.mark.timeout(180)
 NEAR, FAR = "us-east-1", "eu-west-1"
 
 
-@pytest.fixture(scope="module")
-async def local_cloud(anyio_backend):
-    async with LocalCloud(boot="0.1-0.3", seed=7) as found:
-        yield found
-
-
 @pytest.fixture
-async def local(local_cloud, monkeypatch, tmp_path):
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    for name, value in local_cloud.env.items():
-        monkeypatch.setenv(name, value)
-    bucket.bucket.cache_clear()
-    await local_cloud.reset_calls()
-    yield local_cloud
-    await local_cloud.clear_faults()
-    for region in (NEAR, FAR):
-        async with await Account.open(region) as account:
-            for run in {found.run for found in await account.instances()} | set(await account.runs()):
-                assert await account.remove_run(run) == []
+def used_regions():
+    return (NEAR, FAR)
 
 
 @pytest.fixture

@@ -9,16 +9,11 @@ from local_world import until, write
 from processes import Piped
 
 from aspot.journal.runs import newest
+from tests.cli.test_coming_back import COUNTING
 
 NEAR, FAR = "us-east-1", "eu-west-1"
 WORDS = ("-p", "c7i.large", "--region", NEAR, "--region", FAR, "--zone", f"{NEAR}a", "--zone", f"{FAR}a")
 BOTH = [re.compile(rf'"instance_launched".*"zone": "{region}a"') for region in (NEAR, FAR)]
-COUNTING = """\
-mkdir -p ckpt; n=$(cat ckpt/n 2>/dev/null || echo 0)
-echo "run $ASPOT_ATTEMPT from $n" | tee -a out/log
-while [ "$n" -lt 20 ]; do n=$((n + 1)); echo "$n" >ckpt/n; echo "step $n"; sleep 0.2; done
-echo done >>out/log
-"""
 
 
 @pytest.fixture

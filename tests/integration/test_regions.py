@@ -7,22 +7,9 @@ from local_world import write
 from aspot import Fleet, Job, Profile
 from aspot.errors import AuthError, ConfigError, QuotaError
 from aspot.journal.runs import newest
+from tests.integration.test_runs import STEPS, WHOLE
 
 NEAR, FAR = "us-east-1", "eu-west-1"
-STEPS = """#!/bin/sh
-set -e
-mkdir -p ckpt
-at=$(cat ckpt/at 2>/dev/null || echo 0)
-while [ "$at" -lt 40 ]; do
-    at=$((at + 1))
-    echo "$at" >> ckpt/log
-    echo "$at" > ckpt/at.new && mv ckpt/at.new ckpt/at
-    echo "step $at"
-    sleep 0.3
-done
-cp ckpt/log out/log
-"""
-WHOLE = "".join(f"{number}\n" for number in range(1, 41))
 BARE = "ap-northeast-2"
 """A region of its own for the test that takes its default VPC away."""
 
@@ -79,7 +66,7 @@ async def test_only_the_cheapest_region_is_made_ready_where_it_has_room(cloud, t
 
 
 async def test_interrupted_in_one_region_a_job_goes_on_in_the_other(cloud, two):
-    write("steps.sh", STEPS)
+    write("steps.sh", STEPS.replace("sleep 0.1", "sleep 0.3"))
     refuse(cloud, FAR)
     async with Fleet("moved", profile=two, show=False) as fleet:
         handle = fleet.submit(Job("steps.sh", checkpoint=["ckpt"]))
