@@ -16,7 +16,7 @@ import attrs
 
 from aspot.boxes.storage import furnish, stays
 from aspot.boxes.view import Shown, View
-from aspot.errors import AspotError, ConfigError
+from aspot.errors import ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.machine.model import InstanceRecord, InstanceState
 from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News, Warned
@@ -41,8 +41,8 @@ _PHASES = {
 AT_ONCE = 10
 """So many boxes are made side by side: each takes some calls to EC2 before its launch, and a verified connection."""
 
-END_S = 180.0
-"""For a box that ends with its block to be seen gone."""
+STAYS_S = 60.0
+"""To look at what stays of a box that ends with its block."""
 
 _TOLD = (InstanceLaunched, InstanceReady, LaunchRefused, Warned)
 
@@ -169,9 +169,8 @@ class Instance(Shown):
 
     async def _end(self, box: Box) -> None:
         """End a box that is not kept, whatever is cancelled meanwhile."""
-        left, stay = [f"{box.name} was not seen to end in time"], tuple[str, ...]()
-        with anyio.move_on_after(END_S, shield=True):
-            left = await box.end()
+        left, stay = await box.end_surely(), tuple[str, ...]()
+        with anyio.move_on_after(STAYS_S, shield=True):
             stay = await stays(box.known.info)
         self._note(left, stay)
 
@@ -195,9 +194,9 @@ class Instance(Shown):
     def _note(self, left: Sequence[str], stay: Sequence[str]) -> None:
         """Take note that it has ended, of what is left, and of what stays on purpose."""
         self._view = attrs.evolve(self._view, state=InstanceState.TERMINATED.value)
-        if left:
-            raise AspotError(f"{self.name}: still there: {'; '.join(left)}", fix=f"aspot down {self.name}")
-        for line in (f"{self.name} has ended. Nothing left (checked).", *stay):
+        from aspot.boxes.box import end_text
+
+        for line in (end_text(self.name, left), *stay):
             self._say(line)
 
     async def refresh(self) -> Self:

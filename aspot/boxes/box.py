@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -38,6 +38,9 @@ T = TypeVar("T")
 
 REACH_S = 45.0
 """For a machine that EC2 says is running to answer: it may be rebooting."""
+
+END_S = 180.0
+"""For a box that ends with its block to be seen gone."""
 
 PAUSE_S = 0.5
 ANSWER_S = 3.0
@@ -231,6 +234,12 @@ class Box:
         self.over = ConfigError(f"box {self.name} was terminated here", fix="open a new one: Instance(...)")
         return left
 
+    async def end_surely(self) -> list[str]:
+        """End the box as `end` does, whatever is cancelled meanwhile; one that is not seen to end in time is left."""
+        with anyio.move_on_after(END_S, shield=True):
+            return await self.end()
+        return [f"{self.name} was not seen to end in time"]
+
     async def _reach(self) -> asyncssh.SSHClientConnection:
         """Return a verified connection; a caller whose address has changed is let in first."""
         from aspot.ssh.connect import SshRemote
@@ -284,6 +293,17 @@ async def ended(known: Known, look: Look | None) -> CloudError:
     for item in await stays(known.info):
         error.add_note(item)
     return error
+
+
+def end_text(name: str, left: Sequence[str]) -> str:
+    """Return that a box has ended, as text for people.
+
+    Raises:
+        AspotError: If something of it is left.
+    """
+    if left:
+        raise AspotError(f"{name}: still there: {'; '.join(left)}", fix=f"aspot down {name}")
+    return f"{name} has ended. Nothing left (checked)."
 
 
 def _gone(name: str, instance: str) -> LinkError:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import attrs
 
+from aspot.boxes.box import Box, end_text
 from aspot.boxes.opening import Events, opened
-from aspot.errors import AspotError, AuthError, ConfigError
+from aspot.errors import AuthError, ConfigError
 from aspot.intake.boxes import BoxOptions
 from aspot.intake.names import owner
 from aspot.machine.news import InstanceLaunched, InstanceReady, LaunchRefused, News
@@ -24,11 +25,8 @@ from aspot.storage.copying import How
 from aspot.transfers.ends import Pair
 from aspot.way import Way
 
-if TYPE_CHECKING:
-    from aspot.boxes.box import Box
-
-END_S = 180.0
-"""For the box to be seen gone."""
+RELEASE_S = 180.0
+"""For the disks to be unmounted."""
 _TOLD = (InstanceLaunched, InstanceReady, LaunchRefused)
 
 Say = Callable[[str], None]
@@ -106,19 +104,10 @@ async def made(pair: Pair, machine: Machine, how: How, say: Say) -> AsyncIterato
             await mounts.mount(pair.disks, there, owner=owner())
             yield Way(there, is_sure=True)
         finally:
-            with anyio.move_on_after(END_S, shield=True):
+            with anyio.move_on_after(RELEASE_S, shield=True):
                 if pair.disks and there is not None:
                     await mounts.release(pair.disks, there)
-            await _end(box, say)
-
-
-async def _end(box: Box, say: Say) -> None:
-    left = [f"{box.name} was not seen to end in time"]
-    with anyio.move_on_after(END_S, shield=True):
-        left = await box.end()
-    if left:
-        raise AspotError(f"{box.name}: still there: {'; '.join(left)}", fix=f"aspot down {box.name}")
-    say(f"{box.name} has ended. Nothing left (checked).")
+            say(end_text(box.name, await box.end_surely()))
 
 
 async def _check_buckets(pair: Pair, machine: Machine, how: How) -> None:
