@@ -272,17 +272,19 @@ def save():
         draft.write_text(str(done))
 
 def wait():
-    pathlib.Path("worker-runs").write_text("")  # a signal before this may be lost: CPython forgets those of a fork
+    runs.write_text("")  # a signal before this may be lost: CPython forgets those of a fork
     time.sleep(60)
 
+runs = pathlib.Path("worker-runs")
+runs.unlink(missing_ok=True)
 worker = multiprocessing.get_context("fork").Process(target=wait)
 for step in job.steps(range(first, 10), save):
     if not worker.pid:
         worker.start()
+        while not runs.exists():
+            time.sleep(0.01)
     print("step", step, flush=True)
     if step == 3 and not first:
-        while not pathlib.Path("worker-runs").exists():
-            time.sleep(0.01)
         pathlib.Path("ready").write_text("")
         while not job.interrupted():
             time.sleep(0.01)
