@@ -1,10 +1,21 @@
-"""What holds for all tests: no profiles and no cached prices of the person who runs them, and Ctrl-C works."""
+"""What holds for all tests: no profiles and no cached prices of the person who runs them, and Ctrl-C works.
+
+The local cloud's fixtures are here so that a worker starts one daemon, whatever folders its tests come from.
+"""
 
 import gc
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent / "worlds"))
+
+from local_world import cloud, shared_cloud
+
+__all__ = ["cloud", "shared_cloud"]
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with `&` ignores it, and all below too
 settings.register_profile("aspot", deadline=None)

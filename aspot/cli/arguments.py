@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import aspot
-from aspot.cli import machine_words, storage_words
 from aspot.cli.parser import Commands, Parser, command, common
 from aspot.errors import ConfigError
 
@@ -18,7 +17,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         ConfigError: On wrong use.
     """
     before, after = _split(list(words))
-    parser = build()
+    parser = build(before[0] if before else "")
     args, others = parser.parse_known_args(before)
     spread = {"run": "scripts", "launch": "names"}.get(args.command)
     if spread is not None and not any(word.startswith("-") for word in others):
@@ -38,10 +37,12 @@ def _split(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:cut], words[cut + 1 :]
 
 
-def build() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
-    from aspot.cli.market_arguments import register as register_market
+def build(only: str = "") -> argparse.ArgumentParser:
+    """Return the parser of the command line.
 
+    Args:
+        only: The one command that it has to know, which is quicker; what is no command's name: all of them.
+    """
     parser = Parser(
         prog="aspot",
         description="Run scripts on EC2 spot instances: launched together, watched, brought home, nothing left behind.",
@@ -49,26 +50,54 @@ def build() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"aspot {aspot.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    _run(commands)
-    _attach(commands)
-    _export(commands)
-    _connect(commands)
-    _launch(commands)
-    _ls(commands)
-    _status(commands)
-    _logs(commands)
-    machine_words.add(commands)
-    _down(commands)
-    _clean(commands)
-    register_market(commands)
-    _doctor(commands)
-    _events(commands)
-    storage_words.add(commands)
-    _fs(commands)
-    _volume(commands)
-    _demo(commands)
-    _local(commands)
+    adders = _adders()
+    wanted = [add for names, add in adders if only in names.split()]
+    for add in wanted or [add for _, add in adders]:
+        add(commands)
     return parser
+
+
+def _adders() -> list[tuple[str, Callable[[Commands[Parser]], None]]]:
+    """Return what adds commands, each with the names of those, in the order in which help lists them."""
+    return [
+        ("run", _run),
+        ("attach", _attach),
+        ("export", _export),
+        ("connect", _connect),
+        ("launch", _launch),
+        ("ls", _ls),
+        ("status", _status),
+        ("logs", _logs),
+        ("ssh cp forward notebook ssh-config keys", _to_machines),
+        ("down", _down),
+        ("clean sweep", _clean),
+        ("profiles prices types images", _market),
+        ("doctor", _doctor),
+        ("events", _events),
+        ("s3 sync roles", _storage),
+        ("fs", _fs),
+        ("volume", _volume),
+        ("demo", _demo),
+        ("local", _local),
+    ]
+
+
+def _to_machines(commands: Commands[Parser]) -> None:
+    from aspot.cli.machine_words import add
+
+    add(commands)
+
+
+def _market(commands: Commands[Parser]) -> None:
+    from aspot.cli.market_arguments import register
+
+    register(commands)
+
+
+def _storage(commands: Commands[Parser]) -> None:
+    from aspot.cli.storage_words import add
+
+    add(commands)
 
 
 def _run(commands: Commands[Parser]) -> None:

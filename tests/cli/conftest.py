@@ -10,14 +10,13 @@ import pytest
 from aspot.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from fleet import fleet_of, machine
-from local_world import cloud, left_here, shared_cloud
+from local_world import left_here
 from stores import box, bucket, held, role
 from wires import wire
 
-__all__ = ["box", "bucket", "cloud", "fleet_of", "held", "machine", "role", "shared_cloud", "wire"]
+__all__ = ["box", "bucket", "fleet_of", "held", "machine", "role", "wire"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """What each command prints and returns: `run`, `ls`, `status`, `logs`, `doctor`, `local`."""
 
+import argparse
 import csv
 import json
 import os
@@ -35,6 +36,21 @@ INSTANCE = {
 def scripts(cloud):
     """One that succeeds, and one that fails."""
     return [write("ok.sh", "echo fine; echo result > out/r.txt\n"), write("bad.sh", "echo oh no >&2; exit 3\n")]
+
+
+def test_each_command_is_parsed_alone_as_among_all():
+    everything = _commands(build())
+    for name, parser in everything.items():
+        alone = _commands(build(name))
+        assert alone.keys() <= everything.keys()
+        assert alone[name].format_help() == parser.format_help()
+        assert len(alone) < 10
+    for words in ([], ["--help"], ["--help", "ls"], ["nonsense"]):
+        assert _commands(build(*words[:1])).keys() == everything.keys()
+
+
+def _commands(parser):
+    return next(action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction))
 
 
 def test_what_is_to_be_evacuated_is_named_path_by_path(cloud):

@@ -17,8 +17,8 @@ from botocore.exceptions import ClientError
 from aspot.local.handle import Control
 from aspot.local.home import Home, Settings
 
-_REGIONS = """us-east-1 us-east-2 us-west-1 us-west-2 eu-west-1 eu-west-2 eu-west-3 eu-central-1 eu-north-1 ca-central-1
-ap-southeast-1 ap-southeast-2 ap-northeast-1 ap-northeast-2 sa-east-1"""
+_REGIONS = """us-east-1 us-east-2 us-west-2 eu-west-1 eu-west-2 eu-west-3 eu-central-1 ca-central-1 ap-southeast-1
+ap-southeast-2 ap-northeast-1 ap-northeast-2 sa-east-1"""  # of three zones or more, with old types and new ones
 _TURN = itertools.cycle(_REGIONS.split())
 AL2023 = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
 ONCE = Config(retries={"total_max_attempts": 1})
@@ -55,16 +55,10 @@ class Aws:
         self.ec2 = self.client("ec2")
 
     def client(self, service: str, **options: Any) -> Any:
-        environment = self.control.environment
-        options.setdefault("config", ONCE)
-        return _session().client(
-            service,
-            region_name=options.pop("region_name", self.region),
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            **options,
-        )
+        where = self.control.environment
+        options = {"region_name": self.region, "config": ONCE, **options}
+        identity = where["AWS_ACCESS_KEY_ID"], where["AWS_SECRET_ACCESS_KEY"]
+        return _client(service, where["AWS_ENDPOINT_URL"], *identity, **options)
 
     @property
     def ami(self) -> str:
@@ -133,8 +127,8 @@ class Aws:
 
 
 @functools.cache
-def _session() -> boto3.Session:
-    return boto3.Session()
+def _client(service: str, url: str, key: str, secret: str, **options: Any) -> Any:
+    return boto3.client(service, endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret, **options)
 
 
 def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> Any:

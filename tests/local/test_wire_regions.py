@@ -54,7 +54,9 @@ def test_a_client_token_counts_in_its_own_region(aws, far):
     image = aws.client("ssm", region_name=OTHER).get_parameter(
         Name="/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
     )["Parameter"]["Value"]
-    other = far.run_instances(ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1, ClientToken="far and near")
+    other = far.run_instances(
+        ImageId=image, InstanceType="m5.large", MinCount=1, MaxCount=1, ClientToken="far and near"
+    )
     found = other["Instances"][0]["InstanceId"]
     far.terminate_instances(InstanceIds=[found])
     assert found != machine

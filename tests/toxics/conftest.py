@@ -1,20 +1,11 @@
 """A guest behind a proxy that spoils its connections; the local cloud for whole fleets."""
 
-import sys
-from pathlib import Path
-
 import attrs
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
-
-from local_world import cloud, shared_cloud
 
 from aspot.ssh import connect
 from tests.ssh.guest import guest_at, remote_of
 from tests.toxics.proxy import Proxy
-
-__all__ = ["cloud", "shared_cloud"]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A real local cloud for tests: one daemon for all tests of a worker, and the check that each leaves nothing in it.
 
-Fixtures are taken over by the `conftest.py` of the folders that use them.
+Fixtures are taken over by `tests/conftest.py`.
 """
 
 from __future__ import annotations
@@ -83,9 +83,14 @@ class Cloud:
         return _descendants(self.control.pid) - self.staff
 
     def client(self, service: str, *, tries: int = 1, region: str = "") -> Any:
-        return _session().client(
+        """Return a client of boto3; making one takes as long as several calls, so each is made once."""
+        return self._client(service, tries, region or self.env["AWS_REGION"])
+
+    @functools.cache  # noqa: B019 - there is one cloud in a process
+    def _client(self, service: str, tries: int, region: str) -> Any:
+        return boto3.client(
             service,
-            region_name=region or self.env["AWS_REGION"],
+            region_name=region,
             endpoint_url=self.env["AWS_ENDPOINT_URL"],
             aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
@@ -98,7 +103,7 @@ class Cloud:
         if found:
             return found  # nothing else can be gone yet, and asking for it is dear
         found += [f"guest process {_words(pid)}" for pid in self.guests()]
-        found += [item for region in self.regions for item in self._leftovers_in(self._ec2[region])]
+        found += [item for region in self.regions for item in self._leftovers_in(self._ec2(region))]
         if self.calls().get("CreateQueue"):
             found += [f"event rule {item['Name']}" for item in self.client("events").list_rules()["Rules"]]
             found += [f"queue {url}" for url in self.client("sqs").list_queues().get("QueueUrls", ())]
@@ -136,13 +141,13 @@ class Cloud:
         return left
 
     def _remove_all(self) -> None:
-        for region, ec2 in self._ec2.items():
-            if doomed := [item["id"] for item in self.alive() if item["region"] == region]:
-                ec2.terminate_instances(InstanceIds=doomed)
+        for region in {item["region"] for item in self.alive()}:
+            doomed = [item["id"] for item in self.alive() if item["region"] == region]
+            self._ec2(region).terminate_instances(InstanceIds=doomed)
         until(lambda: not self.alive())
         self._remove_file_systems()
         for region in self.regions:
-            self._remove_in(self._ec2[region])
+            self._remove_in(self._ec2(region))
 
     @staticmethod
     def _remove_in(ec2: Any) -> None:
@@ -152,26 +157,8 @@ class Cloud:
             if item["GroupName"] != "default":
                 ec2.delete_security_group(GroupId=item["GroupId"])
 
-    @functools.cached_property
-    def _ec2(self) -> dict[str, Any]:
-        return _Clients(self)
-
-
-class _Clients(dict[str, Any]):
-    """A client of EC2 for each region, made at its first use; quick tests look more often than EC2 lets anyone."""
-
-    def __init__(self, cloud: Cloud) -> None:
-        super().__init__()
-        self._cloud = cloud
-
-    def __missing__(self, region: str) -> Any:
-        self[region] = self._cloud.client("ec2", tries=10, region=region)
-        return self[region]
-
-
-@functools.cache
-def _session() -> boto3.Session:
-    return boto3.Session()
+    def _ec2(self, region: str) -> Any:
+        return self.client("ec2", tries=10, region=region)  # quick tests look more often than EC2 lets anyone
 
 
 def _descendants(pid: int) -> set[int]:
