@@ -13,11 +13,11 @@ nox.options.default_venv_backend = "venv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["checks", "package"]
 
+SPREAD = ("-q", "-n", "8", "--dist", "worksteal")
+"""On two cores: most of the time a test waits for a machine to boot or a job to end."""
+
 UNMEASURED = ("tests/simulation", "tests/toxics", "tests/runner", "tests/examples")
 """Pure Python by the minute, clients that are killed, shell: measuring coverage would slow that and find nothing."""
-
-SPREAD = ("-q", "-n", "6", "--dist", "worksteal")
-"""On two cores: half of the time a test waits for a machine to boot or a job to end."""
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -53,18 +53,21 @@ def aws_cli(session: nox.Session) -> str:
     return os.path.abspath(only)
 
 
-def run_tests(session: nox.Session) -> None:
-    """All tests, with branch coverage: the machine wholly, the rest at least nine tenths."""
+def tested(session: nox.Session, *words: str) -> None:
+    """Run pytest with what the tests need beside Python's packages."""
     env = {"PATH": os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])}
-    session.run("coverage", "erase")
-    measured = (*SPREAD, "--cov=aspot", "--cov-branch", "--cov-report=")
+    session.run("pytest", *words, env=env)
+
+
+def run_tests(session: nox.Session) -> None:
+    """All tests; the machine's with branch coverage, which is whole (that of the rest: `nox -s coverage`)."""
     if session.posargs:
-        session.run("pytest", *measured, *session.posargs, env=env)
+        tested(session, *SPREAD, *session.posargs)
     else:
-        session.run("pytest", *SPREAD, *UNMEASURED, env=env)
-        session.run("pytest", *measured, *(f"--ignore={folder}" for folder in UNMEASURED), env=env)
+        session.run("coverage", "erase")
+        tested(session, "-q", "-n", "2", "tests/machine", "--cov=aspot.machine", "--cov-branch", "--cov-report=")
         session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
-        session.run("coverage", "report", "--fail-under=90")
+        tested(session, *SPREAD, "--ignore=tests/machine")
 
 
 def run_docs(session: nox.Session) -> None:
@@ -102,6 +105,16 @@ def tests(session: nox.Session) -> None:
     """The tests alone; what follows `--` goes to pytest."""
     install(session)
     run_tests(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of everything, at least nine tenths; not part of the checks: tests take a quarter longer."""
+    install(session)
+    session.run("coverage", "erase")
+    measured = (*SPREAD, "--cov=aspot", "--cov-branch", "--cov-report=")
+    tested(session, *measured, *(f"--ignore={folder}" for folder in UNMEASURED))
+    session.run("coverage", "report", "--fail-under=90")
 
 
 @nox.session
