@@ -54,20 +54,27 @@ def aws_cli(session: nox.Session) -> str:
 
 
 def tested(session: nox.Session, *words: str) -> None:
-    """Run pytest with what the tests need beside Python's packages."""
-    env = {"PATH": os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])}
-    session.run("pytest", *words, env=env)
+    """Run pytest with what the tests need beside Python's packages.
+
+    It collects once before its workers do, so that they find the tests compiled: a tenth of the time otherwise. Some
+    machines keep Python from that by a variable.
+    """
+    path = os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])
+    env = {"PATH": path, "PYTHONDONTWRITEBYTECODE": None}
+    session.run("python", "-m", "compileall", "-q", "aspot", env=env)
+    session.run("pytest", "-q", "--collect-only", *words, env=env, silent=True)
+    session.run("pytest", *SPREAD, *words, env=env)
 
 
 def run_tests(session: nox.Session) -> None:
     """All tests; the machine's with branch coverage, which is whole (that of the rest: `nox -s coverage`)."""
     if session.posargs:
-        tested(session, *SPREAD, *session.posargs)
+        tested(session, *session.posargs)
     else:
         session.run("coverage", "erase")
-        tested(session, "-q", "-n", "2", "tests/machine", "--cov=aspot.machine", "--cov-branch", "--cov-report=")
+        tested(session, "tests/machine", "--cov=aspot.machine", "--cov-branch", "--cov-report=")
         session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
-        tested(session, *SPREAD, "--ignore=tests/machine")
+        tested(session, "--ignore=tests/machine")
 
 
 def run_docs(session: nox.Session) -> None:
@@ -112,7 +119,7 @@ def coverage(session: nox.Session) -> None:
     """Branch coverage of everything, at least nine tenths; not part of the checks: tests take a quarter longer."""
     install(session)
     session.run("coverage", "erase")
-    measured = (*SPREAD, "--cov=aspot", "--cov-branch", "--cov-report=")
+    measured = ("--cov=aspot", "--cov-branch", "--cov-report=")
     tested(session, *measured, *(f"--ignore={folder}" for folder in UNMEASURED))
     session.run("coverage", "report", "--fail-under=90")
 

@@ -25,11 +25,12 @@ GONE_WITHIN_S = 20.0
 
 
 def until(condition: Callable[[], Any], *, within_s: float = 30.0, what: str = "it did not happen in time") -> Any:
-    """Poll until the condition gives something true, and return that."""
-    deadline = time.monotonic() + within_s
+    """Poll until the condition gives something true, and return that; ever less often, since each look takes time."""
+    begun = time.monotonic()
     while not (found := condition()):
-        assert time.monotonic() < deadline, what() if callable(what) else what
-        time.sleep(0.05)
+        waited = time.monotonic() - begun
+        assert waited < within_s, what() if callable(what) else what
+        time.sleep(min(0.03 + waited / 10, 0.25))
     return found
 
 
