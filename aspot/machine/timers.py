@@ -31,9 +31,10 @@ def timers(run: Run) -> Iterator[Timer]:
     seen = census(run)
     if run.stop is None and seen.unmet > seen.pending:
         yield from ((when, Change.plan) for when in (run.launch_after, next_chance(run)) if when and when > run.now)
+    spare = seen.spare
     for name in run.idle:
         instance = run.instances[name]
-        if seen.spare or (instance.link_lost and not run.spec.is_box):
+        if spare or (instance.link_lost and not run.spec.is_box):
             yield idle_until(run, instance), partial(_end_idle, name=name)
     for name in run.kept:
         yield due(run.instances[name]), partial(give_up, name=name)

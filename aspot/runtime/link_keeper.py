@@ -36,7 +36,7 @@ READY_S = 300.0
 MISMATCH_S = 30.0
 """Cloud-init may replace host keys during boot (FAULTS I2); who shows a foreign key for longer is somebody else."""
 
-KNOCK_S = 0.75
+KNOCK_S = 1.0
 """Between tries of a port that nobody serves yet: each second spent waiting here is paid for (a try costs 0.3 ms)."""
 
 KNOCKS_S = 60.0

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 import pexpect
+from nursery import Forked
 
 ASPOT = [sys.executable, "-m", "aspot"]
 END_S = 60
@@ -20,8 +21,12 @@ END_S = 60
 class Piped:
     """A run of `aspot` whose output goes into pipes, read as it comes."""
 
-    def __init__(self, *words: str, program: Sequence[str] = ASPOT) -> None:
-        self._process = subprocess.Popen([*program, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, *words: str, program: Sequence[str] = ()) -> None:
+        if program:
+            whole = [*program, *words]
+            self._process = subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        else:
+            self._process = Forked(words)
         self.pid = self._process.pid
         self._said = {"out": [], "err": []}
         self._readers = [self._read("out", self._process.stdout), self._read("err", self._process.stderr)]
