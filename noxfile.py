@@ -72,7 +72,7 @@ def run_tests(session: nox.Session) -> None:
         tested(session, *session.posargs)
     else:
         session.run("coverage", "erase")
-        tested(session, "tests/machine", "--cov=aspot.machine", "--cov-branch", "--cov-report=")
+        tested(session, "-n", "2", "tests/machine", "--cov=aspot.machine", "--cov-branch", "--cov-report=")
         session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
         tested(session, "--ignore=tests/machine")
 
