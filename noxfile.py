@@ -25,7 +25,13 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 def install(session: nox.Session) -> None:
     """Install aspot with its extras and every dependency group that checks need."""
     wanted = nox.project.dependency_groups(PROJECT, "lint", "test", "docs", "bench")
+    newer_pip(session)
     session.install("-e", ".[local,notebook,pandas]", *wanted)
+
+
+def newer_pip(session: nox.Session) -> None:
+    """Replace the pip that came with Python: while boto3 is ahead of aiobotocore, 23.2 searches for minutes."""
+    session.install("--upgrade", "pip>=25.1")
 
 
 def run_lint(session: nox.Session) -> None:
@@ -139,6 +145,7 @@ def package(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", folder)
     wheels = [os.path.join(folder, name) for name in os.listdir(folder) if name.endswith(".whl")]
     newest = max(wheels, key=os.path.getmtime)
+    newer_pip(session)
     session.install("--force-reinstall", "--no-deps", newest)
     session.install(f"{newest}[local]")
     with session.chdir(folder):
