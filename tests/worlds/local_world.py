@@ -43,12 +43,22 @@ class Cloud:
         """The daemon's own helpers: every other descendant of it belongs to a guest."""
         self.regions = [self.env["AWS_REGION"]]
         """Where things may be left: a test that uses other regions adds them."""
+        self._past: set[str] = set()
 
     @property
     def env(self) -> dict[str, str]:
         return self.control.environment
 
     def instances(self) -> list[dict[str, Any]]:
+        """Return this test's machines, those that have ended too."""
+        return [item for item in self._instances() if item["id"] not in self._past]
+
+    def begin(self) -> None:
+        """Forget what other tests did."""
+        self.forget_calls()
+        self._past = {item["id"] for item in self._instances()}
+
+    def _instances(self) -> list[dict[str, Any]]:
         return self.control.call("GET", "instances")
 
     def alive(self) -> list[dict[str, Any]]:
@@ -212,7 +222,7 @@ def cloud(shared_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ASPOT_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    shared_cloud.forget_calls()
+    shared_cloud.begin()
     yield shared_cloud
     shared_cloud.clear_faults()
     left = shared_cloud.left_for_good()
