@@ -59,28 +59,30 @@ def aws_cli(session: nox.Session) -> str:
     return os.path.abspath(only)
 
 
-def tested(session: nox.Session, *words: str) -> None:
-    """Run pytest with what the tests need beside Python's packages.
-
-    It collects once before its workers do, so that they find the tests compiled: a tenth of the time otherwise. Some
-    machines keep Python from that by a variable.
-    """
+def tools(session: nox.Session) -> dict[str, str | None]:
+    """Return the environment of tests: with the aws command, and with Python keeping what it compiles."""
     path = os.pathsep.join([aws_cli(session), session.env.get("PATH") or os.environ["PATH"]])
-    env = {"PATH": path, "PYTHONDONTWRITEBYTECODE": None}
-    session.run("python", "-m", "compileall", "-q", "aspot", env=env)
-    session.run("pytest", "-q", "--collect-only", *words, env=env, silent=True)
-    session.run("pytest", *SPREAD, *words, env=env)
+    return {"PATH": path, "PYTHONDONTWRITEBYTECODE": None}
+
+
+def compile_tests(session: nox.Session) -> None:
+    """Compile aspot and the tests once, before each worker would: a tenth of the time of all tests."""
+    session.run("python", "-m", "compileall", "-q", "aspot", env=tools(session))
+    session.run("pytest", "-q", "--collect-only", env=tools(session), silent=True)
 
 
 def run_tests(session: nox.Session) -> None:
     """All tests; the machine's with branch coverage, which is whole (that of the rest: `nox -s coverage`)."""
+    env = tools(session)
     if session.posargs:
-        tested(session, *session.posargs)
+        session.run("pytest", *SPREAD, *session.posargs, env=env)
     else:
+        compile_tests(session)
         session.run("coverage", "erase")
-        tested(session, "-n", "2", "tests/machine", "--cov=aspot.machine", "--cov-branch", "--cov-report=")
+        measured = ("--cov=aspot.machine", "--cov-branch", "--cov-report=")
+        session.run("pytest", *SPREAD, "-n", "2", "tests/machine", *measured, env=env)
         session.run("coverage", "report", "--include=aspot/machine/*", "--fail-under=100")
-        tested(session, "--ignore=tests/machine")
+        session.run("pytest", *SPREAD, "--ignore=tests/machine", env=env)
 
 
 def run_docs(session: nox.Session) -> None:
@@ -124,9 +126,11 @@ def tests(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Branch coverage of everything, at least nine tenths; not part of the checks: tests take a quarter longer."""
     install(session)
+    compile_tests(session)
     session.run("coverage", "erase")
     measured = ("--cov=aspot", "--cov-branch", "--cov-report=")
-    tested(session, *measured, *(f"--ignore={folder}" for folder in UNMEASURED))
+    left_out = [f"--ignore={folder}" for folder in UNMEASURED]
+    session.run("pytest", *SPREAD, *measured, *left_out, env=tools(session))
     session.run("coverage", "report", "--fail-under=90")
 
 

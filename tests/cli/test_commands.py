@@ -45,8 +45,8 @@ def test_each_command_is_parsed_alone_as_among_all():
         assert alone.keys() <= everything.keys()
         assert alone[name].format_help() == parser.format_help()
         assert len(alone) < 10
-    for words in ([], ["--help"], ["--help", "ls"], ["nonsense"]):
-        assert _commands(build(*words[:1])).keys() == everything.keys()
+    for first in ("--help", "nonsense"):
+        assert _commands(build(first)).keys() == everything.keys()
 
 
 def _commands(parser):

@@ -1,6 +1,5 @@
 """One daemon for all tests of the local cloud; each test gets a Region of its own: buckets and machines don't mix."""
 
-import functools
 import itertools
 import os
 import subprocess
@@ -9,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from local_world import client_of
 
 from aspot.local.handle import Control
 from aspot.local.home import Home, Settings
@@ -55,10 +54,7 @@ class Aws:
         self.ec2 = self.client("ec2")
 
     def client(self, service: str, **options: Any) -> Any:
-        where = self.control.environment
-        options = {"region_name": self.region, "config": ONCE, **options}
-        identity = where["AWS_ACCESS_KEY_ID"], where["AWS_SECRET_ACCESS_KEY"]
-        return _client(service, where["AWS_ENDPOINT_URL"], *identity, **options)
+        return client_of(self.control.environment, service, **{"region_name": self.region, "config": ONCE, **options})
 
     @property
     def ami(self) -> str:
@@ -124,11 +120,6 @@ class Aws:
 
     def fault(self, kind: str, **detail: Any) -> dict[str, Any]:
         return self.control.call("POST", "faults", {"kind": kind, **detail})
-
-
-@functools.cache
-def _client(service: str, url: str, key: str, secret: str, **options: Any) -> Any:
-    return boto3.client(service, endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret, **options)
 
 
 def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> Any:

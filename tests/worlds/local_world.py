@@ -9,7 +9,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +94,9 @@ class Cloud:
         return _descendants(self.control.pid) - self.staff
 
     def client(self, service: str, *, tries: int = 1, region: str = "") -> Any:
-        """Return a client of boto3; making one takes as long as several calls, so each is made once."""
-        return self._client(service, tries, region or self.env["AWS_REGION"])
-
-    @functools.cache  # noqa: B019 - there is one cloud in a process
-    def _client(self, service: str, tries: int, region: str) -> Any:
-        return boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=self.env["AWS_ENDPOINT_URL"],
-            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
-            config=Config(retries={"mode": "standard", "total_max_attempts": tries}),
-        )
+        """Return a client of boto3."""
+        region = region or self.env["AWS_REGION"]
+        return client_of(self.env, service, region_name=region, config=_tries(tries))
 
     def leftovers(self) -> list[str]:
         """What is in the cloud that a test must not leave."""
@@ -170,6 +160,22 @@ class Cloud:
 
     def _ec2(self, region: str) -> Any:
         return self.client("ec2", tries=10, region=region)  # quick tests look more often than EC2 lets anyone
+
+
+def client_of(environment: Mapping[str, str], service: str, **options: Any) -> Any:
+    """Return a client of boto3 for a local cloud; making one takes as long as several calls, so each is made once."""
+    names = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return _client(service, *(environment[name] for name in names), **options)
+
+
+@functools.cache
+def _client(service: str, url: str, key: str, secret: str, **options: Any) -> Any:
+    return boto3.client(service, endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=secret, **options)
+
+
+@functools.cache
+def _tries(number: int) -> Config:
+    return Config(retries={"mode": "standard", "total_max_attempts": number})
 
 
 def _descendants(pid: int) -> set[int]:
