@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from local_world import client_of
 
+from aspot.aws.tags import LOCAL_PORT
 from aspot.local.handle import Control
 from aspot.local.home import Home, Settings
 
@@ -100,6 +101,11 @@ class Aws:
 
     def one(self, instance_id: str) -> dict[str, Any]:
         return self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+
+    @staticmethod
+    def tags(item: dict[str, Any]) -> list[dict[str, str]]:
+        """Return its tags but for the local cloud's own: the SSH port, where an ordinary user may not have 22."""
+        return [tag for tag in item.get("Tags", []) if tag["Key"] != LOCAL_PORT]
 
     def state(self, instance_id: str) -> str:
         return self.one(instance_id)["State"]["Name"]

@@ -201,7 +201,7 @@ def test_tags_go_to_the_kinds_of_resource_they_name(aws):
     kinds = ("instance", "volume", "network-interface", "spot-instances-request")
     tags = [{"ResourceType": kind, "Tags": [{"Key": "run", "Value": kind}]} for kind in kinds]
     item = aws.run(TagSpecifications=tags)["Instances"][0]
-    assert item["Tags"] == [{"Key": "run", "Value": "instance"}]
+    assert aws.tags(item) == [{"Key": "run", "Value": "instance"}]
     disk = item["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     eni = item["NetworkInterfaces"][0]["NetworkInterfaceId"]
     ids = {item["InstanceId"], disk, eni, item["SpotInstanceRequestId"]}
