@@ -74,7 +74,7 @@ async def test_a_unit_runs_outside_the_session_in_a_clean_environment(guest, unt
     start = (
         "export SECRET=1; systemd-run --system --unit=aspot-1 -p Type=exec -p KillMode=control-group"
         " -p OOMPolicy=continue --uid=ec2-user --setenv='K=a b' --setenv=SHELL --working-directory=$HOME"
-        " sh -c 'env >out; ps -o pid=,sid= -p $$ >>out; sleep 1000'"
+        " sh -c 'env >new; ps -o pid=,sid= -p $$ >>new; mv new out; sleep 1000'"
     )
     done = await guest.run(start, check=True)
     assert done.stderr.strip() == "Running as unit: aspot-1.service"
