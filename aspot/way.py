@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 import attrs
 
-from aspot.errors import CloudError, HostKeyError, LinkError
+from aspot.errors import CloudError, ConfigError, HostKeyError, LinkError
 from aspot.journal.runs import RunInfo
 from aspot.machine.client import Client
 from aspot.ports import HostKeyMismatch, NotReady
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import asyncssh
 
     from aspot.aws.account import Found
+    from aspot.ssh.keys import RunKeys
 
 SILENCE_S = 20.0
 """Somebody waits before the screen: a peer that says nothing for so long is given up."""
@@ -79,6 +80,7 @@ class Way:
             LinkError: If the machine is gone, still boots, or cannot be reached.
             HostKeyError: If it could not prove who it is.
             CloudError: If EC2 had to be asked and could not be.
+            ConfigError: If the keys of its run cannot be read.
         """
         if self.machine.is_fresh or self._is_sure:
             try:
@@ -104,6 +106,7 @@ class Way:
         Raises:
             LinkError: If EC2 says that the machine is gone.
             HostKeyError: If it could not prove who it is.
+            ConfigError: If the keys of its run cannot be read any more.
         """
         pause_s, why = PAUSE_S, ""
         looked = anyio.current_time() - LOOK_EVERY_S + FIRST_LOOK_S
@@ -151,7 +154,7 @@ class Way:
         from aspot.ssh.connect import SshRemote
 
         onlooker = Client(epoch=0, pid=os.getpid(), host="")  # drives nothing: the runner is told nothing in its name
-        remote = SshRemote(self.machine.keys(), self.machine.info.id, client=onlooker)
+        remote = SshRemote(await self._keys(), self.machine.info.id, client=onlooker)
         try:
             return await remote.log_in(self.machine.target(), silence_s=SILENCE_S)
         except HostKeyMismatch as error:
@@ -161,6 +164,14 @@ class Way:
                 fix="nothing was sent; somebody else may answer at its address. If you changed its host key yourself, "
                 f"end it: aspot down {self.machine.info.name}",
             ) from error
+
+    async def _keys(self) -> RunKeys:
+        """Return the keys of the machine's run; a run that ends takes them with it, and then its machine is gone."""
+        try:
+            return self.machine.keys()
+        except ConfigError:
+            await self.look()
+            raise
 
 
 async def _seen(machine: Machine) -> Found | None:

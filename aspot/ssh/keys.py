@@ -68,9 +68,15 @@ class RunKeys:
             client, injected = ((folder / name).read_bytes() for name in (CLIENT_KEY, HOST_KEY))
             return cls(folder, asyncssh.import_private_key(client), asyncssh.import_private_key(injected))
         except OSError as error:
-            raise ConfigError(f"the run's keys cannot be read from {folder}: {error.strerror}") from error
+            raise ConfigError(
+                f"the run's keys cannot be read from {folder}: {error.strerror}",
+                fix="aspot ls shows whether it still runs; its machines can be ended without them: aspot down NAME",
+            ) from error
         except asyncssh.KeyImportError as error:
-            raise ConfigError(f"the run's keys in {folder} are damaged: {error}") from error
+            raise ConfigError(
+                f"the run's keys in {folder} are damaged: {error}",
+                fix="its machines can be ended without them: aspot down NAME",
+            ) from error
 
     @property
     def client_key_path(self) -> Path:

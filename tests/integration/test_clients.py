@@ -69,8 +69,9 @@ def test_boto3_and_the_aws_cli_list_what_aspot_launched_and_nothing_is_left(clou
 def _check_boto3(cloud, machine):
     ec2 = cloud.client("ec2")
     wanted = [{"Name": "tag:aspot:name", "Values": ["listed"]}]
-    ((item,),) = [one["Instances"] for one in ec2.describe_instances(Filters=wanted)["Reservations"]]
-    assert item["InstanceId"] == machine.id
+    found = [item for one in ec2.describe_instances(Filters=wanted)["Reservations"] for item in one["Instances"]]
+    assert [item["InstanceId"] for item in found] == [machine.id], found
+    item = found[0]
     assert item["State"]["Name"] == "running"
     assert item["InstanceLifecycle"] == "spot"
     assert item["MetadataOptions"]["HttpTokens"] == "required"

@@ -1,9 +1,11 @@
 """The live view on a real terminal (a pty): what it writes there, what keys do, and how it leaves the terminal."""
 
+import contextlib
 import os
 import re
 import sys
 import termios
+import threading
 from pathlib import Path
 
 import anyio
@@ -81,9 +83,10 @@ def test_ctrl_c_puts_the_terminal_back(live):
 # --- without a terminal of our own: what it costs, and that it never stalls the loop ---
 
 
-def console_on(fd, **options):
-    stream = os.fdopen(fd, "w", encoding="utf-8", closefd=False)
-    return Console(file=stream, force_terminal=True, width=100, height=30, markup=False, highlight=False, **options)
+def console_on(fd):
+    """Return a console that owns this terminal: closing its file closes it, whatever could not be written."""
+    stream = os.fdopen(fd, "w", encoding="utf-8")
+    return Console(file=stream, force_terminal=True, width=100, height=30, markup=False, highlight=False)
 
 
 async def drain(fd, into):
@@ -97,7 +100,16 @@ async def drain(fd, into):
 async def test_a_stopped_terminal_does_not_stop_the_news(scenes):
     """Nobody reads the terminal: its buffer is full at once, and the writer blocks, in its thread."""
     main, side = os.openpty()
+    console = console_on(side)
     taken = []
+    left = threading.Event()
+
+    class Leaving(LiveView):
+        def _leave(self, live, get_run):
+            try:
+                super()._leave(live, get_run)
+            finally:
+                left.set()
 
     async def news():
         for number in range(3000):
@@ -107,17 +119,20 @@ async def test_a_stopped_terminal_does_not_stop_the_news(scenes):
                 await anyio.sleep(0.001)
 
     try:
-        view = LiveView(logs=True, console=console_on(side), stdin_fd=side)
+        view = Leaving(logs=True, console=console, stdin_fd=side)
         with anyio.fail_after(20):
             await view.watch(news(), scenes.study)
         assert len(taken) == 3000
     finally:
-        os.close(main)
-        os.close(side)
+        os.close(main)  # whoever still writes is told so
+        await anyio.to_thread.run_sync(left.wait, 20)  # only then may the other number be given to somebody else
+        with contextlib.suppress(OSError):
+            console.file.close()
 
 
 async def test_too_many_lines_are_counted_not_shown(scenes):
     main, side = os.openpty()
+    console = console_on(side)
     got = []
 
     async def news():
@@ -127,8 +142,8 @@ async def test_too_many_lines_are_counted_not_shown(scenes):
 
     async with anyio.create_task_group() as group:
         group.start_soon(drain, main, got)
-        await LiveView(logs=True, console=console_on(side), stdin_fd=side).watch(news(), scenes.study)
-        os.close(side)
+        await LiveView(logs=True, console=console, stdin_fd=side).watch(news(), scenes.study)
+        console.file.close()
         group.cancel_scope.cancel()
     os.close(main)
     text = b"".join(got).decode()
