@@ -36,8 +36,11 @@ def test_one_unknown_id_terminates_none(aws, refused):
 
 
 def test_a_pending_machine_can_be_terminated_and_never_boots(aws):
-    instance = aws.launch()[0]
-    aws.ec2.terminate_instances(InstanceIds=[instance])
+    was = ""
+    while was != "pending":  # on a busy computer a machine may be up before it can be ended
+        instance = aws.launch()[0]
+        change = aws.ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"][0]
+        was = change["PreviousState"]["Name"]
     aws.reach(instance, "terminated")
     assert [m["booted"] for m in aws.control.call("GET", "instances") if m["id"] == instance] == [False]
 
