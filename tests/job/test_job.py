@@ -9,23 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from aspot import job
 
 WHEN = datetime(2026, 11, 25, 22, 30, 5, tzinfo=UTC)
-
-
-def until(condition, *, within_s: float = 20.0):
-    end = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.01)
-    return found
 
 
 def works(python: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from local_world import client_of
+from waiting import until
 
 from aspot.aws.tags import LOCAL_PORT
 from aspot.local.handle import Control
@@ -131,14 +132,6 @@ class Aws:
 
     def fault(self, kind: str, **detail: Any) -> dict[str, Any]:
         return self.control.call("POST", "faults", {"kind": kind, **detail})
-
-
-def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.03)
-    return found
 
 
 def _refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str, int, str]:

@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from waiting import until
 
 from aspot.machine.model import JobSpec
 from aspot.ports import AttemptOrder
@@ -26,14 +26,6 @@ HOST = Path(__file__).with_name("host.py")
 SHELLS = {"dash": "dash", "bash": "bash --posix", "busybox": "busybox ash"}
 RUN = "01RUN"
 BOOT = "aaaaaaaa-1111-2222-3333-444444444444"
-
-
-def until(condition, *, within_s: float = 15.0):
-    deadline = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 class Answer:

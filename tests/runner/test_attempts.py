@@ -7,8 +7,9 @@ import signal
 import uuid
 
 import pytest
+from waiting import until
 
-from tests.runner.conftest import BOOT, RUN, order, processes_with, until
+from tests.runner.conftest import BOOT, RUN, order, processes_with
 
 
 def test_an_exit_code_and_both_outputs_are_kept_and_a_second_start_does_nothing(machine):

@@ -9,9 +9,10 @@ import tarfile
 import time
 
 import pytest
+from waiting import until
 
 from aspot.ssh.box_order import Command
-from tests.runner.conftest import processes_with, until
+from tests.runner.conftest import processes_with
 from tests.runner.test_lease import LONG, arm
 
 ID = "0123abcd"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from waiting import until
 
-from tests.runner.conftest import RUN, order, until
+from tests.runner.conftest import RUN, order
 from tests.runner.test_lease import LONG, pid_of
 
 FIRST, SECOND = "@1764000000001.10.first", "@1764000000002.20.second"

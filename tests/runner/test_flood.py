@@ -6,8 +6,9 @@ import re
 import shutil
 
 import pytest
+from waiting import until
 
-from tests.runner.conftest import RUN, until
+from tests.runner.conftest import RUN
 from tests.runner.test_lease import LONG, arm
 
 MOST = 10_000

@@ -7,7 +7,9 @@ import signal
 import time
 from pathlib import Path
 
-from tests.runner.conftest import RUN, until
+from waiting import until
+
+from tests.runner.conftest import RUN
 
 LONG = 1_000_000
 

@@ -6,8 +6,9 @@ import subprocess
 import time
 
 import pytest
+from waiting import until
 
-from tests.runner.conftest import RUN, Machine, order, until
+from tests.runner.conftest import RUN, Machine, order
 
 NOEXEC = 'mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1" && shift && exec "$@"'
 

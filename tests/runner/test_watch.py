@@ -9,8 +9,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from tests.runner.conftest import until
+from waiting import until
 
 LONG = 1_000_000
 

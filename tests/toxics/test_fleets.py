@@ -6,6 +6,7 @@ import random
 import anyio
 import pytest
 from local_world import write
+from waiting import until_async
 
 from aspot import Fleet, Profile
 from aspot.aws import network as rules
@@ -21,12 +22,6 @@ async def network(monkeypatch):
     async with Network().serving() as made:
         monkeypatch.setattr(connect, "dial", made.dial)
         yield made
-
-
-async def until(holds, within_s=20.0):
-    with anyio.fail_after(within_s):
-        while not holds():
-            await anyio.sleep(0.02)
 
 
 def statuses(cloud, machine):
@@ -46,9 +41,9 @@ async def test_a_partition_changes_nothing(cloud, network, quick):
         home = next(cloud.machine(machine.id).rglob(".aspot")).parent
         before = network.made
         network.partition()
-        await until(lambda: network.made > before)  # the silent connection was given up
+        await until_async(lambda: network.made > before)  # the silent connection was given up
         (home / "go").touch()
-        await until(lambda: statuses(cloud, machine.id))
+        await until_async(lambda: statuses(cloud, machine.id))
         network.heal()
         result = await handle
     assert result.ok
@@ -140,7 +135,7 @@ async def test_a_client_that_changes_networks_is_let_in_again(cloud, network, wa
         assert ssh_sources(cloud) == ["127.0.0.1/32"]
         monkeypatch.setattr(rules, "LOOPBACK", "127.0.0.9/32")
         network.move("127.0.0.9")
-        await until(lambda: any("127.0.0.9" in item.message for item in told))
+        await until_async(lambda: any("127.0.0.9" in item.message for item in told))
         let_go(cloud, fleet)
         results = [await handle for handle in handles]
         assert ssh_sources(cloud) == ["127.0.0.9/32"]
@@ -167,7 +162,7 @@ async def test_a_group_of_the_users_own_is_not_touched(cloud, network, watchful,
         await begun(handle)
         monkeypatch.setattr(rules, "LOOPBACK", "127.0.0.9/32")
         network.move("127.0.0.9")
-        await until(lambda: any("authorize-security-group-ingress" in item.message for item in told))
+        await until_async(lambda: any("authorize-security-group-ingress" in item.message for item in told))
         assert ssh_sources(cloud) == ["127.0.0.1/32"]
         (said,) = [item.message for item in told if "authorize-security-group-ingress" in item.message]
         assert f"--group-id {mine} --protocol tcp --port 22 --cidr 127.0.0.9/32" in said
@@ -204,7 +199,7 @@ async def test_a_machine_behind_a_wall_of_the_users_own_is_said_with_the_rule_th
     told = []
     async with Fleet("shut", show=False, profile=Profile(security_group=mine), on_event=told.append) as fleet:
         handle = fleet.submit("ok.sh")
-        await until(lambda: any("no machine can be reached" in item.message for item in told))
+        await until_async(lambda: any("no machine can be reached" in item.message for item in told))
         (said,) = [item.message for item in told if "no machine can be reached" in item.message]
         assert f"--group-id {mine} --protocol tcp --port 22 --cidr 127.0.0.1/32" in said
         cloud.clear_faults()

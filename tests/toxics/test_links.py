@@ -12,6 +12,7 @@ import tracemalloc
 
 import anyio
 import pytest
+from waiting import until_async
 
 from aspot.archive.local import LocalArchive
 from aspot.errors import LinkError
@@ -39,12 +40,6 @@ async def ended(link, attempt=1) -> ExitStatus:
         while not isinstance(found := await link.status("job", attempt), ExitStatus):
             await anyio.sleep(0.02)
     return found
-
-
-async def until(holds):
-    with anyio.fail_after(20):
-        while not holds():
-            await anyio.sleep(0.01)
 
 
 def go(guest):
@@ -94,7 +89,7 @@ async def test_a_half_open_connection_is_given_up_and_the_output_goes_on_where_i
 
     async with anyio.create_task_group() as group:
         group.start_soon(follow)
-        await until(lambda: sink.kept["stdout"] == b"one\n")
+        await until_async(lambda: sink.kept["stdout"] == b"one\n")
         proxy.partition()
     proxy.heal()
     again = await armed(remote, target)
@@ -138,7 +133,7 @@ async def test_a_start_whose_answer_is_lost_is_asked_again_and_runs_once(
     proxy.down.silent_after = 0
     with pytest.raises(LinkDropped, match="nothing came"):
         await link.start(order)
-    await until((guest.home / "runs").exists)
+    await until_async((guest.home / "runs").exists)
     proxy.heal()
     monkeypatch.undo()
     again = await armed(remote, target)

@@ -9,29 +9,20 @@ import functools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.config import Config
+from waiting import until
 
 from aspot.journal import runs as journals
 from aspot.local.home import Control, Home, Settings
 
 LAUNCHES = ("CreateFleet", "RunInstances")
 GONE_WITHIN_S = 20.0
-
-
-def until(condition: Callable[[], Any], *, within_s: float = 30.0, what: str = "it did not happen in time") -> Any:
-    """Poll until the condition gives something true, and return that; ever less often, since each look takes time."""
-    begun = time.monotonic()
-    while not (found := condition()):
-        waited = time.monotonic() - begun
-        assert waited < within_s, what() if callable(what) else what
-        time.sleep(min(0.03 + waited / 10, 0.25))
-    return found
 
 
 class Cloud:

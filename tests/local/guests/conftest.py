@@ -6,13 +6,13 @@ import asyncio
 import itertools
 import os
 import shlex
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 import pytest
+from waiting import until_async
 
 from aspot.local.guests.park import Park
 from aspot.local.seam import Endpoint, MachineSpec, Metadata
@@ -20,19 +20,6 @@ from aspot.local.seam import Endpoint, MachineSpec, Metadata
 _NUMBERS = itertools.count((os.getpid() << 24) + 1)  # other workers look for processes by these, too
 KEY = asyncssh.generate_private_key("ssh-ed25519")
 PUBLIC = KEY.export_public_key().decode().strip()
-
-
-async def until(condition: Callable[[], Any], *, within_s: float = 20.0) -> Any:
-    """Poll a condition, a plain function or one that returns an awaitable."""
-    deadline = time.monotonic() + within_s
-    while True:
-        found = condition()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.02)
 
 
 class Guest:
@@ -160,7 +147,7 @@ async def guest(grounds: Grounds) -> Guest:
 
 @pytest.fixture(name="until")
 def _until() -> Any:
-    return until
+    return until_async
 
 
 @pytest.fixture(name="alive_with")
