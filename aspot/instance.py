@@ -66,6 +66,7 @@ class Instance(Shown):
             that runs, or something that was left behind and computes. None: `"2h"`; 60 s for one that ends on exit.
         max_price: Most US dollars an hour; None for no limit, as AWS advises.
         price: Another word for `max_price`.
+        capacity_timeout: How long a new one waits for capacity before it is given up; None: `"1h"`.
         filesystem: An EFS file system, by name or id, mounted at `~/efs`, or `"name:/path"`, now and after every boot;
             made (encrypted) if there is none of this name. It stays when the box has ended, and so does what is in it.
         volumes: EBS volumes, each `"name:size:/path"`, mounted likewise; made, in the box's zone, if there is none of
@@ -93,6 +94,7 @@ class Instance(Shown):
         idle: Duration | None = None,
         max_price: float | str | None = None,
         price: float | str | None = None,
+        capacity_timeout: Duration | None = None,
         filesystem: str | None = None,
         volumes: str | Sequence[str] = (),
         volume_policy: str = "keep",
@@ -111,6 +113,7 @@ class Instance(Shown):
             max_price=max_price,
             price=price,
             region=region,
+            capacity_timeout=capacity_timeout,
             filesystem=filesystem,
             volumes=volumes,
             volume_policy=volume_policy,

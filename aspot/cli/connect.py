@@ -35,6 +35,7 @@ FOR_NEW = {
     "market": "--market",
     "disk": "--disk",
     "setup": "--setup",
+    "capacity_timeout": "--capacity-timeout",
 }
 """What only a new box can be given, by the option's name."""
 
@@ -151,7 +152,15 @@ def _instance(args: argparse.Namespace) -> Instance:
     storage = storage_of(args)
     if args.instance_id:
         return Instance(id=args.instance_id, show=show, region=args.region, **storage)
-    return Instance(args.name, profile=profile_of(args), idle=args.idle, show=show, region=args.region, **storage)
+    return Instance(
+        args.name,
+        profile=profile_of(args),
+        idle=args.idle,
+        capacity_timeout=args.capacity_timeout,
+        show=show,
+        region=args.region,
+        **storage,
+    )
 
 
 def profile_of(args: argparse.Namespace) -> str | Profile:

@@ -58,6 +58,7 @@ def register_machine(group: argparse._ArgumentGroup, *, rule_words: str | int) -
     add("--zone", action="append", default=[], help="availability zone; repeat for several")
     add("--market", choices=("spot", "on-demand", "spot-first"), help="how it is bought")
     add("-prc", "--price", "--max-price", dest="max_price", metavar="USD", help="most US dollars an hour")
+    add("--capacity-timeout", metavar="TIME", help="how long it waits for capacity (default 1h)")
     add("-ami", "--imageid", "--image", dest="image", help="al2023, ubuntu-24.04, debian-12, or ami-...")
     add("-un", "--username", "--user", dest="user", help="login user (default: the image's)")
     add("--disk", metavar="SIZE", help='root volume, such as "20 GB"')

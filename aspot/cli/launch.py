@@ -108,6 +108,7 @@ class _One:
             profile=profile,
             keep=True,
             idle=args.idle,
+            capacity_timeout=args.capacity_timeout,
             region=args.region,
             show=not args.quiet and not on_terminal(),
             on_event=row.hear,

@@ -24,9 +24,12 @@ from aspot.machine.model import Run
 from aspot.machine.money import instance_cost
 from aspot.results import Kept
 from aspot.runtime.outcomes import kept_machines
+from aspot.storage import inventory
+from aspot.storage.words import mounts_text
 from aspot.ui.boxes import box_row, box_text
 from aspot.ui.closing import kept_lines
 from aspot.ui.figures import at_moment
+from aspot.ui.safe import one_line
 from aspot.ui.tables import LsRow, ls_row, ls_text, status_text
 
 if TYPE_CHECKING:
@@ -170,15 +173,18 @@ def status(args: argparse.Namespace) -> int:
     if info.trouble:
         raise AspotError(f"{info.name}: {info.trouble}")
     run = journals.replay(info.folder)
-    kept = _kept(info, run)
-    now = datetime.now(UTC) if info.ended is None or kept else info.ended
-    if info.is_box and not args.json:
-        print(box_text(run, now, ended=info.ended, left=info.left))
-        return 0
     if args.json:
         print(json.dumps(_status_json(info, run), indent=1, default=str))
         return 0
+    kept = _kept(info, run)
+    now = datetime.now(UTC) if info.ended is None or kept else info.ended
+    mounts = mounts_text(inventory.of(info)) if info.ended is None else ""
+    if info.is_box:
+        print(box_text(run, now, ended=info.ended, left=info.left, mounts=mounts))
+        return 0
     print(status_text(run, now, width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None))
+    if mounts:
+        print("", one_line(mounts), sep="\n")
     if kept:
         print("", *kept_lines(info.name, kept), sep="\n")
     if info.ended is None and not info.is_live:
@@ -211,6 +217,7 @@ def _status_json(info: RunInfo, run: Run) -> dict[str, Any]:
         "ended": ended,
         "jobs": jobs,
         "cost_usd": cost_now(run),
+        "mounts": [{"kind": one.kind, "name": one.name, "path": one.path} for one in inventory.of(info)],
         "kept": [item.to_json() for item in _kept(info, run)],
     }
 

@@ -9,7 +9,7 @@ import attrs
 
 from aspot.errors import ConfigError
 from aspot.intake import storage
-from aspot.intake.options import FleetOptions
+from aspot.intake.options import FleetOptions, duration
 from aspot.machine.names import check_name
 from aspot.machine.quantities import Duration, seconds
 from aspot.ports import FileSystemWish, VolumeWish
@@ -23,6 +23,9 @@ BOX_TERM_S = 120.0
 
 PASSING_IDLE_S = 60.0
 """One that ends with its block has nobody to come back to it: this is for a client that was killed."""
+
+CAPACITY_S = 3600.0
+"""How long a new box waits for capacity, unless told otherwise."""
 
 LIFE_S = 365 * 86400.0
 """A box stays until it is told to go; a timer of the machine needs a number."""
@@ -39,6 +42,7 @@ class BoxOptions:
         idle_s: It ends itself after so long without use; None: not said.
         region: Where the caller says that it is, or is to be; None: not said.
         is_wanted: Whether the caller asked for a machine of some kind, so that a new one may take a lost one's place.
+        capacity_timeout_s: How long a new one waits for capacity.
         together: How many boxes are launched together, for the check of the account's limits.
         filesystem: What it mounts; None for nothing.
         volumes: What it gets attached.
@@ -51,6 +55,7 @@ class BoxOptions:
     idle_s: float | None
     region: str | None
     is_wanted: bool
+    capacity_timeout_s: float = CAPACITY_S
     together: int = 1
     filesystem: FileSystemWish | None = None
     volumes: tuple[VolumeWish, ...] = ()
@@ -72,6 +77,7 @@ class BoxOptions:
         max_price: Any,
         price: Any,
         region: str | None = None,
+        capacity_timeout: Duration | None = None,
         filesystem: Any = None,
         volumes: Any = (),
         volume_policy: Any = "keep",
@@ -97,6 +103,9 @@ class BoxOptions:
             idle_s=None if idle is None else _idle(idle),
             region=region,
             is_wanted=profile != "default",
+            capacity_timeout_s=duration(
+                CAPACITY_S if capacity_timeout is None else capacity_timeout, "capacity_timeout"
+            ),
             **_storage(filesystem, volumes, volume_policy, new_mount=new_mount),
         )
 
@@ -114,6 +123,7 @@ class BoxOptions:
             instances=self.together,
             idle_s=idle_s,
             max_life_s=LIFE_S,
+            capacity_timeout_s=self.capacity_timeout_s,
             results=folder,
             filesystem=self.filesystem,
             volumes=self.volumes,

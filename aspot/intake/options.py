@@ -41,7 +41,12 @@ def _base(value: Any, what: str) -> int:
     return 0 if value == 0 and not isinstance(value, bool) else _instances(value, what)
 
 
-def _seconds(value: Any, what: str) -> float:
+def duration(value: Any, what: str) -> float:
+    """Return a duration in seconds.
+
+    Raises:
+        ConfigError: If it is none.
+    """
     try:
         return seconds(value, what)
     except (TypeError, ValueError, OverflowError):
@@ -49,7 +54,7 @@ def _seconds(value: Any, what: str) -> float:
 
 
 def _some_seconds(value: Any, what: str) -> float:
-    number = _seconds(value, what)
+    number = duration(value, what)
     if number == 0:
         raise ConfigError(f"{what} must be above 0 seconds", fix=f"leave {what} out, or write more")
     return number
@@ -82,11 +87,11 @@ _CHECKS: Mapping[str, tuple[str, Callable[[Any, str], Any]]] = {
     "budget": ("budget_usd", dollars),
     "deadline": ("deadline_s", _some_seconds),
     "max_life": ("max_life_s", _some_seconds),
-    "idle": ("idle_s", _seconds),
-    "hold": ("hold_s", _seconds),
+    "idle": ("idle_s", duration),
+    "hold": ("hold_s", duration),
     "results": ("results", _folder),
     "existing": ("existing", _existing),
-    "capacity_timeout": ("capacity_timeout_s", _seconds),
+    "capacity_timeout": ("capacity_timeout_s", duration),
     "on_demand_base": ("on_demand_base", _base),
     "rebalance": ("moves_when_advised", _rebalance),
     "keep_failed": ("keep_failed_s", _some_seconds),

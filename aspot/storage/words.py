@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from aspot.storage.ebs import Volume
 from aspot.storage.efs import FileSystem
+from aspot.storage.inventory import Entry
 
 EFS_USD_PER_GB_MONTH = 0.30
 """EFS Standard, us-east-1 (aws.amazon.com/efs/pricing, 2026-03); other regions and classes differ."""
@@ -16,6 +19,12 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" or size >= 10 else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:,.1f} GB"
+
+
+def mounts_text(found: Iterable[Entry]) -> str:
+    """Return the line that says what machines mount; "" for nothing."""
+    words = [f"{entry.kind} {entry.name} at {entry.path}" for entry in found]
+    return f"Mounts {', '.join(words)}" if words else ""
 
 
 def stays_text(file_system: FileSystem, *, is_new: bool) -> str:

@@ -86,7 +86,7 @@ def _minutes(value_s: float) -> str:
     return round_duration(value_s if value_s < 60 else value_s // 60 * 60)
 
 
-def box_text(run: Run, now: datetime, *, ended: datetime | None, left: Sequence[str]) -> str:
+def box_text(run: Run, now: datetime, *, ended: datetime | None, left: Sequence[str] = (), mounts: str = "") -> str:
     """Return what `aspot status` says of a box, as its journal here tells it.
 
     Args:
@@ -94,6 +94,7 @@ def box_text(run: Run, now: datetime, *, ended: datetime | None, left: Sequence[
         now: The moment shown; aware UTC.
         ended: When it ended; None if it is not known to have.
         left: What of it was still there then.
+        mounts: What its machine mounts, as text; "" for nothing.
     """
     run, name = at_moment(run, now), run.spec.name
     machine = _machine(run) or next(reversed(list(run.instances.values())), None)
@@ -109,6 +110,7 @@ def box_text(run: Run, now: datetime, *, ended: datetime | None, left: Sequence[
         idle = round_duration(run.spec.idle_s)
         lines += [
             f"since {run.started.astimezone():%Y-%m-%d %H:%M}, {spent}{rate}; ends itself after {idle} without use",
+            *filter(None, [mounts]),
             f"Open it: aspot connect -n {name} -a    End it: aspot down {name}",
         ]
     return "\n".join(one_line(line, limit=1000) for line in lines)

@@ -116,6 +116,7 @@ def test_more_is_mounted_on_a_box_that_is_there(clean, aspot, there):
     code, _, err = aspot("connect", "-n", "dev", "-f", "data", "--volume", "disk:2GB:/mnt/disk")
     assert code == 0, err
     assert "dev: volume disk is at /mnt/disk, after every boot too" in err
+    assert "\nMounts volume disk at /mnt/disk, file system data at ~/efs\n" in aspot("status", "dev")[1]
     there("echo one >~/efs/file; echo two >/mnt/disk/file")
 
     code, _, err = aspot("connect", "-n", "dev", "-f", "other")
@@ -343,6 +344,12 @@ def test_down_names_what_a_run_that_was_left_had_mounted(clean, aspot):
         "run", "-n", "study", "-q", "-f", "data", "--volume", "disk:1GB", "--detach", "--", "sleep", "60"
     )
     assert code == 0, err
+    assert "\nMounts volume disk at ~/disk, file system data at ~/efs\n" in aspot("status", "study")[1]
+    told = json.loads(aspot("status", "study", "--json")[1])["mounts"]
+    assert told == [
+        {"kind": "volume", "name": "disk", "path": "~/disk"},
+        {"kind": "file system", "name": "data", "path": "~/efs"},
+    ]
     code, out, _ = aspot("down", "study", "-q")
     assert code == 0
     assert [line.split(" (")[0] for line in out.splitlines()] == ["Nothing left", "Volume disk", "File system data"]

@@ -105,6 +105,17 @@ def test_what_no_box_can_have_is_told_once_and_nothing_is_left(cloud, aspot):
     assert not cloud.launches()
 
 
+def test_no_capacity_in_time_is_told_with_what_was_tried(cloud, aspot):
+    cloud.fault("refuse-pool", type="t2.micro", zone="*")
+    words = ["-p", "t2.micro", "--max-price", "0.0011", "--capacity-timeout", "2s", "-q"]
+    for command in (["launch", "a", *words], ["connect", "-n", "a", *words]):
+        code, out, err = aspot(*command)
+        assert (code, out) == (3, "")
+        assert "box a could not be made: no capacity for 2 s; " in err
+        assert "fix:   try another type, zone or region" in err
+        assert not cloud.leftovers()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -117,6 +128,7 @@ def test_what_no_box_can_have_is_told_once_and_nothing_is_left(cloud, aspot):
         (["x" * 62, "--instances", "2"], "cannot be used"),
         (["a", "-p", "huge"], "there is no profile 'huge'"),
         (["a", "--idle", "soon"], "not a duration"),
+        (["a", "--capacity-timeout", "soon"], "capacity_timeout 'soon' is not a duration"),
         (["a", "--idle", "0"], "idle must be above 0 seconds"),
         (["a", "-fw", "tcp", "8000-8010", "203.0.113.7/32"], "firewall rule 'tcp'"),
         (["a", "-n", "5"], "unrecognized"),

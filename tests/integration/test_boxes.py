@@ -12,7 +12,7 @@ import anyio
 import pytest
 from local_world import until, write
 
-from aspot import AspotError, CommandFailed, ConfigError, Fleet, Instance, Job, LinkError, Profile
+from aspot import AspotError, CapacityError, CommandFailed, ConfigError, Fleet, Instance, Job, LinkError, Profile
 from aspot.aws.account import Account
 from aspot.journal import runs as journals
 from aspot.machine.model import EndReason
@@ -360,6 +360,14 @@ async def test_no_room_is_said_and_leaves_nothing(cloud):
         await box.start()
     assert scope.cancelled_caught  # it waits for capacity; a wait that is given up ends what was begun
     assert journals.newest("dev").ended is not None
+    assert not cloud.leftovers()
+
+
+async def test_it_waits_for_capacity_for_as_long_as_it_is_told_to(cloud):
+    cloud.fault("refuse-pool", type="t2.micro", zone="*")
+    box = Instance("dev", profile=Profile("t2.micro", max_price=0.0011), capacity_timeout=2, show=False)
+    with anyio.fail_after(30), pytest.raises(CapacityError, match=r"box dev could not be made: no capacity for 2 s"):
+        await box.start()
     assert not cloud.leftovers()
 
 
