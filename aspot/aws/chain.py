@@ -1,85 +1,15 @@
-"""AWS's own configuration: region, credentials and endpoint as every AWS tool finds them; and a lighter EC2 model."""
+"""AWS's own configuration: region, credentials and endpoint as every AWS tool finds them."""
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import os
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from aspot.aws.codes import CREDENTIALS_FIX, Cause
 from aspot.aws.errors import examine
 from aspot.errors import AuthError, ConfigError
-
-_KEPT: Mapping[str, tuple[str, ...]] = {
-    "Reservation": ("Instances",),
-    "Instance": (
-        "InstanceId",
-        "InstanceLifecycle",
-        "InstanceType",
-        "LaunchTime",
-        "Placement",
-        "PrivateIpAddress",
-        "PublicIpAddress",
-        "SpotInstanceRequestId",
-        "State",
-        "StateReason",
-        "Tags",
-    ),
-    "InstanceTypeInfo": (
-        "GpuInfo",
-        "InstanceType",
-        "MemoryInfo",
-        "ProcessorInfo",
-        "SupportedUsageClasses",
-        "VCpuInfo",
-    ),
-    "Placement": ("AvailabilityZone",),
-    "SpotInstanceRequest": ("InstanceId", "SpotInstanceRequestId", "State", "Status", "Tags"),
-}
-"""Members of EC2's answers that we read; the parser skips the rest, which makes it three times as fast
-(0.17 instead of 0.5 ms of CPU an instance: measured with botocore 1.43). What is polled is leaner still: `lean`."""
-
-_CALLS = (
-    "AttachVolume",
-    "AuthorizeSecurityGroupIngress",
-    "CancelSpotInstanceRequests",
-    "CreateFleet",
-    "CreateLaunchTemplate",
-    "CreateSecurityGroup",
-    "CreateTags",
-    "CreateVolume",
-    "DeleteLaunchTemplate",
-    "DeleteNetworkInterface",
-    "DeleteSecurityGroup",
-    "DeleteVolume",
-    "DescribeAvailabilityZones",
-    "DescribeImages",
-    "DescribeInstanceTypeOfferings",
-    "DescribeInstanceTypes",
-    "DescribeInstances",
-    "DescribeKeyPairs",
-    "DescribeLaunchTemplates",
-    "DescribeNetworkInterfaces",
-    "DescribeRegions",
-    "DescribeSecurityGroups",
-    "DescribeSpotInstanceRequests",
-    "DescribeSpotPriceHistory",
-    "DescribeSubnets",
-    "DescribeTags",
-    "DescribeVolumes",
-    "DetachVolume",
-    "GetConsoleOutput",
-    "GetSpotPlacementScores",
-    "ModifyInstanceAttribute",
-    "RevokeSecurityGroupIngress",
-    "RunInstances",
-    "TerminateInstances",
-)
-"""The calls to EC2 that we make, of 800: a client with all of them takes 4 ms more of CPU to make, and 4 MB
-(botocore 1.43)."""
 
 
 async def session() -> Any:
@@ -91,8 +21,10 @@ async def session() -> Any:
     """
     from aiobotocore.session import AioSession
 
+    from aspot.aws import models
+
     made = AioSession()
-    made.register_component("data_loader", _models())
+    made.register_component("data_loader", models.loader())
     try:
         if is_loopback(_configured_endpoint(made)):
             made.get_component("credential_provider").remove("iam-role")  # nobody outside is asked
@@ -102,37 +34,6 @@ async def session() -> Any:
     if found is None:
         raise AuthError("there are no AWS credentials", fix=CREDENTIALS_FIX)
     return made
-
-
-@functools.cache
-def _models() -> Any:
-    """Return the loader of our sessions: parsed models are kept, and EC2's lacks what we neither call nor read."""
-    from botocore.loaders import create_loader
-
-    loader = create_loader()
-    model = loader.load_service_model("ec2", "service-2")
-    shapes = model["shapes"]
-    for name, kept in _KEPT.items():
-        members = shapes[name]["members"]
-        shapes[name]["members"] = {key: members[key] for key in kept if key in members}
-    model["operations"] = {name: model["operations"][name] for name in _CALLS}
-    model["shapes"] = {name: shapes[name] for name in _used(model["operations"], shapes)}
-    return loader
-
-
-def _used(operations: Mapping[str, Any], shapes: Mapping[str, Any]) -> set[str]:
-    """Return the names of the shapes that operations take and give, and those within them."""
-    sides = ("input", "output")
-    waiting = [call[side]["shape"] for call in operations.values() for side in sides if side in call]
-    found: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            shape = shapes[name]
-            parts = [shape[part] for part in ("member", "key", "value") if part in shape]
-            waiting += [part["shape"] for part in (*shape.get("members", {}).values(), *parts)]
-    return found
 
 
 def _configured_endpoint(session: Any) -> str:

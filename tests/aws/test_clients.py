@@ -1,16 +1,12 @@
 """Finding region and credentials, repeating calls, and saying what is wrong with the configuration."""
 
 import asyncio
-import re
 import ssl
 import subprocess
-from importlib.resources import files
 
 import anyio
 import pytest
-from botocore.loaders import create_loader
 
-from aspot.aws import chain
 from aspot.aws.clients import Aws
 from aspot.aws.cloud import Ec2Cloud
 from aspot.aws.codes import Cause
@@ -205,18 +201,3 @@ async def test_an_intercepted_connection_is_refused_and_said(stub, intercepted, 
         await aws.once("ec2:DescribeInstances")
     await aws.aclose()
     assert further.value.cause is Cause.LOST
-
-
-EC2_CALL = re.compile(r'"ec2:([A-Z]\w+)"')
-OF_EFS_ITSELF = {"CreateNetworkInterface", "ModifyNetworkInterfaceAttribute"}
-"""What the policy allows for mount targets, whose interfaces EFS makes for us."""
-
-
-def test_the_lean_model_of_ec2_has_every_call_that_is_made():
-    said = {name for path in files("aspot").rglob("*.py") for name in EC2_CALL.findall(path.read_text())}
-    allowed = set(EC2_CALL.findall(files("aspot.aws").joinpath("policy.json").read_text()))
-    known = chain._models().load_service_model("ec2", "service-2")["operations"].keys()
-    whole = create_loader().load_service_model("ec2", "service-2")["operations"].keys()
-    assert said & whole <= known
-    assert (allowed & whole) - OF_EFS_ITSELF <= known
-    assert len(known) < 50

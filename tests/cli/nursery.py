@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 
 import aspot
+from aspot.aws import models
 from aspot.cli.main import run
 
 LOADED = (
@@ -142,7 +143,7 @@ def _close(*descriptors: int) -> None:
 
 
 def _load() -> None:
-    """Import what commands import when they are called."""
+    """Import what commands import when they are called, and read what botocore reads for each."""
     importlib.import_module("aiobotocore.session")
     for package in LOADED:
         path = importlib.import_module(package).__path__
@@ -150,6 +151,9 @@ def _load() -> None:
             importlib.import_module(found.name)
     for name in ("aspot.fleet", "aspot.session", "aspot.opening", "aspot.instance"):
         importlib.import_module(name)
+    loader = models.loader()
+    loader.load_service_model("ec2", "service-2")
+    loader.load_data("endpoints")
 
 
 def _be(asked: dict, out: int, err: int, ended: int) -> None:
