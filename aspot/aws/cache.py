@@ -53,14 +53,17 @@ class Cache:
         return cls(Path(platformdirs.user_cache_dir("aspot", appauthor=False)))
 
     def read(self, kind: str, parts: Sequence[Any]) -> Kept | None:
-        """Return what is kept of a question; None if nothing is, or it cannot be read.
+        """Return what is kept of a question; None if nothing is, it cannot be read, or somebody else put it there.
 
         Args:
             kind: What was asked for, in a word.
             parts: All that the answer depends on, as JSON knows it.
         """
         try:
-            found = json.loads(self._path(kind, parts).read_text(encoding="utf-8"))
+            with self._path(kind, parts).open(encoding="utf-8") as file:
+                if os.fstat(file.fileno()).st_uid != os.geteuid():
+                    return None
+                found = json.load(file)
             return Kept(value=found["value"], at=min(float(found["at"]), self.now()))
         except (OSError, ValueError, KeyError, TypeError):
             return None

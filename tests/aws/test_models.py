@@ -1,6 +1,7 @@
 """What is kept of botocore's models: found again, made again when it is damaged or botocore changes, and the same."""
 
 import json
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -63,6 +64,14 @@ def test_a_damaged_one_is_made_again(cache, read, text):
     kept.write_text(text)
     assert ec2() == first
     assert json.loads(kept.read_text())["value"] == first
+
+
+def test_what_somebody_else_put_there_is_not_believed(cache, read, monkeypatch):
+    """It says where signed requests are sent."""
+    first = ec2()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    assert ec2() == first
+    assert len(large(read)) == 2
 
 
 def test_another_botocore_has_its_own(cache, read, monkeypatch):
