@@ -15,10 +15,9 @@ LONG = 1_000_000
 
 
 def arm(machine, *, term=LONG, idle=LONG, hold=LONG, life=LONG, env=None):
-    """Arm with hundredths of a second; return what the machine said."""
+    """Arm with hundredths of a second; return when there is somebody who sees to it."""
     machine.begin("arm", term, idle, hold, life, stdin=b"serve\n", env=env)
-    said = machine.home / ".aspot/.machine/lease"
-    until(said.exists)
+    pid_of(machine, "lease.pid")
 
 
 def pid_of(machine, name):
