@@ -15,7 +15,7 @@ import pexpect
 from nursery import Forked
 
 ASPOT = [sys.executable, "-m", "aspot"]
-END_S = 60
+END_S = SAYS_S = 60
 
 
 class Piped:
@@ -49,7 +49,7 @@ class Piped:
     def err(self) -> str:
         return "".join(self._said["err"])
 
-    def says(self, text: str, *, within_s: float = 40) -> None:
+    def says(self, text: str, *, within_s: float = SAYS_S) -> None:
         """Wait until it has said this."""
         deadline = time.monotonic() + within_s
         while text not in self.out + self.err:
@@ -57,7 +57,7 @@ class Piped:
             assert time.monotonic() < deadline, f"{text!r} was not said: {self.out}{self.err}"
             time.sleep(0.05)
 
-    def says_all(self, wanted: Sequence[re.Pattern[str]], *, within_s: float = 40) -> None:
+    def says_all(self, wanted: Sequence[re.Pattern[str]], *, within_s: float = SAYS_S) -> None:
         """Wait until what it has said matches all of these."""
         deadline = time.monotonic() + within_s
         while not all(item.search(self.out) for item in wanted):
@@ -77,7 +77,7 @@ class Piped:
         """Wait until it has ended; return its exit code."""
         code = self._process.wait(within_s)
         for reader in self._readers:
-            reader.join(5)
+            reader.join(20)
         return code
 
     def kill(self) -> None:
@@ -92,11 +92,11 @@ class OnTerminal:
     def __init__(self, *words: str) -> None:
         environment = {**os.environ, "TERM": "xterm-256color"}
         self._child = pexpect.spawn(
-            ASPOT[0], [*ASPOT[1:], *words], dimensions=(30, 100), env=environment, encoding="utf-8", timeout=40
+            ASPOT[0], [*ASPOT[1:], *words], dimensions=(30, 100), env=environment, encoding="utf-8", timeout=SAYS_S
         )
         self.said = ""
 
-    def says(self, text: str, *, within_s: float = 40) -> None:
+    def says(self, text: str, *, within_s: float = SAYS_S) -> None:
         """Wait until it has said this."""
         try:
             self._child.expect_exact(text, timeout=within_s)

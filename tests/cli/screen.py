@@ -58,7 +58,7 @@ class Screen:
         shown = self._tmux("capture-pane", "-p", "-t", "s", *(["-e"] if colours else []))
         return "\n".join(line.rstrip() for line in shown.rstrip().splitlines())
 
-    def shows(self, wanted: str | Callable[[str], object], *, within_s: float = 20.0, colours: bool = False) -> str:
+    def shows(self, wanted: str | Callable[[str], object], *, within_s: float = 60.0, colours: bool = False) -> str:
         """Wait until the screen shows a text (or one that a test holds for); return all of it."""
         deadline = time.monotonic() + within_s
         while True:

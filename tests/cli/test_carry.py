@@ -85,11 +85,11 @@ def test_an_interrupted_job_starts_again_from_what_was_carried(cloud, start, scr
     write(script, LONG)
     detached(start, script, "-n", "ckpt", "--checkpoint", "ckpt", "--checkpoint-every", "1s", "--results", "first")
     again = start(Piped, "attach", "ckpt", "-q")
-    until(lambda: replay(newest("ckpt").folder).jobs["count"].checkpoint, within_s=30)
+    until(lambda: replay(newest("ckpt").folder).jobs["count"].checkpoint)
     again.kill()
     (machine,) = cloud.alive()
     cloud.interrupt(machine["id"], notice_s=0)
-    until(lambda: not cloud.alive(), within_s=20)
+    until(lambda: not cloud.alive())
     assert aspot("export", "ckpt", "file.aspot", "-q")[0] == 0
     (bundle,) = elsewhere("file.aspot")
     code, out, err = aspot("attach", "ckpt", "--key", bundle, "--results", "second", "--json")
@@ -107,14 +107,14 @@ def test_an_interrupted_job_starts_again_from_what_was_carried(cloud, start, scr
 
 def test_it_is_carried_on_from_there_and_while_it_is_driven(cloud, start, script, aspot, elsewhere):
     run = start(Piped, "run", script, write("wait.sh", WAITING), "-n", "far", "--instances", "1", "--upload", "data")
-    until(lambda: _steps() > 1, within_s=40)
+    until(lambda: _steps() > 1)
     code, _, err = aspot("export", "far", "one.aspot")
     assert code == 0, err
     assert "is driven here now" in err
     run.kill()
     (bundle,) = elsewhere("one.aspot")
     there = start(Piped, "attach", "far", "--key", bundle)
-    until(lambda: _steps() > 8, within_s=40)
+    until(lambda: _steps() > 8)
     there.kill()
     assert aspot("export", "far", "two.aspot")[0] == 0
     (bundle,) = elsewhere("two.aspot")
@@ -128,7 +128,7 @@ def test_it_is_carried_on_from_there_and_while_it_is_driven(cloud, start, script
 def test_results_stay_or_travel_as_wished(cloud, start, script, aspot, elsewhere):
     quick = write("quick.sh", "echo quick; echo file >out/f\n")
     run = start(Piped, "run", quick, script, "-n", "part", "--upload", "data", "-q")
-    until(lambda: _is_final("part", "quick"), within_s=40)
+    until(lambda: _is_final("part", "quick"))
     run.kill()
     code, _, err = aspot("export", "part", "without.aspot")
     assert code == 0, err
@@ -143,7 +143,7 @@ def test_results_stay_or_travel_as_wished(cloud, start, script, aspot, elsewhere
     bundle, small = elsewhere("with.aspot", "without.aspot")
     again = start(Piped, "attach", "part", "--key", small)
     again.says("results that came home earlier are in ")
-    until(lambda: _steps() > 0, within_s=40)
+    until(lambda: _steps() > 0)
     again.kill()
     listed = json.loads(aspot("ls", "--json")[1])
     assert ("part", "count") in {(item["run"], item["job"]) for item in listed if item["state"] == "running"}
@@ -161,7 +161,7 @@ def test_files_that_are_gone_are_said_and_only_their_job_suffers(cloud, start, s
     run = start(
         Piped, "run", script, late, "-n", "lost", "--instances", "1", "--upload", "data", "--upload", "other", "-q"
     )
-    until(lambda: _steps() > 1, within_s=40)
+    until(lambda: _steps() > 1)
     run.kill()
     shutil.rmtree("other")
     code, _, err = aspot("export", "lost")
@@ -239,9 +239,9 @@ def test_a_run_that_went_on_since_is_not_taken_up_from_an_old_file(cloud, start,
     assert aspot("export", "stale", "-q")[0] == 0
     (machine,) = cloud.alive()
     cloud.interrupt(machine["id"], notice_s=0)
-    until(lambda: not cloud.alive(), within_s=20)
+    until(lambda: not cloud.alive())
     again = start(Piped, "attach", "stale", "-q")
-    until(cloud.alive, within_s=30)
+    until(cloud.alive)
     again.kill()
     fresh = shutil.copy(_exported(aspot, "stale", "fresh.aspot"), "kept.aspot")
     old, fresh = elsewhere("stale.aspot", fresh)

@@ -57,7 +57,7 @@ def test_a_killed_client_comes_back_and_misses_nothing(cloud, start, script, asp
 def test_a_client_killed_as_it_launches_launches_once(cloud, start, script, aspot):
     before = {item["id"] for item in cloud.instances()}
     run = start(Piped, "run", script, "-n", "dawn", "-q")
-    until(lambda: cloud.calls().get("CreateFleet"), within_s=40)
+    until(lambda: cloud.calls().get("CreateFleet"))
     run.kill()
     cloud.fault("deny", action="CreateLaunchTemplate")
     code, _, err = aspot("attach", "dawn")
@@ -147,11 +147,11 @@ def test_attach_to_what_is_not_there_says_what_is(cloud, start, script, aspot):
 
 def test_interrupted_while_nobody_was_there_it_goes_on_from_its_checkpoint(cloud, start, script, aspot):
     run = start(Piped, "run", script, "-n", "gone", "-q", "--checkpoint", "ckpt", "--checkpoint-every", "1s")
-    until(lambda: _has_checkpoint("gone", "count"), within_s=40)
+    until(lambda: _has_checkpoint("gone", "count"))
     run.kill()
     (machine,) = cloud.alive()
     cloud.interrupt(machine["id"], notice_s=0)
-    until(lambda: not cloud.alive(), within_s=20)
+    until(lambda: not cloud.alive())
     code, out, err = aspot("attach", "gone", "--json")
     assert code == 0, err
     (result,) = json.loads(out.splitlines()[-1])["results"]
@@ -165,7 +165,7 @@ def test_ctrl_c_after_coming_back_ends_everything(cloud, start, script):
     run = start(Piped, "run", script, "-n", "twice", "--detach", "-q")
     assert run.end() == 0, run.err
     again = start(Piped, "attach", "twice")
-    until(lambda: _is_driven("twice"), within_s=20)
+    until(lambda: _is_driven("twice"))
     again.signal(signal.SIGINT)
     assert again.end() == 130
     assert "Nothing left (checked)." in again.out

@@ -43,7 +43,7 @@ def test_ctrl_c_twice_leaves_at_once_and_says_how_to_end_it(cloud, start, script
     until(lambda: cloud.calls().get("TerminateInstances"))
     run.ctrl_c()
     began = time.monotonic()
-    code = run.end(within_s=20)
+    code = run.end()
     assert time.monotonic() - began < 10
     assert "twice_1" in run.said
     assert "/h" in run.said
@@ -62,7 +62,7 @@ def test_two_quick_ctrl_c(cloud, start, script, aspot):
     run.says("1 running")
     run.ctrl_c()
     run.ctrl_c()
-    run.end(within_s=20)
+    run.end()
     assert "Traceback" not in run.said
     answer = aspot("down", "quick")
     assert answer[0] == 0, answer
@@ -108,7 +108,7 @@ def test_a_machine_that_may_not_be_ended_is_left_and_said(cloud, start, aspot):
     (machine,) = cloud.alive()
     ec2 = cloud.client("ec2")
     ec2.modify_instance_attribute(InstanceId=machine["id"], DisableApiTermination={"Value": True})
-    assert run.end(within_s=25) == 3
+    assert run.end() == 3
     assert "1 succeeded" in run.out
     left = run.out[run.out.index("Left behind, $") :]
     assert left.count(machine["id"]) <= 2  # once by name, once in AWS's own words
@@ -161,7 +161,7 @@ def test_ctrl_c_twice_in_a_program_leaves_a_trace_that_down_follows(cloud, start
     program.signal(signal.SIGINT)
     until(lambda: cloud.calls().get("TerminateInstances"))
     program.signal(signal.SIGINT)
-    program.end(within_s=25)
+    program.end()
     cloud.clear_faults()
     code, out, _ = aspot("ls")
     assert code == 0

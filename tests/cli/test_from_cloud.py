@@ -62,7 +62,7 @@ def test_what_runs_what_has_ended_and_what_came_home(cloud, start, script, aspot
     stopped(cloud, start, "lost", *words, until_this=lambda: is_final("lost", "early") and steps() > 2)
     assert len(cloud.alive()) == 2
     folder = lose_journal("lost")
-    until(lambda: any(_status(cloud, item, "late") for item in cloud.alive()), within_s=20)
+    until(lambda: any(_status(cloud, item, "late") for item in cloud.alive()))
     before = cloud.launches()
     code, _, err = aspot("attach", "lost")
     assert code == 3
@@ -111,7 +111,7 @@ def test_a_damaged_journal_is_kept_beside_the_new_one(cloud, start, script, aspo
     assert (code, "is damaged" in err, "--from-cloud" in err) == (3, True, True)
     run = start(Piped, "attach", "torn", "--from-cloud")
     run.says("the journal that could not be read is kept in")
-    until(lambda: steps() > 8, within_s=20)
+    until(lambda: steps() > 8)
     run.kill()
     assert (folder.path / "journal.db.damaged-1").read_bytes() == b"\xff" * 4096 + content[4096:]
     code, out, err = aspot("attach", "torn")  # it is a run like any other again
@@ -157,9 +157,9 @@ def test_a_machine_on_its_second_attempt_tells_its_number(cloud, start, script, 
     stopped(cloud, start, "twice", script, "--checkpoint", "ckpt", until_this=lambda: steps() > 1)
     (machine,) = cloud.alive()
     cloud.interrupt(machine["id"], notice_s=0)
-    until(lambda: not cloud.alive(), within_s=20)
+    until(lambda: not cloud.alive())
     again = start(Piped, "attach", "twice", "-q")
-    until(lambda: list(Path().rglob("count/a2/stdout")), within_s=40)
+    until(lambda: list(Path().rglob("count/a2/stdout")))
     again.kill()
     lose_journal("twice")
     code, out, err = aspot("attach", "twice", "--from-cloud", "--json")
@@ -178,7 +178,7 @@ def test_what_cannot_be_rebuilt_is_one_error_and_changes_nothing(cloud, start, s
     cloud.client("ec2").delete_key_pair(KeyName="ada")
     code, _, err = aspot("attach", "kept", "--from-cloud")
     assert (code, "is being driven by another process" in err) == (2, True)
-    until(lambda: steps() > 1, within_s=20)
+    until(lambda: steps() > 1)
     run.kill()
     code, _, err = aspot("attach", "kept", "--from-cloud")
     assert (code, "is here, and whole" in err) == (2, True)
@@ -205,7 +205,7 @@ def test_a_machine_whose_result_cannot_be_had_is_not_given_up(cloud, start, scri
     stopped(cloud, start, "liar", late, until_this=lambda: list(Path().rglob("late/a1")) or _begun(cloud, "late"))
     folder = lose_journal("liar")
     (machine,) = cloud.alive()
-    (status,) = until(lambda: _status(cloud, machine, "late"), within_s=20)
+    (status,) = until(lambda: _status(cloud, machine, "late"))
     work = status.with_name("work").rename(status.with_name("hidden"))
     code, _, err = aspot("attach", "liar", "--from-cloud")
     assert code == 3

@@ -48,9 +48,9 @@ def statuses(fleet: str) -> list[str]:
 
 def test_the_first_leaves_in_order(cloud, start, script):
     first = start(Piped, "run", script, "-n", "mine", "-q")
-    until(is_at("mine", "step 3"), within_s=40)
+    until(is_at("mine", "step 3"))
     second = start(Piped, "attach", "mine", "--take-over")
-    until(is_driven_by("mine", second.pid), within_s=40)
+    until(is_driven_by("mine", second.pid))
     go(cloud)
     assert first.end() == 0, first.err
     assert f"mine was taken over by process {second.pid} on {HOST} at " in first.out
@@ -66,10 +66,10 @@ def test_the_first_leaves_in_order(cloud, start, script):
 @pytest.mark.parametrize("wakes", ["while the second works", "when all is over"])
 def test_a_first_that_sleeps_is_shut_out_and_does_no_harm(cloud, start, script, wakes):
     first = start(Piped, "run", script, write("more.sh", "sleep 2\n"), "-n", "nap", "--instances", "1", "--json")
-    until(is_at("nap", "step 3"), within_s=40)
+    until(is_at("nap", "step 3"))
     first.signal(signal.SIGSTOP)
     second = start(Piped, "attach", "nap", "--take-over", "-q")
-    until(is_driven_by("nap", second.pid), within_s=40)
+    until(is_driven_by("nap", second.pid))
     if wakes == "when all is over":
         go(cloud)
         assert second.end() == 0, second.err
@@ -95,7 +95,7 @@ def test_a_first_that_sleeps_is_shut_out_and_does_no_harm(cloud, start, script, 
 
 def test_on_a_terminal_it_asks(cloud, start, script):
     first = start(Piped, "run", script, "-n", "asked", "-q")
-    until(is_at("asked", "step 3"), within_s=40)
+    until(is_at("asked", "step 3"))
     shy = start(OnTerminal, "attach", "asked")
     shy.says(f"asked is being driven by another process: process {first.pid} on {HOST}, since ")
     shy.says("Take over? [y/N]")
@@ -114,7 +114,7 @@ def test_on_a_terminal_it_asks(cloud, start, script):
 
 def test_taking_over_what_nobody_drives_is_attaching(cloud, start, script, aspot):
     first = start(Piped, "run", script, "-n", "free", "-q")
-    until(is_at("free", "step 3"), within_s=40)
+    until(is_at("free", "step 3"))
     first.kill()
     go(cloud)
     code, _, err = aspot("attach", "free", "--take-over")

@@ -121,7 +121,7 @@ def test_a_machine_whose_user_data_fails_runs_none_and_lets_nobody_in(aws, key_p
     aws.fault("user-data-fails")
     bad, good = (aws.launch(KeyName=name, UserData="#!/bin/sh\necho hello from user data\n")[0] for _ in range(2))
     machine = aws.booted(bad)
-    with socket.create_connection((machine["address"], machine["port"]), timeout=5) as made:
+    with socket.create_connection((machine["address"], machine["port"]), timeout=30) as made:
         assert made.recv(4) == b"SSH-"
     aws.booted(good)
     read = partial(aws.ec2.get_console_output, Latest=True)
@@ -142,7 +142,7 @@ def test_walls_let_in_whom_a_rule_names(aws, key_pair):
     machine = aws.booted(aws.launch(KeyName=name, SecurityGroupIds=[group])[0])
 
     def is_let_in():
-        with socket.create_connection((machine["address"], machine["port"]), timeout=5) as made:
+        with socket.create_connection((machine["address"], machine["port"]), timeout=30) as made:
             try:
                 return made.recv(8).startswith(b"SSH-2.0")
             except ConnectionError:

@@ -40,7 +40,7 @@ async def started(link, base, text, *, evacuate):
     order = order_for(base, f"{text}\n: >ready; while [ ! -e go ]; do sleep 0.1; done", evacuate=evacuate)
     await link.deliver(order)
     await link.start(order)
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while not (work_of(base) / "ready").exists():
             await anyio.sleep(0.02)
     return order

@@ -120,7 +120,7 @@ async def test_a_stopped_terminal_does_not_stop_the_news(scenes):
 
     try:
         view = Leaving(logs=True, console=console, stdin_fd=side)
-        with anyio.fail_after(20):
+        with anyio.fail_after(60):
             await view.watch(news(), scenes.study)
         assert len(taken) == 3000
     finally:

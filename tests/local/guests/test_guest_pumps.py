@@ -81,6 +81,6 @@ async def test_a_last_call_reads_what_is_there_and_no_more():
     await asyncio.sleep(0)
     assert not seen
     drain.resume()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 30)
     assert sum(map(len, seen)) == 60_000
     os.close(writer)

@@ -78,7 +78,7 @@ async def test_output_arrives_while_the_command_runs(guest):
         async with connection.create_process("tail -n +1 -f ~/log") as follower:
             assert await follower.stdout.readline() == "first\n"
             await connection.run("echo second >>~/log", check=True)
-            assert await asyncio.wait_for(follower.stdout.readline(), 5) == "second\n"
+            assert await asyncio.wait_for(follower.stdout.readline(), 30) == "second\n"
             follower.terminate()
 
 
@@ -157,7 +157,7 @@ async def test_a_shell_works_and_hangs_up_with_its_client(guest, until, alive_wi
         process.stdin.write(f"echo $((6*7)); sleep {word} & echo star''ted\n")
         seen = ""
         while "started" not in seen:
-            seen += await asyncio.wait_for(process.stdout.read(100), 5)
+            seen += await asyncio.wait_for(process.stdout.read(100), 30)
         assert "42" in seen
         await until(lambda: alive_with(word))
     await until(lambda: not alive_with(word))
