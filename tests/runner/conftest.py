@@ -80,7 +80,8 @@ class Machine:
         self._process = subprocess.Popen(
             [*within, sys.executable, "-I", str(HOST)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _knows(self, tools: dict[str, str]) -> None:
         """Write down what `arm` finds out about the tools."""
@@ -151,7 +152,8 @@ class Machine:
 
     def close(self) -> None:
         self._process.stdin.close()
-        self._process.wait(15)
+        self._process.wait(60)
+        self._listener.join(60)
         self._process.stdout.close()
 
     # --- attempts ---
