@@ -49,7 +49,7 @@ def test_boto3_and_the_aws_cli_list_what_aspot_launched_and_nothing_is_left(clou
 
     async def story():
         write("wait.sh", "echo begun; until [ -e ~/stop ]; do sleep 0.1; done\n")
-        async with Fleet("listed", show=False) as fleet:
+        async with Fleet("seen-by-others", show=False) as fleet:
             handle = fleet.submit("wait.sh")
             with anyio.fail_after(30):
                 while handle.status != "running":
@@ -68,7 +68,7 @@ def test_boto3_and_the_aws_cli_list_what_aspot_launched_and_nothing_is_left(clou
 
 def _check_boto3(cloud, machine):
     ec2 = cloud.client("ec2")
-    wanted = [{"Name": "tag:aspot:name", "Values": ["listed"]}]
+    wanted = [{"Name": "tag:aspot:name", "Values": ["seen-by-others"]}]
     found = [item for one in ec2.describe_instances(Filters=wanted)["Reservations"] for item in one["Instances"]]
     assert [item["InstanceId"] for item in found] == [machine.id], found
     item = found[0]
@@ -88,7 +88,7 @@ def _check_boto3(cloud, machine):
 
 async def _check_aws(machine):
     query = "Reservations[].Instances[].[InstanceId,State.Name,InstanceType]"
-    words = ("aws", "ec2", "describe-instances", "--filters", "Name=tag:aspot:name,Values=listed", "--query", query)
+    words = ("aws", "ec2", "describe-instances", "--filters", "Name=tag:aspot:name,Values=seen-by-others", "--query", query)
     assert json.loads(await run(*words, "--output", "json")) == [[machine.id, "running", machine.type]]
 
 
