@@ -88,7 +88,15 @@ def _check_boto3(cloud, machine):
 
 async def _check_aws(machine):
     query = "Reservations[].Instances[].[InstanceId,State.Name,InstanceType]"
-    words = ("aws", "ec2", "describe-instances", "--filters", "Name=tag:aspot:name,Values=seen-by-others", "--query", query)
+    words = (
+        "aws",
+        "ec2",
+        "describe-instances",
+        "--filters",
+        "Name=tag:aspot:name,Values=seen-by-others",
+        "--query",
+        query,
+    )
     assert json.loads(await run(*words, "--output", "json")) == [[machine.id, "running", machine.type]]
 
 
