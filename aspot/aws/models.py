@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from botocore.loaders import JSONFileLoader, Loader
@@ -125,10 +126,10 @@ class _Files(JSONFileLoader):
 
 def _kind(file_path: str) -> str:
     """Return as what a file is kept when it is cut down; "" for one that is read as it is."""
-    *_, service, _version, name = ("", "", *file_path.split(os.sep))
-    if (service, name) == ("ec2", "service-2"):
+    path = PurePath(file_path)  # DATA/endpoints, DATA/ec2/VERSION/service-2
+    if path.name == "service-2" and path.parent.parent.name == "ec2":
         return "ec2-model"
-    return "endpoints" if name == "endpoints" else ""
+    return "endpoints" if path.name == "endpoints" else ""
 
 
 def _identity(file_path: str) -> list[Any]:
@@ -143,7 +144,7 @@ def _identity(file_path: str) -> list[Any]:
     return [found, _READ, _CALLS, _ENDPOINTS]
 
 
-def lean_ec2(model: dict[str, Any]) -> dict[str, Any]:
+def _lean_ec2(model: dict[str, Any]) -> dict[str, Any]:
     """Return EC2's model with the calls that we make and the members that we read, and without documentation."""
     shapes = model["shapes"]
     for name, kept in _READ.items():
@@ -182,7 +183,7 @@ def _used(operations: Mapping[str, Any], shapes: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def lean_endpoints(known: dict[str, Any]) -> dict[str, Any]:
+def _lean_endpoints(known: dict[str, Any]) -> dict[str, Any]:
     """Return botocore's list of endpoints with the services that we call, or that credentials come from."""
     for partition in known["partitions"]:
         services = partition["services"]
@@ -190,4 +191,4 @@ def lean_endpoints(known: dict[str, Any]) -> dict[str, Any]:
     return known
 
 
-_LEAN = {"ec2-model": lean_ec2, "endpoints": lean_endpoints}
+_LEAN = {"ec2-model": _lean_ec2, "endpoints": _lean_endpoints}

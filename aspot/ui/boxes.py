@@ -86,7 +86,7 @@ def _minutes(value_s: float) -> str:
     return round_duration(value_s if value_s < 60 else value_s // 60 * 60)
 
 
-def box_text(run: Run, now: datetime, *, ended: datetime | None, left: Sequence[str] = (), mounts: str = "") -> str:
+def box_text(run: Run, now: datetime, *, ended: datetime | None, left: Sequence[str], mounts: str = "") -> str:
     """Return what `aspot status` says of a box, as its journal here tells it.
 
     Args:

@@ -12,13 +12,26 @@ WITHIN_S = 60.0
 LATE = "it did not happen in time"
 
 
-def until(condition: Callable[[], Any], *, within_s: float = WITHIN_S, what: str | Callable[[], str] = LATE) -> Any:
-    """Poll until the condition gives something true, and return that; ever less often, since each look takes time."""
+def until(
+    condition: Callable[[], Any],
+    *,
+    within_s: float = WITHIN_S,
+    every_s: float | None = None,
+    what: str | Callable[[], str] = LATE,
+) -> Any:
+    """Poll until the condition gives something true, and return that; ever less often, since each look takes time.
+
+    Args:
+        condition: What is waited for.
+        within_s: For so long at most.
+        every_s: How often it is looked at, for what soon passes; None: ever less often.
+        what: What is said when it did not happen.
+    """
     watch = _Watch()
     while not (found := condition()):
         waited = watch.waited_s()
         assert waited < within_s, what() if callable(what) else what
-        time.sleep(_pause_s(waited))
+        time.sleep(_pause_s(waited) if every_s is None else every_s)
     return found
 
 
